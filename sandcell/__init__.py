@@ -1,0 +1,36 @@
+"""Real OCI images and isolated Linux containers in Jupyter cells.
+
+``%load_ext sandcell`` gives a notebook the magics; ``from sandcell import Engine`` gives Python
+the same verbs. Nothing is imported until it is asked for, so that loading the extension stays
+cheap and the spawner, which needs a few modules only, never pays for the rest.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sandcell.runtime import Engine, Options, SandcellError
+
+__version__ = "0.1.0"
+__all__ = ["Engine", "Options", "SandcellError", "__version__", "load_ipython_extension"]
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register the magics in an IPython shell (what ``%load_ext sandcell`` calls)."""
+    from sandcell.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Stop the spawner and forget the session; running containers stay running."""
+    from sandcell.magics import unload
+
+    unload(shell)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Engine", "Options", "SandcellError"):
+        from sandcell import runtime
+
+        return getattr(runtime, name)
+    raise AttributeError(f"module 'sandcell' has no attribute {name!r}")
