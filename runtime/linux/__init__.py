@@ -1,0 +1,1 @@
+"""The kernel, under the names of its man pages. No OCI word and no policy is known here."""

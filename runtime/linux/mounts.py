@@ -1,0 +1,112 @@
+"""mount(2), umount2(2) and the detached mounts of open_tree(2).
+
+A bind source is opened as a detached copy while the host's tree is still in sight and attached
+after pivot_root(2), when every path can only lead into the container. So no path is ever walked
+through a tree that an image or a volume may have filled with symbolic links to the host.
+"""
+
+import ctypes
+import errno
+import os
+
+from sandcell.runtime.linux.syscall import (
+    AT_EMPTY_PATH,
+    AT_RECURSIVE,
+    OPEN_TREE_CLOEXEC,
+    OPEN_TREE_CLONE,
+    fail,
+    libc,
+    mount_setattr,
+    move_mount,
+    open_tree,
+)
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MS_RELATIME = 1 << 21
+MS_STRICTATIME = 1 << 24
+MNT_DETACH = 2
+UMOUNT_NOFOLLOW = 8
+
+AT_FDCWD = -100
+
+# mount_setattr(2) has numbers of its own for what mount(2) calls MS_*.
+_ATTRIBUTES = ((MS_RDONLY, 0x1), (MS_NOSUID, 0x2), (MS_NODEV, 0x4), (MS_NOEXEC, 0x8))
+
+_mount = libc.mount
+_mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_umount2 = libc.umount2
+_umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+
+
+def mount(
+    source: bytes | None, target: bytes, fstype: bytes | None, flags: int = 0, data: bytes = b""
+) -> None:
+    """mount(2). ``OSError`` names the target."""
+    if _mount(source, target, fstype, flags, data or None) < 0:
+        fail(f"mount {os.fsdecode(target)}")
+
+
+def umount(target: bytes, flags: int = 0) -> None:
+    """umount2(2). ``OSError`` names the target."""
+    if _umount2(target, flags) < 0:
+        fail(f"umount {os.fsdecode(target)}")
+
+
+def clone_tree(path: bytes, *, recursive: bool) -> int:
+    """A descriptor of a detached copy of the mount (tree) at ``path``; closing it drops the copy."""
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    return open_tree(AT_FDCWD, path, flags)
+
+
+def attach(tree: int, target: bytes, flags: int = 0, *, recursive: bool = False) -> None:
+    """Attach the detached ``tree`` at ``target`` and give it the MS_* ``flags``; closes ``tree``."""
+    restricted = restrict(tree, flags, recursive=recursive)
+    move_mount(tree, AT_FDCWD, target)
+    os.close(tree)
+    if not restricted:
+        remount(target, flags)
+
+
+def restrict(tree: int, flags: int, *, recursive: bool = False) -> bool:
+    """Set MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC on a detached tree; False before Linux 5.12."""
+    attributes = 0
+    for old, new in _ATTRIBUTES:
+        if flags & old:
+            attributes |= new
+    if not attributes:
+        return True
+    try:
+        mount_setattr(tree, b"", AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), set=attributes)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        return False
+    return True
+
+
+def remount(target: bytes, flags: int) -> None:
+    """Put MS_* ``flags`` on the bind mount at ``target``.
+
+    In a user namespace the flags that the host's mount already has are locked and must be named
+    again, so they are read from the mount first. mount_namespaces(7).
+    """
+    vfs = os.statvfs(target)
+    locked = 0
+    for bit, have in (
+        (MS_RDONLY, os.ST_RDONLY),
+        (MS_NOSUID, os.ST_NOSUID),
+        (MS_NODEV, os.ST_NODEV),
+        (MS_NOEXEC, os.ST_NOEXEC),
+        (MS_RELATIME, os.ST_RELATIME),
+    ):
+        if vfs.f_flag & have:
+            locked |= bit
+    mount(None, target, None, MS_REMOUNT | MS_BIND | flags | locked)

@@ -1,0 +1,160 @@
+"""Processes: who is who, messages with descriptors between them, and their last set-up.
+
+A pid alone names nobody: it may have been given to another process since. A process is named by
+pid, start time and boot id together; signals go through a pidfd opened before the check.
+"""
+
+import array
+import os
+import signal
+import socket
+import struct
+
+import msgspec
+
+from sandcell.runtime.linux.syscall import libc, pidfd_send_signal
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_NO_NEW_PRIVS = 38
+
+_LENGTH = struct.Struct("!I")
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """One process of one boot. ``start``: clock ticks since boot, /proc/PID/stat field 22."""
+
+    pid: int
+    start: int
+    boot: str
+
+
+_boot: list[str] = []
+
+
+def boot_id() -> str:
+    """A text that is different after every boot of this machine. random(4)."""
+    if not _boot:
+        _boot.append(read_text("/proc/sys/kernel/random/boot_id").strip())
+    return _boot[0]
+
+
+def read_text(path: str) -> str:
+    """The whole of a small file, undecodable bytes kept as surrogates."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(fd, 65536):
+            parts.append(part)
+        return os.fsdecode(b"".join(parts))
+    finally:
+        os.close(fd)
+
+
+def start_time(pid: int) -> int | None:
+    """Field 22 of /proc/PID/stat, or ``None`` when there is no such process or it is a zombie."""
+    try:
+        # The name in parentheses may hold anything, a closing parenthesis too.
+        fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def identify(pid: int) -> Identity | None:
+    """The identity of a living process, or ``None``."""
+    start = start_time(pid)
+    return None if start is None else Identity(pid, start, boot_id())
+
+
+def alive(identity: Identity) -> bool:
+    """True while that very process lives (a zombie does not)."""
+    return identity.boot == boot_id() and start_time(identity.pid) == identity.start
+
+
+def send_signal(identity: Identity, signum: int) -> bool:
+    """Signal that very process; False when it has ended."""
+    try:
+        pidfd = os.pidfd_open(identity.pid)
+    except OSError:
+        return False
+    try:
+        if not alive(identity):
+            return False
+        pidfd_send_signal(pidfd, signum)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def prctl(option: int, value: int) -> None:
+    """prctl(2) with one value."""
+    if libc.prctl(option, value, 0, 0, 0) < 0:
+        raise OSError(0, f"prctl {option}")
+
+
+def default_signals() -> None:
+    """Forget Python's handlers and masks, so that a program starts as a shell would start it."""
+    for signum in (
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+        signal.SIGINT,
+        signal.SIGCHLD,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):
+        signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def send(channel: socket.socket, data: bytes, fds: tuple[int, ...] = ()) -> None:
+    """Send one length-prefixed message over a stream socket, descriptors with its first byte."""
+    header = _LENGTH.pack(len(data))
+    if fds:
+        channel.sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+        channel.sendall(data)
+    else:
+        channel.sendall(header + data)
+
+
+def receive(channel: socket.socket, max_fds: int = 0) -> tuple[bytes, list[int]] | None:
+    """The next message and its descriptors (close-on-exec), or ``None`` at the end."""
+    fds: list[int] = []
+    header = b""
+    while len(header) < _LENGTH.size:
+        part, ancillary, _, _ = channel.recvmsg(
+            _LENGTH.size - len(header),
+            socket.CMSG_SPACE(4 * max_fds) if max_fds else 0,
+            socket.MSG_CMSG_CLOEXEC,
+        )
+        fds += _descriptors(ancillary)
+        if not part:
+            return None
+        header += part
+    (length,) = _LENGTH.unpack(header)
+    data = bytearray()
+    while len(data) < length:
+        part = channel.recv(min(length - len(data), 1 << 20))
+        if not part:
+            return None
+        data += part
+    return bytes(data), fds
+
+
+def receive_descriptors(channel: socket.socket, most: int) -> tuple[bytes, list[int]]:
+    """One packet of a SOCK_SEQPACKET socket with up to ``most`` descriptors; ``(b"", [])`` at the end."""
+    data, ancillary, _, _ = channel.recvmsg(4096, socket.CMSG_SPACE(4 * most), socket.MSG_CMSG_CLOEXEC)
+    return data, _descriptors(ancillary)
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    fds: list[int] = []
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            numbers = array.array("i")
+            numbers.frombytes(payload[: len(payload) - len(payload) % numbers.itemsize])
+            fds += numbers
+    return fds
