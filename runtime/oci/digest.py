@@ -1,0 +1,65 @@
+"""Content hashes: ``sha256:`` and 64 hexadecimal digits (image-spec, descriptor.md, "Digests")."""
+
+import re
+from typing import TYPE_CHECKING, Self
+
+from sandcell.runtime.errors import InvalidDigest
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+_LENGTHS = {"sha256": 64, "sha512": 128}
+_HEX = re.compile(r"[0-9a-f]+")
+
+
+class Digest(str):
+    """The name of some bytes: ``algorithm:hex``. A plain string everywhere a string is wanted.
+
+    Make one with ``Digest.parse`` (from text) or ``Digest.of`` (from bytes); the constructor itself
+    does not check.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The digest written in ``text``; ``InvalidDigest`` if it is none that we can verify."""
+        algorithm, colon, digits = text.partition(":")
+        length = _LENGTHS.get(algorithm)
+        if not colon or length is None:
+            raise InvalidDigest("read digest", text[:100], "it does not start with sha256: or sha512:")
+        if len(digits) != length or not _HEX.fullmatch(digits):
+            raise InvalidDigest(
+                "read digest",
+                text[:160],
+                f"after {algorithm}: there must be {length} digits 0-9a-f, here are {len(digits)} characters",
+            )
+        return cls(text)
+
+    @classmethod
+    def of(cls, data: bytes | bytearray | memoryview) -> Self:
+        """The sha256 of ``data``."""
+        import hashlib  # here and below: it loads OpenSSL, which a container's start can do without
+
+        return cls("sha256:" + hashlib.sha256(data).hexdigest())
+
+    @classmethod
+    def from_hasher(cls, hasher: "_Hash") -> Self:
+        """The digest a hashlib object has reached."""
+        return cls(f"{hasher.name}:{hasher.hexdigest()}")
+
+    @property
+    def algorithm(self) -> str:
+        """``sha256`` or ``sha512``."""
+        return self.partition(":")[0]
+
+    @property
+    def hex(self) -> str:
+        """The digits after the colon."""
+        return self.partition(":")[2]
+
+    def hasher(self) -> "_Hash":
+        """A fresh hashlib object of this digest's algorithm, to verify bytes against it."""
+        import hashlib
+
+        return hashlib.new(self.algorithm)
