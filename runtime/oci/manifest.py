@@ -39,7 +39,7 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     schema_version: Version = msgspec.field(default_factory=_two)
     media_type: str = msgspec.field(default_factory=lambda: media_types.INDEX)
     artifact_type: str = ""
-    manifests: tuple[Descriptor, ...] = msgspec.field(default_factory=tuple)
+    manifests: tuple[Descriptor, ...] = msgspec.field(default_factory=lambda: ())
     subject: Descriptor | None = None
     annotations: dict[str, str] = {}
 

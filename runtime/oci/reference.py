@@ -102,7 +102,7 @@ class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
 def _split_registry(path: str) -> tuple[str, str]:
     """The registry host in front of ``path`` if there is one, else Docker Hub's."""
     first, slash, rest = path.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
+    if slash and ("." in first or ":" in first or first == "localhost"):
         return (DOCKER_HUB if first == "index.docker.io" else first), rest
     return DOCKER_HUB, path
 

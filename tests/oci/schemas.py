@@ -1,0 +1,38 @@
+"""Finds the OCI JSON schemas of this machine and checks documents against them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_DEBIAN = Path("/usr/share/gocode/src/github.com/opencontainers")
+
+
+def check(kind: str, name: str, document: bytes) -> None:
+    """Is ``document`` what ``kind``-spec's ``name`` asks for? Skips where there are no schemas."""
+    validator = pytest.importorskip("jsonschema")
+    from referencing import Registry, Resource
+    from referencing.jsonschema import DRAFT4
+
+    folder = _folder(kind)
+    resources = []
+    for path in folder.glob("*.json"):
+        schema = json.loads(path.read_text())
+        # References are between files of one folder; the ids say otherwise.
+        schema.pop("id", None)
+        resources.append((path.name, Resource.from_contents(schema, default_specification=DRAFT4)))
+    registry = Registry().with_resources(resources)
+    validator.Draft4Validator({"$ref": name}, registry=registry).validate(json.loads(document))
+
+
+def _folder(kind: str) -> Path:
+    places = [
+        _REPOSITORY.parent / "shared" / "oci-schemas" / kind,
+        _DEBIAN / kind / "schema",
+        _DEBIAN / kind.replace("runtime-spec", "specs") / "schema",
+    ]
+    for place in places:
+        if place.is_dir():
+            return place
+    pytest.skip(f"no JSON schemas of {kind} here (Debian: golang-github-opencontainers-image-spec-dev)")
