@@ -1,0 +1,1 @@
+"""A Dockerfile is compiled: text → statements → instructions → plan of ops → image."""
