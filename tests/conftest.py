@@ -1,0 +1,121 @@
+"""What every test may use, when a test is skipped, and the check that nothing is left behind."""
+
+import functools
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandcell.runtime.linux.host import Host, probe
+from tests import leftovers
+from tests.plain_user import PlainUser
+
+_SESSION = f"SANDCELL_TEST_SESSION={secrets.token_hex(8)}"
+
+
+@pytest.fixture(scope="session")
+def session_folder() -> Iterator[Path]:
+    """A folder for the whole run, with a short path: sockets live in it."""
+    folder = Path(tempfile.mkdtemp(prefix="sandcell-test-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind(session_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fails the run when it leaves a mount, control group, namespace, link or process.
+
+    Control groups, namespaces and links cannot be told from those of somebody else who uses the
+    machine at the same time, so they are compared only when ``SANDCELL_TEST_ALONE`` says that
+    there is nobody else.
+    """
+    name, _, value = _SESSION.partition("=")
+    os.environ[name] = value
+    # No test may touch the store of whoever runs them.
+    os.environ["SANDCELL_HOME"] = str(session_folder / "home")
+    os.environ["SANDCELL_RUN"] = str(session_folder / "run")
+    marks = (str(session_folder), str(tmp_path_factory.getbasetemp()))
+    before = leftovers.look(marks)
+    yield
+    left: dict[int, str] = {}
+    for mark in marks:
+        left |= leftovers.after_they_end(_SESSION, mark, 5)
+    found = [f"process {pid}: {what}" for pid, what in left.items()]
+    new = leftovers.new(before, leftovers.look(marks))
+    alone = bool(os.environ.get("SANDCELL_TEST_ALONE"))
+    found += [line for line in new if alone or line.startswith("mounts")]
+    assert not found, "the tests left behind:\n" + "\n".join(found)
+
+
+@pytest.fixture(scope="session")
+def host() -> Host:
+    """What this machine allows the user who runs the tests."""
+    return _this_host()
+
+
+@pytest.fixture(scope="session")
+def plain_user(session_folder: Path) -> PlainUser:
+    """Somebody without any rights; see ``tests/plain_user.py``."""
+    folder = session_folder / "plain"
+    folder.mkdir()
+    session_folder.chmod(0o711)
+    return PlainUser(folder)
+
+
+@pytest.fixture
+def store_home(tmp_path: Path) -> Path:
+    """An empty place for a store of one test's own."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def run_home(tmp_path: Path) -> Path:
+    """An empty place for run state (sockets, locks) of one test's own."""
+    return tmp_path / "run"
+
+
+@functools.cache
+def _this_host() -> Host:
+    with tempfile.TemporaryDirectory(prefix="sandcell-probe-") as folder:
+        return probe(folder, folder)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what the host refuses, with the reason it gives."""
+    if item.get_closest_marker("kernel") is not None:
+        obstacle = _this_host().obstacle
+        if obstacle is not None:
+            pytest.skip(f"this host refuses: {obstacle.name}: {obstacle.layer}: {obstacle.detail}")
+    if item.get_closest_marker("rootless") is not None:
+        _needs_plain_user()
+    for mark in item.iter_markers("peer"):
+        _needs_tools(*mark.args)
+    if item.get_closest_marker("notebook") is not None:
+        for name in ("ipykernel", "nbclient", "nbformat"):
+            pytest.importorskip(name)
+    if item.get_closest_marker("browser") is not None:
+        _needs_tools("chromium")
+
+
+def _needs_plain_user() -> None:
+    if os.geteuid() != 0:
+        rung = _this_host().rung
+        if rung != "rootless":
+            pytest.skip(f"this host gives a plain user the rung {rung}")
+        return
+    _needs_tools("setpriv", "unshare")
+    if _this_host().rung != "root":
+        pytest.skip("only root with CAP_SYS_ADMIN can become another user with files of its own")
+    check = _this_host().check("user namespace")
+    if check is not None and not check.ok:
+        pytest.skip(f"this host refuses user namespaces: {check.layer}: {check.detail}")
+
+
+def _needs_tools(*names: str) -> None:
+    for name in names:
+        if shutil.which(name) is None:
+            pytest.skip(f"{name} is not installed (./dev test installs it as root)")
