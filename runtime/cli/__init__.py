@@ -1,0 +1,51 @@
+"""The ``sandcell`` command: docker's words and flags in a terminal.
+
+A command must feel instant, so nothing is imported before it is needed: this file loads no third
+party module, the group knows its verbs by name only, and each verb's file is read when somebody
+types it.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sandcell.runtime.engine import Engine
+
+__all__ = ["main"]
+
+COMPLETION = "_SANDCELL_COMPLETE"
+"""The variable in which a shell asks for completion (click's protocol)."""
+
+
+def main(arguments: Sequence[str] | None = None, *, engine: "Engine | None" = None) -> int:
+    """Carry out one command line and return its exit status.
+
+    ``arguments``: the words after ``sandcell``, those of the process if left out. ``engine``: the
+    engine to use, which stays open; if left out one is made when a verb first needs it and closed
+    at the end.
+
+    The status is the command's own for ``run``, ``exec`` and ``wait``-like verbs; 125, 126 and
+    127 mean what docker-run(1) says; 130 after Ctrl-C; 1 for any other failure. Nothing is raised:
+    a failure is told on standard error as ``sandcell: operation object: cause``.
+    """
+    from sandcell.runtime.cli.door import Door
+    from sandcell.runtime.cli.group import commands
+
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    door = Door(engine)
+    try:
+        if COMPLETION in os.environ:
+            commands.main(words, prog_name="sandcell", complete_var=COMPLETION, obj=door)
+        # Not commands.main(): it tells some failures in its own way, and a closed pipe not at all.
+        with commands.make_context("sandcell", words, obj=door) as context:
+            status = commands.invoke(context)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except BaseException as error:
+        from sandcell.runtime.cli.failure import tell
+
+        return tell(error, door.verb)
+    finally:
+        door.close()

@@ -1,0 +1,98 @@
+"""``sandcell doctor | info | prune | version | completion``."""
+
+import json
+import platform
+import sys
+
+import click
+
+from sandcell.runtime.cli import COMPLETION
+from sandcell.runtime.cli.door import Door
+from sandcell.runtime.cli.human import size
+from sandcell.runtime.cli.table import format_option, table
+
+
+@click.command("doctor")
+@format_option
+@click.pass_obj
+def doctor_command(door: Door, form: str) -> None:
+    """Show what this host allows: each facet of a container is real, emulated or shared with the
+    host, with the reason and the way to get more."""
+    host = door.engine.host
+    if form == "json":
+        for facet in host.facets:
+            print(
+                json.dumps(
+                    {"Facet": facet.name, "State": facet.state, "Reason": facet.reason, "Fix": facet.fix},
+                    ensure_ascii=False,
+                    separators=(",", ":"),
+                )
+            )
+        return
+    print(f"containers here run on the rung: {host.rung}\n")
+    print(table(["FACET", "STATE"], [[facet.name, facet.state] for facet in host.facets]))
+    for facet in host.facets:
+        if facet.reason or facet.fix:
+            print(f"\n{facet.name}: {facet.reason}")
+            if facet.fix:
+                print(f"  to get more: {facet.fix}")
+
+
+@click.command("info")
+@format_option
+@click.pass_obj
+def info_command(door: Door, form: str) -> None:
+    """Show the store and the host in numbers."""
+    from sandcell import __version__
+
+    engine = door.engine
+    containers = engine.containers(all=True)
+    running = sum(container.state == "running" for container in containers)
+    facts = {
+        "Version": __version__,
+        "Store": str(engine.home),
+        "Run": str(engine.run_home),
+        "Rung": engine.host.rung,
+        "Containers": len(containers),
+        "ContainersRunning": running,
+        "Images": len(engine.images()),
+        "KernelVersion": platform.release(),
+        "Architecture": platform.machine(),
+        "Python": platform.python_version(),
+    }
+    if form == "json":
+        print(json.dumps(facts, ensure_ascii=False, separators=(",", ":")))
+    else:
+        print("\n".join(f"{name + ':':19}{value}" for name, value in facts.items()))
+
+
+@click.command("version")
+def version_command() -> None:
+    """Show the version of sandcell and of the Python that runs it."""
+    from sandcell import __version__
+
+    print(f"sandcell {__version__} (Python {platform.python_version()})")
+
+
+@click.command("prune")
+@click.pass_obj
+def prune_command(door: Door) -> None:
+    """Remove blobs and unpacked layers that no image and no container needs, and what an
+    interrupted command left. Containers and named images stay."""
+    pruned = door.engine.prune()
+    for name in pruned.removed:
+        print(f"deleted: {name}")
+    print(f"Total reclaimed space: {size(pruned.size)}")
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion_command(ctx: click.Context, shell: str) -> None:
+    """Print the completion script of SHELL: source <(sandcell completion bash)"""
+    from click.shell_completion import get_completion_class
+
+    script = get_completion_class(shell)
+    root = ctx.find_root().command
+    if script is not None:
+        sys.stdout.write(script(root, {}, "sandcell", COMPLETION).source())

@@ -1,0 +1,67 @@
+"""``sandcell diff | commit | inspect``: what a container has become."""
+
+import json
+import sys
+
+import click
+
+from sandcell.runtime.cli.door import Door
+from sandcell.runtime.cli.failure import complain, exit_status
+from sandcell.runtime.cli.names import CONTAINER
+from sandcell.runtime.cli.table import format_option
+from sandcell.runtime.errors import SandcellError
+
+
+@click.command("diff")
+@format_option
+@click.argument("container", type=CONTAINER)
+@click.pass_obj
+def diff_command(door: Door, container: str, form: str) -> None:
+    """Show files that CONTAINER added (A), changed (C) or deleted (D), compared with its image."""
+    for change in door.engine.diff(container):
+        path = "/" + change.path.lstrip("/")
+        if form == "json":
+            print(json.dumps({"Kind": change.kind, "Path": path}, ensure_ascii=False, separators=(",", ":")))
+        else:
+            print(f"{change.kind} {path}")
+
+
+@click.command("commit")
+@click.option("-m", "--message", default="", help="A note kept in the history of the new image.")
+@click.option("-f", "--force", is_flag=True, help="Though the host crashed while the container ran.")
+@click.argument("container", type=CONTAINER)
+@click.argument("image", required=False)
+@click.pass_obj
+def commit_command(door: Door, container: str, image: str | None, message: str, force: bool) -> None:
+    """Make a new image of CONTAINER's image and its changes, called IMAGE; print its digest."""
+    print(door.engine.commit(container, image, message=message, force=force).digest)
+
+
+@click.command("inspect")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["list", "json"]),
+    default="list",
+    show_default=True,
+    help="One list of all, or one JSON object a line.",
+)
+@click.argument("names", nargs=-1, required=True, type=CONTAINER)
+@click.pass_obj
+def inspect_command(door: Door, names: tuple[str, ...], form: str) -> int:
+    """Show everything known about containers or images NAMES, as JSON."""
+    found = []
+    status = 0
+    for name in names:
+        try:
+            found.append(door.engine.inspect(name))
+        except SandcellError as error:
+            complain(error)
+            status = exit_status(error, door.verb)
+    if form == "json":
+        for value in found:
+            print(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    else:
+        json.dump(found, sys.stdout, ensure_ascii=False, indent=4)
+        print()
+    return status

@@ -1,0 +1,149 @@
+"""The flags of ``run`` and ``create``, and the options they become."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from sandcell.runtime.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from sandcell.runtime.container.options import Options
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _not_yet(cause: str, hint: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """A callback for a flag of docker's that this version cannot honour: say so, do not ignore it."""
+
+    def refuse(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value:
+            raise InvalidOption(str(ctx.info_name), parameter.opts[0], cause, hint)
+
+    return refuse
+
+
+interactive_flag = click.option(
+    "-i",
+    "--interactive",
+    is_flag=True,
+    expose_value=False,
+    callback=_not_yet(
+        "this version gives a container no keyboard and no piped input",
+        "pass the commands as arguments, 'sh -c \"…\"', or a file with -v SRC:DST:ro",
+    ),
+    help="Not in this version.",
+)
+
+_publish = click.option(
+    "-p",
+    "--publish",
+    multiple=True,
+    expose_value=False,
+    metavar="HOST:PORT",
+    callback=_not_yet(
+        "this version has no bridge network to publish ports of",
+        "with --network host the program listens on the host's own ports",
+    ),
+    help="Not in this version.",
+)
+
+_FLAGS = (
+    click.option("--name", metavar="NAME", help="Name of the container; one is made up otherwise."),
+    click.option("--replace", is_flag=True, help="Remove a container of that name first."),
+    click.option("-e", "--env", multiple=True, metavar="KEY[=VALUE]", help="Set a variable."),
+    click.option(
+        "--env-file",
+        multiple=True,
+        type=click.Path(exists=True, dir_okay=False),
+        help="Variables, one a line.",
+    ),
+    click.option(
+        "-v", "--volume", multiple=True, metavar="SRC:DST[:ro]", help="Show a directory of the host inside."
+    ),
+    click.option("-w", "--workdir", metavar="DIR", help="Directory to start in."),
+    click.option("-u", "--user", metavar="USER[:GROUP]", help="User to run as."),
+    click.option("-m", "--memory", metavar="SIZE", help="Most memory, e.g. 256m."),
+    click.option("--cpus", metavar="NUMBER", help="Most processor time, in processors, e.g. 1.5."),
+    click.option("--pids-limit", type=int, metavar="NUMBER", help="Most processes."),
+    click.option("--network", "--net", metavar="none|host", help="Its own empty network, or the host's."),
+    click.option("-h", "--hostname", metavar="NAME", help="Name of the machine inside."),
+    click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="Note on the container."),
+    click.option("--entrypoint", metavar="COMMAND", help="Run this instead of the image's ENTRYPOINT."),
+    click.option("--read-only", is_flag=True, help="Make the container's files read-only."),
+    click.option("--stop-signal", metavar="SIGNAL", help="What 'stop' sends first."),
+    click.option("--rm", is_flag=True, help="Remove the container when it ends."),
+    click.option("-t", "--tty", is_flag=True, help="Give the program a terminal to write to."),
+    interactive_flag,
+    _publish,
+)
+
+
+def creation_flags(function: _Function) -> _Function:
+    """Add every flag that describes a new container; ``options_of`` takes their values."""
+    for flag in reversed(_FLAGS):
+        function = flag(function)
+    return function
+
+
+def options_of(flags: dict[str, Any]) -> "Options":
+    """The values of ``creation_flags`` as options of the engine.
+
+    Raises ``InvalidOption`` for a value that makes no sense; nothing is made then.
+    """
+    from sandcell.runtime.container.options import Options, parse_cpus, parse_memory
+
+    given: dict[str, Any] = {
+        "name": flags["name"],
+        "replace": flags["replace"],
+        "env": environment(flags["env"], flags["env_file"]),
+        "volumes": tuple(_volume(text) for text in flags["volume"]),
+        "workdir": flags["workdir"],
+        "user": flags["user"],
+        "memory": None if flags["memory"] is None else parse_memory(flags["memory"]),
+        "cpus": None if flags["cpus"] is None else parse_cpus(flags["cpus"]),
+        "pids_limit": flags["pids_limit"],
+        "network": flags["network"],
+        "hostname": flags["hostname"],
+        "labels": dict(_pair(text) for text in flags["label"]),
+        "entrypoint": None if flags["entrypoint"] is None else tuple(filter(None, [flags["entrypoint"]])),
+        "read_only": flags["read_only"],
+        "stop_signal": flags["stop_signal"],
+        "remove": flags["rm"],
+        "tty": flags["tty"],
+    }
+    return Options(**{name: value for name, value in given.items() if value not in (None, {}, (), "")})
+
+
+def environment(words: Sequence[str], files: Sequence[str] = ()) -> dict[str, str]:
+    """Variables from files and ``-e`` words, the words winning (docker-run(1), ``--env``).
+
+    ``KEY=VALUE`` sets one; ``KEY`` alone passes on our own value, or nothing if we have none. In a
+    file, empty lines and lines that begin with ``#`` are skipped.
+    """
+    lines: list[str] = []
+    for path in files:
+        with open(path, encoding="utf-8") as file:
+            lines += [line.rstrip("\r\n") for line in file if line.strip() and not line.startswith("#")]
+    variables: dict[str, str] = {}
+    for word in [*lines, *words]:
+        key, sign, value = word.partition("=")
+        if not key:
+            raise InvalidOption("read", f"-e {word}", "a variable needs a name", "write -e KEY=VALUE")
+        if sign:
+            variables[key] = value
+        elif key in os.environ:
+            variables[key] = os.environ[key]
+    return variables
+
+
+def _volume(text: str) -> str:
+    """A source that begins with a dot is a path from where we stand, as for docker's client."""
+    source, sign, rest = text.partition(":")
+    return f"{os.path.abspath(source)}{sign}{rest}" if source.startswith(".") else text
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    return key, value

@@ -1,0 +1,25 @@
+"""One verb, many names: do each, tell what failed, go on with the next."""
+
+from collections.abc import Callable, Sequence
+
+from sandcell.runtime.cli.door import Door
+from sandcell.runtime.cli.failure import complain, exit_status
+from sandcell.runtime.errors import SandcellError
+
+
+def each(door: Door, names: Sequence[str], act: Callable[[str], object]) -> int:
+    """Call ``act`` with every name and print the name, or what ``act`` returns if that is text.
+
+    The exit status is 0 if all went well, else that of the last failure (docker-rm(1) too goes on
+    after one).
+    """
+    status = 0
+    for name in names:
+        try:
+            answer = act(name)
+        except SandcellError as error:
+            complain(error)
+            status = exit_status(error, door.verb)
+        else:
+            print(answer if isinstance(answer, str) else name, flush=True)
+    return status

@@ -1,0 +1,33 @@
+"""``sandcell exec``."""
+
+import click
+
+from sandcell.runtime.cli.creation import environment, interactive_flag
+from sandcell.runtime.cli.door import Door
+from sandcell.runtime.cli.names import CONTAINER
+
+
+@click.command("exec", context_settings={"allow_interspersed_args": False})
+@click.option("-e", "--env", multiple=True, metavar="KEY[=VALUE]", help="Set a variable.")
+@click.option("-w", "--workdir", metavar="DIR", default="", help="Directory to start in.")
+@click.option("-u", "--user", metavar="USER[:GROUP]", default="", help="User to run as.")
+@click.option("-t", "--tty", is_flag=True, help="Give the program a terminal to write to.")
+@interactive_flag
+@click.argument("container", type=CONTAINER)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def exec_command(
+    door: Door,
+    container: str,
+    command: tuple[str, ...],
+    env: tuple[str, ...],
+    workdir: str,
+    user: str,
+    tty: bool,
+) -> int:
+    """Run COMMAND in a running CONTAINER. The exit status is that of the command."""
+    from sandcell.runtime.cli.attach import attach
+    from sandcell.runtime.container.options import ExecOptions
+
+    options = ExecOptions(env=environment(env), workdir=workdir, user=user, tty=tty)
+    return attach(door.engine.launch_in(container, command, options))

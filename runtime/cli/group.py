@@ -1,0 +1,98 @@
+"""The group of all verbs. It knows where each one lives and loads it when it is typed."""
+
+from importlib import import_module
+
+import click
+
+VERBS: dict[str, tuple[str, str]] = {
+    "build": ("build", "Build an image from a Dockerfile"),
+    "commit": ("changes", "Make a new image from a container's changes"),
+    "completion": ("about", "Print the completion script of a shell"),
+    "create": ("run", "Make a container without starting it"),
+    "diff": ("changes", "Show what a container changed in its files"),
+    "doctor": ("about", "Show what this host allows, and what would help"),
+    "exec": ("exec", "Run a command in a running container"),
+    "history": ("images", "Show the steps that made an image"),
+    "images": ("images", "List images"),
+    "info": ("about", "Show the store and the host in numbers"),
+    "inspect": ("changes", "Show everything about containers or images, as JSON"),
+    "kill": ("lifecycle", "Send a signal to containers"),
+    "logs": ("logs", "Show what a container wrote"),
+    "prune": ("about", "Remove what nothing refers to any more"),
+    "ps": ("ps", "List containers"),
+    "rename": ("lifecycle", "Give a container another name"),
+    "restart": ("lifecycle", "Stop and start containers"),
+    "rm": ("lifecycle", "Remove containers"),
+    "rmi": ("images", "Remove images"),
+    "run": ("run", "Make a container of an image and run a command in it"),
+    "save": ("images", "Write an image to an OCI archive"),
+    "start": ("lifecycle", "Start stopped containers"),
+    "stop": ("lifecycle", "Stop running containers"),
+    "tag": ("images", "Give an image one more name"),
+    "version": ("about", "Show the version"),
+    "wait": ("lifecycle", "Wait until containers end, print their exit status"),
+}
+"""Verb → (module in this room, its line in the help)."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for, and listed without import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """All verbs, sorted."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, loading its file; ``None`` if there is none."""
+        if cmd_name not in VERBS:
+            return None
+        if ctx.obj is not None:
+            ctx.obj.verb = cmd_name
+        module = import_module(f"sandcell.runtime.cli.{VERBS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb, or say which one was probably meant."""
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], VERBS, n=1)
+            advice = f", did you mean '{close[0]}'?" if close else ""
+            raise click.UsageError(f"there is no verb '{args[0]}'{advice}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """Write the list of verbs from the table, so that asking for help loads none of them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from sandcell import __version__
+
+        click.echo(f"sandcell {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["--help"]},
+    epilog="Words and flags are docker's. 'sandcell VERB --help' tells more about one.",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version."
+)
+@click.pass_context
+def commands(ctx: click.Context) -> None:
+    """OCI images and isolated containers, without a daemon."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

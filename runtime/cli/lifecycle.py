@@ -1,0 +1,75 @@
+"""``sandcell start | stop | restart | kill | wait | rm | rename``."""
+
+import click
+
+from sandcell.runtime.cli.door import Door
+from sandcell.runtime.cli.each import each
+from sandcell.runtime.cli.names import CONTAINER
+
+_containers = click.argument("containers", nargs=-1, required=True, type=CONTAINER)
+_time = click.option(
+    "-t", "--time", "seconds", type=int, default=10, show_default=True, help="Seconds before SIGKILL."
+)
+
+
+@click.command("start")
+@_containers
+@click.pass_obj
+def start_command(door: Door, containers: tuple[str, ...]) -> int:
+    """Start stopped CONTAINERS, each with its own files as it left them."""
+    return each(door, containers, door.engine.start)
+
+
+@click.command("stop")
+@_time
+@_containers
+@click.pass_obj
+def stop_command(door: Door, containers: tuple[str, ...], seconds: int) -> int:
+    """Stop running CONTAINERS: their stop signal first, SIGKILL when the time is over."""
+    return each(door, containers, lambda name: door.engine.stop(name, timeout=seconds))
+
+
+@click.command("restart")
+@_time
+@_containers
+@click.pass_obj
+def restart_command(door: Door, containers: tuple[str, ...], seconds: int) -> int:
+    """Stop CONTAINERS and start them again."""
+    return each(door, containers, lambda name: door.engine.restart(name, timeout=seconds))
+
+
+@click.command("kill")
+@click.option(
+    "-s", "--signal", "name", default="KILL", show_default=True, help="Name or number of the signal."
+)
+@_containers
+@click.pass_obj
+def kill_command(door: Door, containers: tuple[str, ...], name: str) -> int:
+    """Send a signal to the first process of running CONTAINERS."""
+    return each(door, containers, lambda container: door.engine.kill(container, name))
+
+
+@click.command("wait")
+@_containers
+@click.pass_obj
+def wait_command(door: Door, containers: tuple[str, ...]) -> int:
+    """Wait until CONTAINERS have ended and print the exit status of each."""
+    return each(door, containers, lambda name: str(door.engine.wait(name)))
+
+
+@click.command("rm")
+@click.option("-f", "--force", is_flag=True, help="Kill those that run.")
+@_containers
+@click.pass_obj
+def rm_command(door: Door, containers: tuple[str, ...], force: bool) -> int:
+    """Remove CONTAINERS and what they changed in their files. Their image stays."""
+    return each(door, containers, lambda name: door.engine.remove(name, force=force))
+
+
+@click.command("rename")
+@click.argument("container", type=CONTAINER)
+@click.argument("name")
+@click.pass_obj
+def rename_command(door: Door, container: str, name: str) -> None:
+    """Give CONTAINER the name NAME."""
+    door.engine.rename(container, name)

@@ -1,0 +1,111 @@
+"""``sandcell ps``. People and prompts call it often: what it imports is counted in milliseconds."""
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from sandcell.runtime.cli.door import Door
+from sandcell.runtime.cli.human import ago, duration, ellipsis, instant, short
+from sandcell.runtime.cli.table import format_option, show
+from sandcell.runtime.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from sandcell.runtime.engine import Container
+
+_COLUMNS = (
+    ("CONTAINER ID", "ID"),
+    ("IMAGE", "Image"),
+    ("COMMAND", "Command"),
+    ("CREATED", "RunningFor"),
+    ("STATUS", "Status"),
+    ("PORTS", "Ports"),
+    ("NAMES", "Names"),
+)
+
+
+@click.command("ps")
+@click.option("-a", "--all", "everything", is_flag=True, help="Those that do not run too.")
+@click.option("-q", "--quiet", is_flag=True, help="Only ids.")
+@click.option("-n", "--last", type=int, metavar="NUMBER", help="The newest NUMBER, running or not.")
+@click.option("-l", "--latest", is_flag=True, help="The newest, running or not.")
+@click.option("--no-trunc", is_flag=True, help="Whole ids and commands.")
+@click.option(
+    "-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="name, status, label or ancestor."
+)
+@format_option
+@click.pass_obj
+def ps_command(
+    door: Door,
+    everything: bool,
+    quiet: bool,
+    last: int | None,
+    latest: bool,
+    no_trunc: bool,
+    filters: tuple[str, ...],
+    form: str,
+) -> None:
+    """List containers: those that run, newest first."""
+    newest = 1 if latest else last
+    wanted = [_filter(text) for text in filters]
+    of_any_state = everything or newest is not None or any(key == "status" for key, _ in wanted)
+    found = [
+        container
+        for container in door.engine.containers(all=of_any_state)
+        if all(_matches(container, key, value) for key, value in wanted)
+    ][:newest]
+    if quiet:
+        for container in found:
+            print(container.id if no_trunc else short(container.id))
+        return
+    now = time.time()
+    show((_row(container, now, no_trunc) for container in found), _COLUMNS, form)
+
+
+def _filter(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or key not in ("name", "status", "label", "ancestor", "id"):
+        raise InvalidOption(
+            "ps", f"--filter {text}", "no such filter", "use name=, id=, status=, label= or ancestor="
+        )
+    return key, value
+
+
+def _matches(container: "Container", key: str, value: str) -> bool:
+    if key == "label":
+        label, sign, wanted = value.partition("=")
+        return label in container.labels and (not sign or container.labels[label] == wanted)
+    if key == "ancestor":
+        return value in (container.image, container.image.removesuffix(":latest"), container.image_digest)
+    if key == "status":
+        return value == container.state
+    return value in (container.name if key == "name" else container.id)
+
+
+def _row(container: "Container", now: float, whole: bool) -> dict[str, str]:
+    command = " ".join(container.command)
+    created = instant(container.created)
+    return {
+        "Command": json.dumps(command if whole else ellipsis(command, 20), ensure_ascii=False),
+        "CreatedAt": container.created,
+        "ID": container.id if whole else short(container.id),
+        "Image": container.image,
+        "Labels": ",".join(f"{key}={value}" for key, value in container.labels.items()),
+        "Names": container.name,
+        "Ports": "",
+        "RunningFor": ago(created, now),
+        "State": container.state,
+        "Status": _status(container, now),
+    }
+
+
+def _status(container: "Container", now: float) -> str:
+    if container.state == "exited":
+        status = "status unknown" if container.exit_status is None else container.exit_status
+        return f"Exited ({status}) {ago(instant(container.finished or ''), now)}"
+    if container.state == "created":
+        return "Created"
+    started = instant(container.started or "")
+    up = "Up" if started is None else f"Up {duration(now - started)}"
+    return f"{up} (Paused)" if container.state == "paused" else up
