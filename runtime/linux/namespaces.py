@@ -13,6 +13,7 @@ from sandcell.runtime.linux.syscall import (
     CLONE_NEWPID,
     CLONE_NEWUSER,
     CLONE_NEWUTS,
+    libc,
 )
 
 # name in /proc/PID/ns → flag of clone(2)
@@ -25,6 +26,8 @@ FLAGS = {
     "user": CLONE_NEWUSER,
     "uts": CLONE_NEWUTS,
 }
+
+setdomainname = libc.setdomainname
 
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1

@@ -1,0 +1,253 @@
+"""Image configuration + options → the ``Spec`` of a container. Pure: facts of the host are handed in.
+
+What is not asked for is as ``docker run`` has it, except ``noNewPrivileges``, which is on: a
+sandbox needs no set-uid programs. runtime-spec config.md and config-linux.md.
+"""
+
+import msgspec
+from sandcell.runtime.container.seccomp_profile import default_profile
+
+from sandcell.runtime.container.options import Options, parse_volume
+from sandcell.runtime.errors import InvalidOption
+from sandcell.runtime.linux.idmap import IdMap, Range
+from sandcell.runtime.oci.config import RunConfig
+from sandcell.runtime.oci.spec import (
+    OCI_VERSION,
+    Capabilities,
+    Cpu,
+    DeviceRule,
+    IdMapping,
+    Linux,
+    Memory,
+    Mount,
+    Namespace,
+    Pids,
+    Process,
+    Resources,
+    Root,
+    Spec,
+    User,
+)
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SHARED = "/run/sandcell"
+DEFAULT_PIDS = 4096
+CPU_PERIOD = 100_000
+
+CAPABILITIES = (
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+    "CAP_AUDIT_WRITE",
+)
+
+MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+# char devices: null zero full random urandom tty, the consoles, ptmx and the container's own ptys
+_DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, None))
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts that a composition depends on.
+
+    ``etc``: name below /etc → file of the host that stands in for it. ``shared``: directory of the
+    host seen at /run/sandcell. ``user``: the ids that the image's files give to the user's name.
+    ``cgroups_path``: empty where this host gives no control groups.
+    """
+
+    id: str
+    idmap: IdMap
+    user: User
+    home: str
+    shared: str
+    etc: dict[str, str]
+    cgroups_path: str
+    kernel: tuple[int, int]
+    machine: str
+
+
+def compose(config: RunConfig, command: tuple[str, ...] | None, options: Options, setting: Setting) -> Spec:
+    """The runtime-spec document of a new container; ``InvalidOption`` when there is nothing to run."""
+    cgroup = bool(setting.cgroups_path)
+    host_network = options.network == "host"
+    capabilities = capability_sets(setting.user.uid)
+    return Spec(
+        oci_version=OCI_VERSION,
+        process=Process(
+            terminal=options.tty,
+            user=setting.user,
+            args=arguments(config, command, options),
+            env=environment(config, options.env, setting.home, hostname(options, setting), options.tty),
+            cwd=options.workdir or config.working_dir or "/",
+            capabilities=capabilities,
+            no_new_privileges=True,
+        ),
+        root=Root(path="rootfs", readonly=options.read_only),
+        hostname=hostname(options, setting) if not host_network else "",
+        mounts=_mounts(options, setting),
+        linux=Linux(
+            uid_mappings=_mappings(setting.idmap.uids),
+            gid_mappings=_mappings(setting.idmap.gids),
+            namespaces=_namespaces(setting.idmap, cgroup=cgroup, own_network=not host_network),
+            resources=resources(options) if cgroup else None,
+            cgroups_path=setting.cgroups_path,
+            seccomp=default_profile(capabilities.bounding, setting.kernel, setting.machine),
+            masked_paths=MASKED,
+            readonly_paths=READ_ONLY,
+        ),
+    )
+
+
+def arguments(config: RunConfig, command: tuple[str, ...] | None, options: Options) -> tuple[str, ...]:
+    """ENTRYPOINT and CMD of the image as the options overrule them (docker-run(1))."""
+    entrypoint = config.entrypoint if options.entrypoint is None else options.entrypoint
+    # An entrypoint of the user's own also takes the image's CMD away.
+    rest = command if command is not None else (config.cmd if options.entrypoint is None else ())
+    both = tuple(entrypoint) + tuple(rest)
+    if not both or not both[0]:
+        raise InvalidOption("run", "the image", "it names no command and none was given", "give a command")
+    return both
+
+
+def environment(
+    config: RunConfig, extra: dict[str, str], home: str, hostname: str, tty: bool
+) -> tuple[str, ...]:
+    """``NAME=value`` texts: defaults, then the image's, then ``extra``."""
+    values = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname, "HOME": home}
+    if tty:
+        values["TERM"] = "xterm"
+    values.update(config.environment)
+    values.update(extra)
+    return tuple(f"{name}={value}" for name, value in values.items())
+
+
+def hostname(options: Options, setting: Setting) -> str:
+    """The name asked for, else the short id."""
+    return options.hostname or setting.id[:12]
+
+
+def capability_sets(uid: int) -> Capabilities:
+    """docker's fourteen: held by root, only a bound for anybody else."""
+    held = CAPABILITIES if uid == 0 else ()
+    return Capabilities(bounding=CAPABILITIES, effective=held, permitted=held)
+
+
+def resources(options: Options) -> Resources:
+    """The limits; without any asked for still a number of processes, against fork bombs."""
+    rules = [DeviceRule(allow=False, access="rwm")]
+    rules += [DeviceRule(allow=True, type="c", access="m"), DeviceRule(allow=True, type="b", access="m")]
+    rules += [DeviceRule(allow=True, type="c", major=a, minor=b, access="rwm") for a, b in _DEVICES]
+    limit = DEFAULT_PIDS if options.pids_limit is None else options.pids_limit
+    return Resources(
+        devices=tuple(rules),
+        memory=Memory(limit=options.memory, swap=options.memory) if options.memory is not None else None,
+        cpu=Cpu(quota=int(options.cpus * CPU_PERIOD), period=CPU_PERIOD)
+        if options.cpus is not None
+        else None,
+        pids=Pids(limit),
+    )
+
+
+def _namespaces(idmap: IdMap, *, cgroup: bool, own_network: bool) -> tuple[Namespace, ...]:
+    names = ["pid", "mount", "ipc"]
+    names += ["network", "uts"] if own_network else []
+    names += ["cgroup"] if cgroup else []
+    names += ["user"] if idmap.user_namespace else []
+    return tuple(Namespace(name) for name in names)
+
+
+def _mappings(ranges: tuple[Range, ...]) -> tuple[IdMapping, ...]:
+    return tuple(IdMapping(r.inside, r.outside, r.size) for r in ranges)
+
+
+def _mounts(options: Options, setting: Setting) -> tuple[Mount, ...]:
+    quiet = ("nosuid", "noexec", "nodev")
+    mounts = [
+        Mount(destination="/proc", type="proc", source="proc", options=quiet),
+        Mount(
+            destination="/dev",
+            type="tmpfs",
+            source="tmpfs",
+            options=("nosuid", "strictatime", "mode=755", "size=65536k"),
+        ),
+        Mount(
+            destination="/dev/pts",
+            type="devpts",
+            source="devpts",
+            options=("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"),
+        ),
+        Mount(
+            destination="/dev/shm", type="tmpfs", source="shm", options=(*quiet, "mode=1777", "size=65536k")
+        ),
+        Mount(destination="/dev/mqueue", type="mqueue", source="mqueue", options=quiet),
+    ]
+    if options.network == "host" and setting.idmap.user_namespace:
+        # sysfs shows the network namespace, so only the owner of that one may mount it anew.
+        mounts.append(Mount(destination="/sys", type="bind", source="/sys", options=("rbind", "ro", *quiet)))
+    else:
+        mounts.append(Mount(destination="/sys", type="sysfs", source="sysfs", options=(*quiet, "ro")))
+    if setting.cgroups_path:
+        mounts.append(
+            Mount(
+                destination="/sys/fs/cgroup",
+                type="cgroup",
+                source="cgroup",
+                options=(*quiet, "relatime", "ro"),
+            )
+        )
+    mounts += [
+        Mount(destination=f"/etc/{name}", type="bind", source=source, options=("bind", "nosuid", "nodev"))
+        for name, source in setting.etc.items()
+    ]
+    mounts.append(
+        Mount(
+            destination=SHARED, type="bind", source=setting.shared, options=("rbind", "ro", "nosuid", "nodev")
+        )
+    )
+    if options.fetch:
+        out = setting.shared + "/out"
+        mounts.append(
+            Mount(
+                destination=SHARED + "/out",
+                type="bind",
+                source=out,
+                options=("bind", "rw", "nosuid", "nodev"),
+            )
+        )
+    for text in options.volumes:
+        volume = parse_volume(text)
+        mode = "ro" if volume.read_only else "rw"
+        mounts.append(
+            Mount(
+                destination=volume.destination,
+                type="bind",
+                source=volume.source,
+                options=("rbind", mode, "nosuid", "nodev"),
+            )
+        )
+    return tuple(mounts)

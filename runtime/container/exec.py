@@ -1,0 +1,130 @@
+"""Another process in a running container.
+
+A helper child enters the container's namespaces and clones the real one with CLONE_PARENT, so that
+the process lives in the container's pid namespace and is still ours to wait for. Both are not
+dumpable from before they enter until the program is executed: nobody in the container may look
+into an interpreter of the host. setns(2), prctl(2).
+"""
+
+import os
+import signal
+import socket
+
+from sandcell.runtime.container import inside as player
+from sandcell.runtime.container import jobs, outside, processes
+from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.mapped import remove_tree
+from sandcell.runtime.container.monitor import collect, pipes, streams, tell
+from sandcell.runtime.container.pump import Pump
+from sandcell.runtime.errors import SandcellError
+from sandcell.runtime.linux import cgroups, process
+from sandcell.runtime.linux.namespaces import FLAGS
+from sandcell.runtime.linux.syscall import clone3, setns
+
+_CLONE_PARENT = 0x00008000
+_PATIENCE = 5.0
+
+
+def serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
+    """Start the process, move its output to the client, tell its end. The process and all that it
+    started are killed when the client goes away. Replies as of ``monitor.serve``."""
+    terminal = any(isinstance(step, s.Console) for step in job.inside)
+    sources, targets = pipes(terminal=terminal)
+    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        born = _enter(job, (nothing, targets[0], targets[1]))
+    except SandcellError as error:
+        born = jobs.Refused(str(error), 0, error.hint)
+    except OSError as error:
+        born = jobs.Refused(error.filename or "enter the container", error.errno or 0)
+    for fd in {nothing, *targets}:
+        os.close(fd)
+    if isinstance(born, jobs.Refused):
+        tell(control, born)
+        return
+    tell(control, jobs.Started(born.pid))
+    pump = Pump(streams(sources, sinks, born.console), None)
+
+    def hang_up() -> None:
+        processes.signal_all(processes.of_exec(job.init, job.exec_id, born.cgroup), signal.SIGKILL)
+
+    pump.run(born.pidfd, control.fileno(), hang_up)
+    status = collect(born.pidfd)
+    pump.drain(_PATIENCE)
+    tell(control, jobs.Exited(status))
+    control.close()
+    os.close(born.mount_namespace)
+    if born.cgroup is not None and not born.cgroup.pids():
+        born.cgroup.remove()
+    if job.directory:
+        remove_tree(job.directory)
+
+
+def _enter(job: jobs.Exec, stdio: tuple[int, int, int]) -> outside.Born | jobs.Refused:
+    target = os.pidfd_open(job.init.pid)
+    group: cgroups.Cgroup | None = None
+    try:
+        if not process.alive(job.init):
+            return jobs.Refused("enter the container", 0, "it has ended")
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        announce, announced = os.pipe2(os.O_CLOEXEC)
+        flags = 0
+        for name in job.namespaces:
+            flags |= FLAGS[name]
+        # Not dumpable before the child enters, so that there is no moment to look.
+        process.prctl(process.PR_SET_DUMPABLE, 0)
+        helper, helper_fd = clone3(0, signal.SIGCHLD)
+        if helper == 0:
+            ours.close()
+            _helper(job, target, flags, announced, theirs, stdio)
+        theirs.close()
+        os.close(announced)
+        with open(announce, "rb") as pipe:
+            said = pipe.read()
+        os.waitid(os.P_PIDFD, helper_fd, os.WEXITED)
+        os.close(helper_fd)
+        number = int(said or b"-5")
+        if number <= 0:
+            return jobs.Refused("enter the container's namespaces", -number)
+        pidfd = os.pidfd_open(number)
+        try:
+            if job.cgroup:
+                group = cgroups.Cgroup(job.cgroup, cgroups.layout()).child(job.exec_id)
+                group.add(number)
+                ours.send(player.CGROUP_READY)
+            born = outside.Born(number, pidfd, group, -1)
+            refused = outside.listen(ours, job.inside, born)
+        except BaseException:
+            outside.reap(number, pidfd)
+            raise
+        finally:
+            ours.close()
+        if refused is not None:
+            outside.reap(number, pidfd)
+            os.close(born.mount_namespace)
+            if group is not None:
+                group.remove()
+            return refused
+        return born
+    finally:
+        os.close(target)
+
+
+def _helper(
+    job: jobs.Exec,
+    target: int,
+    flags: int,
+    announced: int,
+    theirs: socket.socket,
+    stdio: tuple[int, int, int],
+) -> None:
+    try:
+        setns(target, flags)
+        pid, _ = clone3(_CLONE_PARENT, 0)
+        if pid == 0:
+            player.become(job.inside, theirs, stdio)
+        os.write(announced, b"%d" % pid)
+    except OSError as error:
+        os.write(announced, b"-%d" % (error.errno or 5))
+    finally:
+        os._exit(0)

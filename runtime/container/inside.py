@@ -1,0 +1,329 @@
+"""What the process that becomes a container's init does: play the inside steps, then execute.
+
+House rule: once ``PivotRoot`` has been played this interpreter stands in a tree that an image
+made. Nothing may be imported, opened by name for Python's own use, looked up by libc (no NSS, no
+locale) or formatted with a traceback from here on: every function is resolved before, and a
+failure is told as step number and errno over an already open socket.
+"""
+
+import array
+import errno
+import fcntl
+import os
+import resource
+import socket
+import stat
+import sys
+import termios
+from collections.abc import Callable
+from typing import Any, Never
+
+from sandcell.runtime.container import steps as s
+from sandcell.runtime.linux import capabilities, mounts, namespaces, overlay, process, seccomp
+from sandcell.runtime.linux.syscall import (
+    CLONE_NEWCGROUP,
+    CLOSE_RANGE_CLOEXEC,
+    close_range,
+    pivot_root,
+    unshare,
+)
+
+IDS_READY = b"i"
+CGROUP_READY = b"g"
+FAILED = b"!"
+CONSOLE = b"c"
+
+
+class Scene:
+    """What the steps share: the socket to the monitor and the trees that were opened."""
+
+    __slots__ = ("console", "sync", "trees")
+
+    def __init__(self, sync: socket.socket) -> None:
+        self.sync = sync
+        self.trees: dict[int, int] = {}
+        self.console = -1
+
+
+def become(inside: tuple[s.Inside, ...], sync: socket.socket, stdio: tuple[int, int, int]) -> Never:
+    """Turn this freshly cloned process into a container's; never returns.
+
+    A failed step is told over ``sync`` as ``!<index> <errno>``; a successful ``execve`` closes it.
+    """
+    index = -1
+    try:
+        # The path finders are not to be asked again, whatever happens below.
+        sys.path.clear()
+        sys.meta_path.clear()
+        for number, fd in enumerate(stdio):
+            os.dup2(fd, number)
+        close_range(3, flags=CLOSE_RANGE_CLOEXEC)
+        process.default_signals()
+        scene = Scene(sync)
+        for index, step in enumerate(inside):  # noqa: B007
+            PERFORM[type(step)](step, scene)
+    except OSError as error:
+        _report(sync, index, error.errno or errno.EIO)
+    except BaseException:
+        _report(sync, index, errno.EPROTO)
+    finally:
+        os._exit(125)
+
+
+def _report(sync: socket.socket, index: int, number: int) -> None:
+    try:
+        sync.send(b"%s%d %d" % (FAILED, index, number))
+    except OSError:
+        pass
+
+
+def _await(scene: Scene, wanted: bytes) -> None:
+    if scene.sync.recv(1) != wanted:
+        # The monitor gave up or died; it tells why itself.
+        os._exit(125)
+
+
+def _ids(step: s.AwaitIds, scene: Scene) -> None:
+    _await(scene, IDS_READY)
+    os.setresgid(step.gid, step.gid, step.gid)
+    os.setresuid(step.uid, step.uid, step.uid)
+
+
+def _cgroup(step: s.AwaitCgroup, scene: Scene) -> None:
+    _await(scene, CGROUP_READY)
+    if step.new_namespace:
+        unshare(CLONE_NEWCGROUP)
+
+
+def _private(step: s.PrivateMounts, scene: Scene) -> None:
+    mounts.mount(None, b"/", None, mounts.MS_REC | step.flags)
+
+
+def _open_tree(step: s.OpenTree, scene: Scene) -> None:
+    scene.trees[step.key] = mounts.clone_tree(os.fsencode(step.source), recursive=step.recursive)
+
+
+def _overlay(step: s.MountOverlay, scene: Scene) -> None:
+    overlay.mount_overlay(
+        step.target, step.lowers, step.upper, step.work, volatile=step.volatile, userxattr=step.userxattr
+    )
+
+
+def _bind_root(step: s.BindRoot, scene: Scene) -> None:
+    mounts.mount(os.fsencode(step.source), os.fsencode(step.target), None, mounts.MS_BIND | mounts.MS_REC)
+
+
+def _pivot(step: s.PivotRoot, scene: Scene) -> None:
+    os.chdir(step.root)
+    # Stacks the old root on the new one: "." is the old one's top until DropOldRoot, while "/"
+    # already leads into the container, and proc may still be mounted in a user namespace, which
+    # needs the host's proc in sight.
+    pivot_root(b".", b".")
+
+
+def _drop(step: s.DropOldRoot, scene: Scene) -> None:
+    mounts.umount(b".", mounts.MNT_DETACH)
+    os.chdir("/")
+
+
+def _directory(step: s.Directory, scene: Scene) -> None:
+    make_directories(step.path, step.mode)
+
+
+def make_directories(path: str, mode: int) -> None:
+    """Like ``mkdir -p``; what stands already is left as it is."""
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        parent = path.rpartition("/")[0]
+        if not parent:
+            raise
+        make_directories(parent, 0o755)
+        os.mkdir(path, mode)
+
+
+def _mount(step: s.Mount, scene: Scene) -> None:
+    mounts.mount(
+        step.source.encode(), os.fsencode(step.target), step.fstype.encode(), step.flags, step.data.encode()
+    )
+
+
+def _attach(step: s.AttachTree, scene: Scene) -> None:
+    tree = scene.trees.pop(step.key)
+    if stat.S_ISDIR(os.fstat(tree).st_mode):
+        make_directories(step.target, 0o755)
+    else:
+        _make_file(step.target)
+    mounts.attach(tree, os.fsencode(step.target), step.flags, recursive=step.recursive)
+
+
+def _make_file(path: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        os.close(os.open(path, flags, 0o644))
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        make_directories(path.rpartition("/")[0], 0o755)
+        os.close(os.open(path, flags, 0o644))
+
+
+def _node(step: s.Node, scene: Scene) -> None:
+    os.mknod(step.path, step.mode, os.makedev(step.major, step.minor))
+    os.chmod(step.path, step.mode & 0o7777)
+
+
+def _symlink(step: s.Symlink, scene: Scene) -> None:
+    try:
+        os.symlink(step.target, step.path)
+    except FileExistsError:
+        pass
+
+
+def _console(step: s.Console, scene: Scene) -> None:
+    master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.ioctl(master, termios.TIOCSPTLCK, b"\0\0\0\0")
+    number = array.array("i", (0,))
+    fcntl.ioctl(master, termios.TIOCGPTN, number)
+    slave = os.open(f"/dev/pts/{number[0]}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    scene.sync.sendmsg([CONSOLE], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", (master,)))])
+    os.close(master)
+    for fd in (0, 1, 2):
+        os.dup2(slave, fd)
+    scene.console = slave
+
+
+def _mask(step: s.Mask, scene: Scene) -> None:
+    for path in step.paths:
+        target = os.fsencode(path)
+        try:
+            mounts.mount(b"/dev/null", target, None, mounts.MS_BIND)
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError:
+            mounts.mount(b"tmpfs", target, b"tmpfs", mounts.MS_RDONLY, b"size=0k")
+
+
+def _read_only(step: s.ReadOnly, scene: Scene) -> None:
+    for path in step.paths:
+        target = os.fsencode(path)
+        if path != "/":
+            try:
+                mounts.mount(target, target, None, mounts.MS_BIND | mounts.MS_REC)
+            except FileNotFoundError:
+                continue
+        mounts.remount(target, mounts.MS_RDONLY)
+
+
+def _hostname(step: s.Hostname, scene: Scene) -> None:
+    if step.name:
+        socket.sethostname(step.name)
+    if step.domain:
+        name = step.domain.encode()
+        if namespaces.setdomainname(name, len(name)) < 0:
+            raise OSError(errno.EPERM, "setdomainname")
+
+
+def _loopback(step: s.Loopback, scene: Scene) -> None:
+    namespaces.loopback_up()
+
+
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
+def _sysctl(step: s.Sysctl, scene: Scene) -> None:
+    _write("/proc/sys/" + step.name.replace(".", "/"), step.value.encode())
+
+
+def _oom(step: s.OomScore, scene: Scene) -> None:
+    _write("/proc/self/oom_score_adj", b"%d" % step.value)
+
+
+def _limit(step: s.ResourceLimit, scene: Scene) -> None:
+    resource.setrlimit(step.resource, (step.soft, step.hard))
+
+
+def _session(step: s.NewSession, scene: Scene) -> None:
+    os.setsid()
+    if scene.console >= 0:
+        fcntl.ioctl(scene.console, termios.TIOCSCTTY, 0)
+
+
+def _identity(step: s.Identity, scene: Scene) -> None:
+    capabilities.drop_bounding(step.bounding)
+    if step.setgroups:
+        os.setgroups(step.groups)
+    process.prctl(process.PR_SET_KEEPCAPS, 1)
+    os.setresgid(step.gid, step.gid, step.gid)
+    os.setresuid(step.uid, step.uid, step.uid)
+    process.prctl(process.PR_SET_KEEPCAPS, 0)
+    if step.no_new_privileges:
+        process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)
+    capabilities.set_caps(step.effective, step.permitted, step.inheritable, step.ambient)
+    os.umask(step.umask)
+
+
+def _filter(step: s.Filter, scene: Scene) -> None:
+    seccomp.install(step.program, step.flags)
+
+
+def _cwd(step: s.WorkingDirectory, scene: Scene) -> None:
+    os.chdir(step.path)
+
+
+def _execute(step: s.Execute, scene: Scene) -> None:
+    # os.execvpe would import a module to read PATH, and would do it from the container's files.
+    program, environment = step.arguments[0], {}
+    for entry in step.environment:
+        name, _, value = entry.partition("=")
+        environment[name] = value
+    if "/" in program:
+        os.execve(program, step.arguments, environment)
+    refused = errno.ENOENT
+    for directory in environment.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":"):
+        try:
+            os.execve(f"{directory or '.'}/{program}", step.arguments, environment)
+        except OSError as error:
+            # As execvp(3): a program that may not be executed is remembered, the search goes on.
+            if error.errno == errno.EACCES:
+                refused = errno.EACCES
+            elif error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise
+    raise OSError(refused, "execve")
+
+
+PERFORM: dict[type, Callable[[Any, Scene], None]] = {
+    s.AwaitIds: _ids,
+    s.AwaitCgroup: _cgroup,
+    s.PrivateMounts: _private,
+    s.OpenTree: _open_tree,
+    s.MountOverlay: _overlay,
+    s.BindRoot: _bind_root,
+    s.PivotRoot: _pivot,
+    s.DropOldRoot: _drop,
+    s.Directory: _directory,
+    s.Mount: _mount,
+    s.AttachTree: _attach,
+    s.Node: _node,
+    s.Symlink: _symlink,
+    s.Console: _console,
+    s.Mask: _mask,
+    s.ReadOnly: _read_only,
+    s.Hostname: _hostname,
+    s.Loopback: _loopback,
+    s.Sysctl: _sysctl,
+    s.OomScore: _oom,
+    s.ResourceLimit: _limit,
+    s.NewSession: _session,
+    s.Identity: _identity,
+    s.Filter: _filter,
+    s.WorkingDirectory: _cwd,
+    s.Execute: _execute,
+}

@@ -1,0 +1,112 @@
+"""What a client may ask of the spawner, and what it hears back: the whole protocol.
+
+A request is one packet on the spawner's SOCK_SEQPACKET socket that carries descriptors only: the
+control socket of this job, and the job's standard streams. The job itself and the replies go over
+the control socket as length-prefixed msgpack, so their size has no limit.
+"""
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from sandcell.runtime.container.steps import Inside, Plan
+from sandcell.runtime.linux.idmap import IdMap
+from sandcell.runtime.linux.process import Identity
+
+
+class Run(msgspec.Struct, frozen=True, tag=True):
+    """Make a container, watch it to its end and clean up after it.
+
+    ``home``: its directory in the store; ``run``: its directory of run state. ``remove``: both go
+    at the end. ``die_with_client``: it is killed when the control socket closes.
+    """
+
+    id: str
+    plan: Plan
+    home: str
+    run: str
+    remove: bool = False
+    die_with_client: bool = False
+
+
+class Exec(msgspec.Struct, frozen=True, tag=True):
+    """Run another process in the container whose first process is ``init``.
+
+    ``namespaces``: names to enter. ``cgroup``: the container's group, empty where it has none.
+    ``directory``: of the host, removed at the end.
+    """
+
+    id: str
+    exec_id: str
+    init: Identity
+    namespaces: tuple[str, ...]
+    inside: tuple[Inside, ...]
+    cgroup: str = ""
+    directory: str = ""
+
+
+class Task(msgspec.Struct, frozen=True, tag=True):
+    """Call ``function`` (dotted name) with ``payload`` inside a user namespace with ``idmap``."""
+
+    function: str
+    payload: dict[str, Any]
+    idmap: IdMap
+
+
+Job: TypeAlias = Run | Exec | Task
+
+
+class Started(msgspec.Struct, frozen=True, tag=True):
+    """The process lives; ``pid`` is the host's."""
+
+    pid: int
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """It never came to life. ``step``: what was being done; ``errno``: why, 0 with a ``message``.
+
+    ``executing``: everything was ready and only the command could not be executed.
+    """
+
+    step: str
+    errno: int
+    message: str = ""
+    executing: bool = False
+
+
+class Exited(msgspec.Struct, frozen=True, tag=True):
+    """It ended. ``status``: as a shell tells it, 128 + number for a signal. ``oom``: the memory
+    limit killed something."""
+
+    status: int
+    oom: bool = False
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """A task's result, or the error it raised by class name and constructor arguments."""
+
+    result: Any = None
+    error: str = ""
+    arguments: tuple[Any, ...] = ()
+
+
+Reply: TypeAlias = Started | Refused | Exited | Done
+
+_encoder = msgspec.msgpack.Encoder()
+_jobs: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+
+def encode(message: Job | Reply) -> bytes:
+    """The message as bytes."""
+    return _encoder.encode(message)
+
+
+def decode_job(data: bytes) -> Job:
+    """A job from its bytes."""
+    return _jobs.decode(data)
+
+
+def decode_reply(data: bytes) -> Reply:
+    """A reply from its bytes."""
+    return _replies.decode(data)

@@ -1,0 +1,125 @@
+"""The client's side of the spawner: start it, hand it jobs, hear what becomes of them."""
+
+import array
+import os
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from sandcell.runtime.container import jobs
+from sandcell.runtime.errors import HostRefused
+from sandcell.runtime.linux import process
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+_BOOT = (
+    "import sys; sys.path[:0] = {paths!r}; from sandcell.runtime.container.spawner import main; main({fd})"
+)
+
+
+class Launcher:
+    """Owns one spawner process. Safe to use from several threads; cheap until the first use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._channel: socket.socket | None = None
+        self._process: Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Make sure that a spawner runs; one that was killed is replaced. Does not wait for it."""
+        with self._lock:
+            self._ensure()
+
+    def _ensure(self) -> socket.socket:
+        if self._channel is not None and self._process is not None and self._process.poll() is None:
+            return self._channel
+        self._forget()
+        import subprocess
+
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _BOOT.format(paths=_paths(), fd=theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd="/",
+            )
+        self._channel = ours
+        return ours
+
+    def submit(self, job: jobs.Job, sinks: tuple[int, ...] = ()) -> "Control":
+        """Hand over a job with the write ends ``sinks`` for its output; they stay the caller's."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        fds = array.array("i", (theirs.fileno(), *sinks))
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)]
+        with theirs, self._lock:
+            try:
+                self._ensure().sendmsg([b"j"], ancillary)
+            except BrokenPipeError:
+                # It was killed a moment ago and had not been missed yet.
+                self._forget()
+                self._ensure().sendmsg([b"j"], ancillary)
+        control = Control(ours)
+        control.send(job)
+        return control
+
+    def close(self) -> None:
+        """End the spawner; containers go on. A later use starts a new one."""
+        with self._lock:
+            process_ = self._process
+            self._forget()
+        if process_ is not None:
+            process_.wait()
+
+    def _forget(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        self._channel = None
+        self._process = None
+
+
+class Control:
+    """The conversation about one job. Closing it tells the monitor that nobody listens any more."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+
+    def fileno(self) -> int:
+        """For poll(2)."""
+        return self._channel.fileno()
+
+    def send(self, job: jobs.Job) -> None:
+        """Hand over the job itself."""
+        try:
+            process.send(self._channel, jobs.encode(job))
+        except BrokenPipeError:
+            raise HostRefused("start", "a container", "the helper process ended", "try again") from None
+
+    def receive(self) -> jobs.Reply | None:
+        """The next reply, or ``None`` when the monitor is gone."""
+        try:
+            received = process.receive(self._channel)
+        except ConnectionResetError:
+            return None
+        return None if received is None else jobs.decode_reply(received[0])
+
+    def close(self) -> None:
+        """Hang up."""
+        self._channel.close()
+
+
+def _paths() -> list[str]:
+    # With -I -S the helper reads no site-packages; it needs ourselves and msgspec, no more.
+    import msgspec
+
+    import sandcell
+
+    found = []
+    for module in (sandcell, msgspec):
+        assert module.__file__ is not None
+        found.append(os.path.dirname(os.path.dirname(os.path.abspath(module.__file__))))
+    return found

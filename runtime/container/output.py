@@ -1,0 +1,101 @@
+"""The log of a container: what it wrote, byte for byte, with stream and time of each piece.
+
+A record is a line ``<seconds> <stream> <length>`` and then that many bytes and a newline, so the
+file can be read by eye and no byte is changed. When it grows over ``LIMIT`` it becomes ``log.1``
+and a new one begins; only one old one is kept.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+LIMIT = 256 * 1024 * 1024
+NAME = "log"
+STDOUT = "stdout"
+STDERR = "stderr"
+
+
+class Output(msgspec.Struct, frozen=True):
+    """A piece of output. ``stream``: stdout or stderr; ``time``: seconds since the epoch."""
+
+    stream: str
+    data: bytes
+    time: float = 0.0
+
+
+class Log:
+    """The writer's side; one monitor writes, anybody reads."""
+
+    def __init__(self, directory: str, limit: int = LIMIT) -> None:
+        self._path = f"{directory}/{NAME}"
+        self._limit = limit
+        self._fd = self._open()
+        self._size = os.fstat(self._fd).st_size
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def write(self, stream: str, data: bytes) -> None:
+        """Append one record. A full disk loses the piece, never the container."""
+        record = b"%.6f %s %d\n%s\n" % (time.time(), stream.encode(), len(data), data)
+        if self._size + len(record) > self._limit:
+            os.close(self._fd)
+            os.rename(self._path, self._path + ".1")
+            self._fd = self._open()
+            self._size = 0
+        try:
+            os.write(self._fd, record)
+        except OSError:
+            # Cut a half-written record off again, so that what follows stays readable.
+            os.ftruncate(self._fd, self._size)
+            return
+        self._size += len(record)
+
+    def close(self) -> None:
+        """Close the file; what was written stays."""
+        os.close(self._fd)
+
+
+def read_log(directory: str) -> Iterator[Output]:
+    """The records of a log, oldest first; a record still being written ends the reading."""
+    for name in (NAME + ".1", NAME):
+        try:
+            fd = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        with open(fd, "rb") as file:
+            while header := file.readline():
+                fields = header.split()
+                if len(fields) != 3 or not header.endswith(b"\n"):
+                    break
+                data = file.read(int(fields[2]) + 1)
+                if len(data) != int(fields[2]) + 1:
+                    break
+                yield Output(fields[1].decode(), data[:-1], float(fields[0]))
+
+
+def tail(pieces: Iterator[Output], lines: int) -> Iterator[Output]:
+    """The last ``lines`` lines of the output, streams and times kept."""
+    kept: list[Output] = []
+    total = 0
+    for piece in pieces:
+        kept.append(piece)
+        total += piece.data.count(b"\n")
+        # One more line than asked for, so that the first one kept is whole.
+        while total - kept[0].data.count(b"\n") > lines:
+            total -= kept.pop(0).data.count(b"\n")
+    return _last_lines(kept, lines)
+
+
+def _last_lines(kept: list[Output], lines: int) -> Iterator[Output]:
+    whole = b"".join(piece.data for piece in kept)
+    wanted = whole.splitlines(keepends=True)[-lines:] if lines else []
+    skip = len(whole) - sum(len(line) for line in wanted)
+    for piece in kept:
+        if skip >= len(piece.data):
+            skip -= len(piece.data)
+            continue
+        yield Output(piece.stream, piece.data[skip:], piece.time)
+        skip = 0

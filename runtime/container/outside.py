@@ -1,0 +1,160 @@
+"""What a monitor does to make a container: the outside steps, then the hand-over to init."""
+
+import errno
+import os
+import signal
+import socket
+
+from sandcell.runtime.container import inside as player
+from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.jobs import Refused
+from sandcell.runtime.errors import SandcellError
+from sandcell.runtime.linux import cgroups, idmap
+from sandcell.runtime.linux.namespaces import FLAGS
+from sandcell.runtime.linux.syscall import clone3
+
+# A cgroup namespace shows where its maker is, so it is made by init itself once it has been moved.
+_LATER = "cgroup"
+
+
+class Born:
+    """A living init: its pid and pidfd, its control group, and the terminal's master, if any."""
+
+    __slots__ = ("cgroup", "console", "mount_namespace", "pid", "pidfd")
+
+    def __init__(self, pid: int, pidfd: int, cgroup: cgroups.Cgroup | None, console: int) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.cgroup = cgroup
+        self.console = console
+        # While this is open the container's mounts outlive init: unmounting an overlay may wait
+        # for the disk, and nobody shall wait for that to hear an exit status.
+        self.mount_namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def prepare(plan: s.Plan, stdio: tuple[int, int, int]) -> Born | Refused:
+    """Carry the plan out: a container whose program runs, or why it does not.
+
+    If it fails, nothing of it is left but directories.
+    """
+    cgroup: cgroups.Cgroup | None = None
+    flags, ids = 0, None
+    try:
+        for step in plan.outside:
+            if isinstance(step, s.MakeCgroup):
+                cgroup = make_cgroup(step)
+            elif isinstance(step, s.NewNamespaces):
+                for name in step.names:
+                    flags |= FLAGS[name] if name != _LATER else 0
+            else:
+                ids = step.idmap
+        return _bear(plan, stdio, flags, ids, cgroup)
+    except SandcellError as error:
+        _discard(cgroup)
+        return Refused(str(error), 0, error.hint)
+    except OSError as error:
+        _discard(cgroup)
+        return Refused(error.filename or "make the container", error.errno or errno.EIO)
+
+
+def make_cgroup(step: s.MakeCgroup) -> cgroups.Cgroup:
+    """The control group with its limits; removed again if a limit is refused."""
+    group = cgroups.Cgroup(step.path, cgroups.layout())
+    controllers = {"memory", "pids", "cpu", "freezer", "devices"}
+    if step.cpuset_cpus or step.cpuset_mems:
+        controllers.add("cpuset")
+    group.create(controllers)
+    try:
+        group.limit(
+            cgroups.Limits(
+                memory=step.memory,
+                memory_swap=step.memory_swap,
+                cpu_quota=step.cpu_quota,
+                cpu_period=step.cpu_period,
+                cpu_shares=step.cpu_shares,
+                pids=step.pids,
+                cpuset_cpus=step.cpuset_cpus,
+                cpuset_mems=step.cpuset_mems,
+                devices=step.devices,
+            )
+        )
+    except BaseException:
+        _discard(group)
+        raise
+    return group
+
+
+def _discard(group: cgroups.Cgroup | None) -> None:
+    if group is not None:
+        group.remove()
+
+
+def _bear(
+    plan: s.Plan,
+    stdio: tuple[int, int, int],
+    flags: int,
+    ids: idmap.IdMap | None,
+    cgroup: cgroups.Cgroup | None,
+) -> Born | Refused:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    into = cgroup.open() if cgroup is not None else None
+    pid, pidfd = clone3(flags, signal.SIGCHLD, -1 if into is None else into)
+    if pid == 0:
+        ours.close()
+        player.become(plan.inside, theirs, stdio)
+    theirs.close()
+    try:
+        if ids is not None:
+            idmap.write(pid, ids)
+            ours.send(player.IDS_READY)
+        if cgroup is not None:
+            if into is None:
+                cgroup.add(pid)
+            ours.send(player.CGROUP_READY)
+        born = Born(pid, pidfd, cgroup, -1)
+        refused = listen(ours, plan.inside, born)
+    except BaseException:
+        reap(pid, pidfd)
+        raise
+    finally:
+        ours.close()
+        if into is not None:
+            os.close(into)
+    if refused is not None:
+        reap(pid, pidfd)
+        os.close(born.mount_namespace)
+        _discard(cgroup)
+        return refused
+    return born
+
+
+def listen(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Refused | None:
+    """Hear what the child tells until its program runs (``None``) or it has failed."""
+    while True:
+        message, fds, _, _ = socket.recv_fds(ours, 64, 1)
+        if not message:
+            return None
+        if message == player.CONSOLE:
+            born.console = fds[0]
+            os.set_inheritable(born.console, False)
+        elif message.startswith(player.FAILED):
+            index, number = (int(text) for text in message[1:].split())
+            return told(steps, index, number)
+
+
+def told(steps: tuple[s.Inside, ...], index: int, number: int) -> Refused:
+    """What a failed inside step means."""
+    if index < 0:
+        return Refused("begin", number)
+    step = steps[index]
+    return Refused(step.describe(), number, executing=isinstance(step, s.Execute))
+
+
+def reap(pid: int, pidfd: int) -> None:
+    """End a child of ours and collect it; closes ``pidfd``."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    os.waitpid(pid, 0)
+    os.close(pidfd)

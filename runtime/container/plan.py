@@ -1,0 +1,285 @@
+"""``Spec`` → ``Plan``: which steps make this container, in which order. Pure.
+
+The order is a matter of safety. Everything of the host that the container shall see is opened
+first; then the root is changed; then the rest is mounted by paths that can only lead into the
+container; then the host's tree is let go; then rights are given up, last of all the right to make
+system calls outside the filter.
+"""
+
+import resource
+import stat
+from collections.abc import Callable
+
+import msgspec
+
+from sandcell.runtime.container import steps as s
+from sandcell.runtime.errors import InvalidDocument
+from sandcell.runtime.linux import capabilities, mounts
+from sandcell.runtime.linux.idmap import IdMap, Range
+from sandcell.runtime.oci.spec import Capabilities, Linux, Mount, Process, Resources, Seccomp, Spec, User
+
+NAMESPACES = {
+    "pid": "pid",
+    "network": "net",
+    "mount": "mnt",
+    "ipc": "ipc",
+    "uts": "uts",
+    "user": "user",
+    "cgroup": "cgroup",
+}
+
+_FLAGS = {
+    "ro": mounts.MS_RDONLY,
+    "nosuid": mounts.MS_NOSUID,
+    "nodev": mounts.MS_NODEV,
+    "noexec": mounts.MS_NOEXEC,
+    "relatime": mounts.MS_RELATIME,
+    "strictatime": mounts.MS_STRICTATIME,
+}
+_IGNORED = ("rw", "suid", "dev", "exec", "defaults", "bind", "rbind")
+
+_NODES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+_LINKS = (
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+    ("pts/ptmx", "/dev/ptmx"),
+)
+
+
+class Rootfs(msgspec.Struct, frozen=True):
+    """Where the container's files come from: read-only ``lowers`` (bottom first) and one writable
+    ``upper``; or without lowers a plain directory at ``path``."""
+
+    path: str
+    lowers: tuple[str, ...] = ()
+    upper: str = ""
+    work: str = ""
+    volatile: bool = False
+    userxattr: bool = False
+
+
+class CgroupMount(msgspec.Struct, frozen=True):
+    """One file system to mount below /sys/fs/cgroup; ``name`` empty for the only one (v2)."""
+
+    name: str
+    fstype: str
+    data: str = ""
+
+
+Compile = Callable[[Seccomp], tuple[bytes, int]]
+
+
+def plan(
+    spec: Spec,
+    rootfs: Rootfs,
+    compile_filter: Compile,
+    cgroup_mounts: tuple[CgroupMount, ...] = (),
+) -> s.Plan:
+    """The steps that make the container of ``spec``; ``InvalidDocument`` for what we cannot do."""
+    process, linux = spec.process, spec.linux or Linux()
+    if process is None:
+        raise InvalidDocument("plan", "container", "config.json has no process")
+    idmap = IdMap(
+        tuple(Range(m.container_id, m.host_id, m.size) for m in linux.uid_mappings),
+        tuple(Range(m.container_id, m.host_id, m.size) for m in linux.gid_mappings),
+    )
+    names = tuple(NAMESPACES[n.type] for n in linux.namespaces)
+    own = frozenset(names)
+    return s.Plan(
+        outside=_outside(linux, names, idmap),
+        inside=(
+            *_begin(idmap, own),
+            *_files(spec, rootfs, cgroup_mounts, userns=idmap.user_namespace, own=own),
+            *_kernel_view(spec, linux, own),
+            *_process(process, linux, idmap, compile_filter),
+        ),
+    )
+
+
+def _outside(linux: Linux, names: tuple[str, ...], idmap: IdMap) -> tuple[s.Outside, ...]:
+    steps: list[s.Outside] = []
+    if linux.cgroups_path:
+        steps.append(_cgroup(linux.cgroups_path, linux.resources or Resources()))
+    steps.append(s.NewNamespaces(names))
+    if idmap.user_namespace:
+        steps.append(s.MapIds(idmap))
+    return tuple(steps)
+
+
+def _cgroup(path: str, resources: Resources) -> s.MakeCgroup:
+    memory, cpu = resources.memory, resources.cpu
+    return s.MakeCgroup(
+        path=path,
+        memory=memory.limit if memory else None,
+        memory_swap=memory.swap if memory else None,
+        cpu_quota=cpu.quota if cpu else None,
+        cpu_period=cpu.period if cpu else None,
+        cpu_shares=cpu.shares if cpu else None,
+        pids=resources.pids.limit if resources.pids else None,
+        cpuset_cpus=cpu.cpus if cpu else "",
+        cpuset_mems=cpu.mems if cpu else "",
+        devices=tuple(
+            (
+                rule.allow,
+                f"{rule.type or 'a'} {_number(rule.major)}:{_number(rule.minor)} {rule.access or 'rwm'}",
+            )
+            for rule in resources.devices
+        ),
+    )
+
+
+def _number(value: int | None) -> str:
+    return "*" if value is None else str(value)
+
+
+def _begin(idmap: IdMap, own: frozenset[str]) -> list[s.Inside]:
+    steps: list[s.Inside] = []
+    if idmap.user_namespace:
+        steps.append(s.AwaitIds(idmap.uids[0].inside, idmap.gids[0].inside))
+    # A mount of the host may still go away under us (slave); none of ours ever reaches the host.
+    steps.append(s.PrivateMounts(mounts.MS_SLAVE))
+    if "net" in own:
+        steps.append(s.Loopback())
+    return steps
+
+
+def _files(
+    spec: Spec,
+    rootfs: Rootfs,
+    cgroup_mounts: tuple[CgroupMount, ...],
+    *,
+    userns: bool,
+    own: frozenset[str],
+) -> list[s.Inside]:
+    # The monitor moves us into the control group while we mount; we wait as late as we can.
+    joining: list[s.Inside] = []
+    if spec.linux and spec.linux.cgroups_path:
+        joining.append(s.AwaitCgroup(new_namespace="cgroup" in own))
+    opened: list[s.Inside] = []
+    placed: list[s.Inside] = []
+    for mount in spec.mounts:
+        if mount.type == "bind" or "bind" in mount.options or "rbind" in mount.options:
+            key = len(opened)
+            recursive = "rbind" in mount.options
+            flags, _ = _options(mount)
+            opened.append(s.OpenTree(key, mount.source, recursive))
+            placed.append(s.AttachTree(key, mount.destination, flags, recursive))
+        elif mount.type == "cgroup":
+            placed += joining + _cgroup_files(mount, cgroup_mounts)
+            joining = []
+        else:
+            flags, data = _options(mount)
+            placed.append(s.Directory(mount.destination))
+            placed.append(s.Mount(mount.source or mount.type, mount.destination, mount.type, flags, data))
+            if mount.destination == "/dev":
+                placed += _devices(opened, userns=userns)
+    root: list[s.Inside] = [_root(rootfs)]
+    terminal: list[s.Inside] = [s.Console()] if spec.process and spec.process.terminal else []
+    return [*opened, *root, s.PivotRoot(rootfs.path), *placed, *terminal, *joining, s.DropOldRoot()]
+
+
+def _root(rootfs: Rootfs) -> s.MountOverlay | s.BindRoot:
+    if not rootfs.lowers:
+        return s.BindRoot(rootfs.path, rootfs.path)
+    return s.MountOverlay(
+        rootfs.path, rootfs.lowers, rootfs.upper, rootfs.work, rootfs.volatile, rootfs.userxattr
+    )
+
+
+def _cgroup_files(mount: Mount, below: tuple[CgroupMount, ...]) -> list[s.Inside]:
+    flags, _ = _options(mount)
+    steps: list[s.Inside] = [s.Directory(mount.destination)]
+    if len(below) == 1 and not below[0].name:
+        steps.append(s.Mount("cgroup", mount.destination, below[0].fstype, flags, below[0].data))
+        return steps
+    writable = flags & ~mounts.MS_RDONLY
+    steps.append(s.Mount("tmpfs", mount.destination, "tmpfs", writable, "mode=755"))
+    for entry in below:
+        path = f"{mount.destination}/{entry.name}"
+        steps.append(s.Directory(path))
+        steps.append(s.Mount("cgroup", path, entry.fstype, flags, entry.data))
+    return steps
+
+
+def _devices(opened: list[s.Inside], *, userns: bool) -> list[s.Inside]:
+    """The devices that every container has (config-linux.md, "Default Devices")."""
+    steps: list[s.Inside] = []
+    for name, major, minor in _NODES:
+        path = f"/dev/{name}"
+        if userns:
+            # Device nodes cannot be made in a user namespace, but the host's may be shown.
+            key = len(opened)
+            opened.append(s.OpenTree(key, path))
+            steps.append(s.AttachTree(key, path))
+        else:
+            steps.append(s.Node(path, stat.S_IFCHR | 0o666, major, minor))
+    steps += [s.Symlink(target, path) for target, path in _LINKS]
+    return steps
+
+
+def _kernel_view(spec: Spec, linux: Linux, own: frozenset[str]) -> list[s.Inside]:
+    steps: list[s.Inside] = []
+    if "uts" in own and (spec.hostname or spec.domainname):
+        steps.append(s.Hostname(spec.hostname, spec.domainname))
+    steps += [s.Sysctl(name, value) for name, value in linux.sysctl.items()]
+    if linux.masked_paths:
+        steps.append(s.Mask(linux.masked_paths))
+    if linux.readonly_paths:
+        steps.append(s.ReadOnly(linux.readonly_paths))
+    if spec.root and spec.root.readonly:
+        steps.append(s.ReadOnly(("/",)))
+    return steps
+
+
+def _process(process: Process, linux: Linux, idmap: IdMap, compile_filter: Compile) -> list[s.Inside]:
+    steps: list[s.Inside] = [s.NewSession()]
+    if process.oom_score_adj is not None:
+        steps.append(s.OomScore(process.oom_score_adj))
+    steps += [s.ResourceLimit(_resource(r.type), r.soft, r.hard) for r in process.rlimits]
+    steps.append(s.Directory(process.cwd))
+    filtered: list[s.Inside] = []
+    if linux.seccomp is not None:
+        filtered.append(s.Filter(*compile_filter(linux.seccomp)))
+    become = identity(process.user, process.capabilities, idmap, no_new_privileges=process.no_new_privileges)
+    # Without no_new_privs only a privileged process may load a filter, so it comes before the rights go.
+    steps += [become, *filtered] if process.no_new_privileges else [*filtered, become]
+    steps += [s.WorkingDirectory(process.cwd), s.Execute(process.args, process.env)]
+    return steps
+
+
+def identity(user: User, sets: Capabilities | None, idmap: IdMap, *, no_new_privileges: bool) -> s.Identity:
+    """The step that gives up everything but this user and these capabilities."""
+    sets = sets or Capabilities()
+    return s.Identity(
+        uid=user.uid,
+        gid=user.gid,
+        groups=user.additional_gids,
+        umask=0o022 if user.umask is None else user.umask,
+        bounding=capabilities.mask(sets.bounding),
+        effective=capabilities.mask(sets.effective),
+        permitted=capabilities.mask(sets.permitted),
+        inheritable=capabilities.mask(sets.inheritable),
+        ambient=capabilities.mask(sets.ambient),
+        # With a single id setgroups(2) is denied for good.
+        setgroups=not idmap.single,
+        no_new_privileges=no_new_privileges,
+    )
+
+
+def _resource(name: str) -> int:
+    number = getattr(resource, name, None)
+    if not name.startswith("RLIMIT_") or not isinstance(number, int):
+        raise InvalidDocument("plan", name, "no such resource limit")
+    return number
+
+
+def _options(mount: Mount) -> tuple[int, str]:
+    flags, data = 0, []
+    for option in mount.options:
+        if option in _FLAGS:
+            flags |= _FLAGS[option]
+        elif option not in _IGNORED:
+            data.append(option)
+    return flags, ",".join(data)

@@ -1,0 +1,146 @@
+"""A process of a container that the client listens to: its output, its end, and signals to it."""
+
+import os
+import select
+import signal as signals
+import time
+from collections.abc import Callable, Iterator
+
+from sandcell.runtime.container import jobs
+from sandcell.runtime.container.launcher import Control, Launcher
+from sandcell.runtime.container.output import STDERR, STDOUT, Output
+from sandcell.runtime.container.processes import signal_all
+from sandcell.runtime.errors import StartFailed, WrongState
+
+_PIECE = 1 << 18
+
+
+class Running:
+    """A started process. ``pid`` is the host's.
+
+    ``members``: gives the host pids of all processes of this run, for ``signal``.
+    """
+
+    def __init__(
+        self, control: Control, pid: int, outputs: dict[int, str], members: Callable[[], list[int]], name: str
+    ) -> None:
+        self._control = control
+        self._outputs = outputs
+        self._members = members
+        self._status: int | None = None
+        self._name = name
+        self.pid = pid
+        self.oom = False
+
+    def output(self, timeout: float | None = None) -> Iterator[Output]:
+        """Pieces of output as they come, until both streams end or ``timeout`` seconds are over.
+
+        May be left at any point, by an exception too, and called again: nothing is lost.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._outputs:
+            poll = select.poll()
+            for fd in self._outputs:
+                poll.register(fd, select.POLLIN)
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ready = poll.poll(None if left is None else left * 1000)
+            if not ready:
+                return
+            for fd, _ in ready:
+                data = os.read(fd, _PIECE)
+                if data:
+                    yield Output(self._outputs[fd], data, time.time())
+                else:
+                    os.close(fd)
+                    del self._outputs[fd]
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """The exit status (128 + number for a signal), or ``None`` if it still runs after
+        ``timeout`` seconds. ``WrongState`` when the monitor was killed and nobody knows."""
+        if self._status is not None:
+            return self._status
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        if not poll.poll(None if timeout is None else timeout * 1000):
+            return None
+        reply = self._control.receive()
+        if not isinstance(reply, jobs.Exited):
+            raise WrongState("wait for", self._name, "its monitor was killed: exit status unknown")
+        self._status, self.oom = reply.status, reply.oom
+        return reply.status
+
+    def signal(self, signum: int | signals.Signals) -> None:
+        """Send a signal to every process of this run: of the container, or of the exec'd tree."""
+        signal_all(self._members(), signum)
+
+    def close(self) -> None:
+        """Stop listening. What was started to die with its client dies."""
+        for fd in self._outputs:
+            os.close(fd)
+        self._outputs.clear()
+        self._control.close()
+
+
+def begin(
+    launcher: Launcher,
+    job: jobs.Run | jobs.Exec,
+    members: Callable[[int], Callable[[], list[int]]],
+    name: str,
+    command: tuple[str, ...],
+    *,
+    listen: bool,
+) -> Running:
+    """Hand ``job`` over and wait until its process runs. ``StartFailed`` when it never does.
+
+    ``listen``: connect its output to the client. ``members`` makes, from the pid, the function
+    that tells the processes of this run.
+    """
+    outputs: dict[int, str] = {}
+    sinks: tuple[int, ...] = ()
+    if listen:
+        out_read, out_write = os.pipe2(os.O_CLOEXEC)
+        err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        outputs = {out_read: STDOUT, err_read: STDERR}
+        sinks = (out_write, err_write)
+    try:
+        control = launcher.submit(job, sinks)
+    except BaseException:
+        for fd in outputs:
+            os.close(fd)
+        raise
+    finally:
+        for fd in sinks:
+            os.close(fd)
+    try:
+        reply = control.receive()
+    except BaseException:
+        control.close()
+        raise
+    if isinstance(reply, jobs.Started):
+        return Running(control, reply.pid, outputs, members(reply.pid), name)
+    control.close()
+    for fd in outputs:
+        os.close(fd)
+    raise _failure(reply, name, command)
+
+
+def _failure(reply: jobs.Reply | None, name: str, command: tuple[str, ...]) -> StartFailed:
+    if not isinstance(reply, jobs.Refused):
+        return StartFailed("start", name, "its monitor was killed while it was being made", "start it again")
+    if reply.executing:
+        return _not_executed(reply.errno, name, command[0])
+    cause = reply.step
+    if reply.errno:
+        cause += f": {os.strerror(reply.errno)}"
+        return StartFailed("start", name, cause, "`sandcell doctor` tells what this host allows")
+    return StartFailed("start", name, cause, reply.message)
+
+
+def _not_executed(number: int, name: str, program: str) -> StartFailed:
+    import errno
+
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        hint = "look for it in the image; a script also needs the program that its #! line names"
+        return StartFailed("start", name, f"no command {program!r} in the container", hint, status=127)
+    hint = "a program needs the execute permission and this machine's architecture; a script needs a #! line"
+    return StartFailed("start", name, f"cannot execute {program!r}: {os.strerror(number)}", hint, status=126)

@@ -1,0 +1,136 @@
+"""The spawner: a small helper process per client that makes containers for it.
+
+A notebook's kernel has threads and hundreds of megabytes: forking it is slow and unsafe. So the
+client starts this process once, with the few modules a container needs, and hands it descriptors.
+The spawner keeps a child or two in reserve; each takes one job and becomes its monitor. When the
+client goes away the reserve and the spawner end; monitors at work stay until their containers end.
+
+The interpreter first executes itself again from a read-only copy of its own mount: what runs as
+/proc/PID/exe of a process that enters a container can then not be opened for writing from inside
+(CVE-2019-5736), whoever owns the file.
+"""
+
+import errno
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Never
+
+RESERVE = 2
+_SAFE = "SANDCELL_SAFE_EXE"
+_F_ADD_SEALS = 1033
+_ALL_SEALS = 0xF
+
+
+def main(channel_fd: int) -> Never:
+    """Serve the client at the other end of ``channel_fd`` until it closes."""
+    _execute_from_a_safe_copy()
+    # Loaded once here and shared by all children: these are what a monitor and an init need.
+    from sandcell.runtime.container import exec, mapped, monitor  # noqa: F401
+
+    channel = socket.socket(fileno=channel_fd)
+    os.set_inheritable(channel_fd, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.umask(0o022)
+    gc.collect()
+    gc.disable()
+    gc.freeze()
+    _keep_a_reserve(channel)
+    os._exit(0)
+
+
+def _execute_from_a_safe_copy() -> None:
+    safe = os.environ.pop(_SAFE, "")
+    if safe:
+        os.close(int(safe))
+        return
+    try:
+        fd = _read_only_clone()
+    except OSError:
+        fd = _sealed_copy()
+    os.set_inheritable(fd, True)
+    os.execve(f"/proc/self/fd/{fd}", sys.orig_argv, {**os.environ, _SAFE: str(fd)})
+
+
+def _read_only_clone() -> int:
+    from sandcell.runtime.linux.mounts import MS_RDONLY, clone_tree, restrict
+
+    tree = clone_tree(os.fsencode(os.path.realpath(sys.executable)), recursive=False)
+    if not restrict(tree, MS_RDONLY):
+        os.close(tree)
+        raise OSError(errno.ENOSYS, "mount_setattr")
+    return tree
+
+
+def _sealed_copy() -> int:
+    import fcntl
+
+    copy = os.memfd_create("python3", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(os.path.realpath(sys.executable), "rb") as source:
+        size = os.fstat(source.fileno()).st_size
+        sent = 0
+        while sent < size:
+            sent += os.sendfile(copy, source.fileno(), sent, size - sent)
+    fcntl.fcntl(copy, _F_ADD_SEALS, _ALL_SEALS)
+    return copy
+
+
+def _keep_a_reserve(channel: socket.socket) -> None:
+    # Nobody waits for a monitor by its parent's hand; the kernel may forget it at once.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    reserve: dict[int, int] = {}
+    poll = select.poll()
+    poll.register(channel, 0)
+    while True:
+        while len(reserve) < RESERVE:
+            taken, giving = os.pipe2(os.O_CLOEXEC)
+            if os.fork() == 0:
+                for fd in (taken, *reserve):
+                    os.close(fd)
+                _wait_for_a_job(channel, giving)
+            os.close(giving)
+            # Readable (at its end) as soon as the child has taken a job, or was killed.
+            reserve[taken] = taken
+            poll.register(taken, select.POLLIN)
+        for fd, _ in poll.poll():
+            if fd == channel.fileno():
+                return
+            poll.unregister(fd)
+            os.close(reserve.pop(fd))
+
+
+def _wait_for_a_job(channel: socket.socket, giving: int) -> Never:
+    from sandcell.runtime.container import exec, jobs, mapped, monitor
+    from sandcell.runtime.linux import process
+
+    try:
+        # Its own session: Jupyter sends signals to whole process groups.
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _, fds = process.receive_descriptors(channel, 4)
+        os.close(giving)
+        channel.close()
+        if not fds:
+            os._exit(0)
+        control = socket.socket(fileno=fds[0])
+        received = process.receive(control)
+        if received is None:
+            os._exit(0)
+        job = jobs.decode_job(received[0])
+        if isinstance(job, jobs.Run):
+            monitor.serve(job, control, fds[1:])
+        elif isinstance(job, jobs.Exec):
+            exec.serve(job, control, fds[1:])
+        else:
+            monitor.tell(control, mapped.perform(job))
+    except Exception as error:
+        sys.stderr.write(f"sandcell monitor: {type(error).__name__}: {error}\n")
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,84 @@
+"""How a container stands: ``state.json``, replaced as a whole, read by every client.
+
+It lies in the run directory, which is never on a network file system; its last version is copied
+beside the container's files, so that an exit status outlives a reboot. What a state says of a
+running process is only believed while that very process and its monitor live.
+"""
+
+import os
+import signal
+
+import msgspec
+
+from sandcell.runtime.linux.process import Identity, alive, send_signal
+
+CREATED = "created"
+RUNNING = "running"
+EXITED = "exited"
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``status``: created, running or exited. ``exit_status`` is ``None`` while it is not known;
+    times are seconds since the epoch. ``error``: why it ended where it did not end by itself."""
+
+    status: str = CREATED
+    init: Identity | None = None
+    monitor: Identity | None = None
+    exit_status: int | None = None
+    started: float | None = None
+    finished: float | None = None
+    oom: bool = False
+    error: str = ""
+    suspect: bool = False
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(State)
+NAME = "state.json"
+
+
+def write(directory: str, state: State) -> None:
+    """Replace the state in ``directory``; a reader sees the old one or the new one."""
+    temporary = f"{directory}/.{NAME}.{os.getpid()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, _encoder.encode(state))
+    finally:
+        os.close(fd)
+    os.rename(temporary, f"{directory}/{NAME}")
+
+
+def read(run: str, home: str) -> State:
+    """The state as last written: in ``run``, else the copy in ``home``, else ``created``."""
+    for directory in (run, home):
+        try:
+            fd = os.open(f"{directory}/{NAME}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            return _decoder.decode(os.read(fd, 1 << 20))
+        except msgspec.DecodeError:
+            # Half a file can only be the copy in ``home``, cut by a crash of the whole machine.
+            continue
+        finally:
+            os.close(fd)
+    return State()
+
+
+def truth(state: State) -> State:
+    """What is really so: a running container whose monitor is gone is ended here.
+
+    Only a parent can collect an exit status, so with the monitor the status is lost; a process
+    without anybody who watches it would be worse, so it is killed through a pidfd.
+    """
+    if state.status != RUNNING or (state.monitor is not None and alive(state.monitor)):
+        return state
+    if state.init is not None:
+        send_signal(state.init, signal.SIGKILL)
+    return msgspec.structs.replace(
+        state,
+        status=EXITED,
+        init=None,
+        monitor=None,
+        error="its monitor was killed: exit status unknown",
+    )

@@ -1,0 +1,379 @@
+"""The vocabulary of a container's plan: what is done, in order, to make one.
+
+Each step is a frozen record that can describe itself in a line; ``inside.play`` and
+``outside.prepare`` are the only places that carry steps out. Outside steps are done by the
+monitor, inside steps by the process that becomes the container's init.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from sandcell.runtime.linux.idmap import IdMap
+
+
+class Step(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Base of all steps."""
+
+    def describe(self) -> str:
+        """One line in the words of the man pages."""
+        return type(self).__name__
+
+
+# ---------------------------------------------------------------- outside
+
+
+class MakeCgroup(Step, frozen=True, tag=True, array_like=True):
+    """A control group of its own, with the limits of cgroups(7)."""
+
+    path: str
+    memory: int | None = None
+    memory_swap: int | None = None
+    cpu_quota: int | None = None
+    cpu_period: int | None = None
+    cpu_shares: int | None = None
+    pids: int | None = None
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    devices: tuple[tuple[bool, str], ...] = ()
+
+    def describe(self) -> str:
+        limits = [f"memory {self.memory}"] if self.memory is not None else []
+        limits += [f"cpu {self.cpu_quota}/{self.cpu_period} µs"] if self.cpu_quota is not None else []
+        limits += [f"pids {self.pids}"] if self.pids is not None else []
+        return f"make control group {self.path}" + (f" ({', '.join(limits)})" if limits else "")
+
+
+class NewNamespaces(Step, frozen=True, tag=True, array_like=True):
+    """clone3(2) the first process into new namespaces (names as in /proc/PID/ns)."""
+
+    names: tuple[str, ...]
+
+    def describe(self) -> str:
+        return "clone a process into new namespaces: " + " ".join(self.names)
+
+
+class MapIds(Step, frozen=True, tag=True, array_like=True):
+    """Give the new user namespace its id maps. user_namespaces(7)."""
+
+    idmap: IdMap
+
+    def describe(self) -> str:
+        return "map ids " + ", ".join(f"{r.inside}→{r.outside} (×{r.size})" for r in self.idmap.uids)
+
+
+# ---------------------------------------------------------------- inside
+
+
+class AwaitIds(Step, frozen=True, tag=True, array_like=True):
+    """Wait until the monitor has written the id maps, then become the namespace's root."""
+
+    uid: int
+    gid: int
+
+    def describe(self) -> str:
+        return "wait for the id maps"
+
+
+class AwaitCgroup(Step, frozen=True, tag=True, array_like=True):
+    """Wait until the monitor has moved us into the control group, then hide what is above it."""
+
+    new_namespace: bool
+
+    def describe(self) -> str:
+        return "wait for the control group" + (", make it look like the top" if self.new_namespace else "")
+
+
+class PrivateMounts(Step, frozen=True, tag=True, array_like=True):
+    """Stop mounts from travelling back to the host: MS_REC with ``flags`` (MS_SLAVE, MS_PRIVATE)."""
+
+    flags: int
+
+    def describe(self) -> str:
+        return "keep the host from seeing new mounts"
+
+
+class OpenTree(Step, frozen=True, tag=True, array_like=True):
+    """Open a detached copy of a host mount or file, to be attached later by ``AttachTree``."""
+
+    key: int
+    source: str
+    recursive: bool = False
+
+    def describe(self) -> str:
+        return f"open {self.source} of the host"
+
+
+class MountOverlay(Step, frozen=True, tag=True, array_like=True):
+    """Stack the image's read-only layers under one writable layer."""
+
+    target: str
+    lowers: tuple[str, ...]
+    upper: str
+    work: str
+    volatile: bool
+    userxattr: bool
+
+    def describe(self) -> str:
+        return f"mount overlay: {len(self.lowers)} read-only layers under a writable one"
+
+
+class BindRoot(Step, frozen=True, tag=True, array_like=True):
+    """Use a plain directory as root: bind it on itself, since pivot_root wants a mount."""
+
+    source: str
+    target: str
+
+    def describe(self) -> str:
+        return f"bind {self.source} as root"
+
+
+class PivotRoot(Step, frozen=True, tag=True, array_like=True):
+    """Make ``root`` the root directory; the host's tree stays stacked until ``DropOldRoot``."""
+
+    root: str
+
+    def describe(self) -> str:
+        return "pivot_root into the container's file system"
+
+
+class Directory(Step, frozen=True, tag=True, array_like=True):
+    """Make a directory and its parents, where they are missing."""
+
+    path: str
+    mode: int = 0o755
+
+    def describe(self) -> str:
+        return f"make directory {self.path}"
+
+
+class Mount(Step, frozen=True, tag=True, array_like=True):
+    """mount(2) a file system of the kernel's."""
+
+    source: str
+    target: str
+    fstype: str
+    flags: int
+    data: str = ""
+
+    def describe(self) -> str:
+        return f"mount {self.fstype} at {self.target}" + (f" ({self.data})" if self.data else "")
+
+
+class AttachTree(Step, frozen=True, tag=True, array_like=True):
+    """Attach what ``OpenTree`` opened, on a new file or directory where none stands; ``flags``: MS_*."""
+
+    key: int
+    target: str
+    flags: int = 0
+    recursive: bool = False
+
+    def describe(self) -> str:
+        return f"attach it at {self.target}" + (" read-only" if self.flags & 1 else "")
+
+
+class Node(Step, frozen=True, tag=True, array_like=True):
+    """mknod(2) a device."""
+
+    path: str
+    mode: int
+    major: int
+    minor: int
+
+    def describe(self) -> str:
+        return f"make device {self.path} ({self.major}:{self.minor})"
+
+
+class Symlink(Step, frozen=True, tag=True, array_like=True):
+    """symlink(2); an existing name is left alone."""
+
+    target: str
+    path: str
+
+    def describe(self) -> str:
+        return f"link {self.path} → {self.target}"
+
+
+class Console(Step, frozen=True, tag=True, array_like=True):
+    """Open a pseudo-terminal in the container's own devpts and send the master to the monitor."""
+
+    def describe(self) -> str:
+        return "open a terminal (pty)"
+
+
+class DropOldRoot(Step, frozen=True, tag=True, array_like=True):
+    """Unmount the host's tree: from here on no path leads to it."""
+
+    def describe(self) -> str:
+        return "let go of the host's files"
+
+
+class Mask(Step, frozen=True, tag=True, array_like=True):
+    """Hide kernel files that would tell or change things of the host."""
+
+    paths: tuple[str, ...]
+
+    def describe(self) -> str:
+        return f"hide {len(self.paths)} paths of the kernel"
+
+
+class ReadOnly(Step, frozen=True, tag=True, array_like=True):
+    """Make paths read-only."""
+
+    paths: tuple[str, ...]
+
+    def describe(self) -> str:
+        return "make read-only: " + " ".join(self.paths)
+
+
+class Hostname(Step, frozen=True, tag=True, array_like=True):
+    """sethostname(2) and, where given, setdomainname(2)."""
+
+    name: str
+    domain: str = ""
+
+    def describe(self) -> str:
+        return f"set host name {self.name}"
+
+
+class Loopback(Step, frozen=True, tag=True, array_like=True):
+    """Bring the loopback interface up."""
+
+    def describe(self) -> str:
+        return "bring up the loopback interface"
+
+
+class Sysctl(Step, frozen=True, tag=True, array_like=True):
+    """Write a namespaced kernel setting below /proc/sys."""
+
+    name: str
+    value: str
+
+    def describe(self) -> str:
+        return f"sysctl {self.name}={self.value}"
+
+
+class OomScore(Step, frozen=True, tag=True, array_like=True):
+    """/proc/self/oom_score_adj."""
+
+    value: int
+
+    def describe(self) -> str:
+        return f"set oom_score_adj {self.value}"
+
+
+class ResourceLimit(Step, frozen=True, tag=True, array_like=True):
+    """setrlimit(2); ``resource`` is its number."""
+
+    resource: int
+    soft: int
+    hard: int
+
+    def describe(self) -> str:
+        return f"limit resource {self.resource} to {self.soft}:{self.hard}"
+
+
+class NewSession(Step, frozen=True, tag=True, array_like=True):
+    """setsid(2)."""
+
+    def describe(self) -> str:
+        return "start a session"
+
+
+class Identity(Step, frozen=True, tag=True, array_like=True):
+    """Become the user, keeping exactly the given capabilities (bit masks). capabilities(7)."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    umask: int
+    bounding: int
+    effective: int
+    permitted: int
+    inheritable: int
+    ambient: int
+    setgroups: bool
+    no_new_privileges: bool
+
+    def describe(self) -> str:
+        return f"become uid {self.uid} gid {self.gid} with {self.effective.bit_count()} capabilities" + (
+            ", no new privileges" if self.no_new_privileges else ""
+        )
+
+
+class Filter(Step, frozen=True, tag=True, array_like=True):
+    """Load a system call filter. seccomp(2)."""
+
+    program: bytes
+    flags: int
+
+    def describe(self) -> str:
+        return f"filter system calls ({len(self.program) // 8} instructions of BPF)"
+
+
+class WorkingDirectory(Step, frozen=True, tag=True, array_like=True):
+    """chdir(2)."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"change directory to {self.path}"
+
+
+class Execute(Step, frozen=True, tag=True, array_like=True):
+    """execve(2), the program looked for in the environment's PATH."""
+
+    arguments: tuple[str, ...]
+    environment: tuple[str, ...]
+
+    def describe(self) -> str:
+        return "execute " + " ".join(self.arguments)
+
+
+Outside: TypeAlias = MakeCgroup | NewNamespaces | MapIds
+Inside: TypeAlias = (
+    AwaitIds
+    | AwaitCgroup
+    | PrivateMounts
+    | OpenTree
+    | MountOverlay
+    | BindRoot
+    | PivotRoot
+    | Directory
+    | Mount
+    | AttachTree
+    | Node
+    | Symlink
+    | Console
+    | DropOldRoot
+    | Mask
+    | ReadOnly
+    | Hostname
+    | Loopback
+    | Sysctl
+    | OomScore
+    | ResourceLimit
+    | NewSession
+    | Identity
+    | Filter
+    | WorkingDirectory
+    | Execute
+)
+
+
+class Plan(msgspec.Struct, frozen=True, array_like=True):
+    """How one container is made: first what its monitor does, then what its init does."""
+
+    outside: tuple[Outside, ...]
+    inside: tuple[Inside, ...]
+
+    def __str__(self) -> str:
+        return text(self.outside, "from outside") + "\n" + text(self.inside, "from inside")
+
+
+def text(steps: Sequence[Step], title: str) -> str:
+    """The steps as a numbered list under ``title``."""
+    lines = [f"{title}:"]
+    lines += [f"{number:3}. {step.describe()}" for number, step in enumerate(steps, 1)]
+    return "\n".join(lines)
