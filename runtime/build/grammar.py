@@ -1,0 +1,299 @@
+"""Statements → typed instructions: each keyword's own grammar.
+
+Dockerfile reference, one section a keyword. What is known to the reference and not carried out here
+is refused by name, with the lines, rather than ignored: an image must not differ silently.
+"""
+
+import re
+from collections.abc import Callable
+
+from sandcell.runtime.build.dockerfile import Dockerfile, HereDocument, Statement, announced, did_you_mean
+from sandcell.runtime.build.instructions import (
+    Arg,
+    Cmd,
+    Copy,
+    Entrypoint,
+    Env,
+    Expose,
+    From,
+    Healthcheck,
+    Instruction,
+    Label,
+    Maintainer,
+    OnBuild,
+    Run,
+    Shell,
+    StopSignal,
+    User,
+    Volume,
+    Workdir,
+)
+
+# Flags we carry out, and flags the reference knows beside them.
+_FLAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "FROM": (("platform",), ()),
+    "RUN": (("network",), ("mount", "security", "device")),
+    "COPY": (("chown", "chmod", "from"), ("link", "parents", "exclude")),
+    "ADD": (("chown", "chmod"), ("link", "exclude", "keep-git-dir", "checksum", "unpack")),
+    "HEALTHCHECK": (("interval", "timeout", "start-period", "start-interval", "retries"), ()),
+}
+
+_STAGE = re.compile(r"[a-z][a-z0-9_.-]*")
+_NAME = re.compile(r"[^\s=\0]+")
+_REMOTE = re.compile(r"(?:https?|git|ssh)://|git@")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
+_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+
+
+def read(dockerfile: Dockerfile) -> tuple[Instruction, ...]:
+    """Every statement as its instruction; ``DockerfileError`` for the first that makes no sense."""
+    return tuple(read_one(statement) for statement in dockerfile.statements)
+
+
+def read_one(statement: Statement) -> Instruction:
+    """One statement as its instruction; ``DockerfileError`` with its lines if it makes no sense."""
+    return _READERS[statement.keyword](statement, _flags(statement))
+
+
+def _flags(statement: Statement) -> dict[str, str]:
+    """``--name=value`` as a map; faults for the unknown, the repeated and those not carried out."""
+    keyword = statement.keyword
+    carried_out, known = _FLAGS.get(keyword, ((), ()))
+    flags: dict[str, str] = {}
+    for text in statement.flags:
+        name, equals, value = text.removeprefix("--").partition("=")
+        if name in known:
+            raise statement.fault(f"{keyword} --{name} is not carried out yet", "leave the flag away")
+        if name not in carried_out:
+            hint = did_you_mean(name, carried_out).replace("mean ", "mean --")
+            raise statement.fault(
+                f"{keyword} has no flag --{name}", hint or _flags_told(keyword, carried_out)
+            )
+        if name in flags:
+            raise statement.fault(f"the flag --{name} is given twice")
+        if not equals or not value:
+            raise statement.fault(f"the flag --{name} needs a value", f"write --{name}=value")
+        flags[name] = value
+    return flags
+
+
+def _flags_told(keyword: str, flags: tuple[str, ...]) -> str:
+    return f"it has {', '.join('--' + name for name in flags)}" if flags else f"{keyword} takes no flags"
+
+
+def _from(statement: Statement, flags: dict[str, str]) -> From:
+    words = statement.words
+    if not words:
+        raise statement.fault(
+            "FROM needs an image", "for example FROM host, or FROM scratch for an empty one"
+        )
+    if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):
+        raise statement.fault("FROM takes one image", "write FROM image, or FROM image AS stage")
+    stage = words[2].lower() if len(words) == 3 else ""
+    if stage and (not _STAGE.fullmatch(stage) or stage == "scratch"):
+        raise statement.fault(
+            f"{words[2]!r} cannot name a stage", "a stage name begins with a letter, then a-z 0-9 _ . -"
+        )
+    return From(statement=statement, image=words[0], stage=stage, platform=flags.get("platform", ""))
+
+
+def _run(statement: Statement, flags: dict[str, str]) -> Run:
+    network = flags.get("network", "default")
+    if network not in ("default", "none", "host"):
+        raise statement.fault(f"there is no network {network!r}", "--network is default, none or host")
+    command = _command(statement)
+    if not any(word.strip() for word in command):
+        raise statement.fault("RUN needs a command", 'for example RUN echo hello, or RUN ["echo", "hello"]')
+    return Run(statement=statement, command=command, shell=not statement.is_json, network=network)
+
+
+def _command(statement: Statement) -> tuple[str, ...]:
+    if any("\0" in word for word in statement.words):
+        raise statement.fault("a command cannot hold a NUL character")
+    return statement.words
+
+
+def _copy(statement: Statement, flags: dict[str, str]) -> Copy:
+    keyword = statement.keyword
+    if len(statement.words) < 2:
+        hint = f"write {keyword} source destination"
+        raise statement.fault(f"{keyword} needs at least a source and a destination", hint)
+    *sources, destination = statement.words
+    documents = _documents(statement, sources)
+    for number, source in enumerate(sources):
+        if keyword == "ADD" and number not in documents and _REMOTE.match(source):
+            hint = "fetch it in a RUN step, or COPY a file that is in the context"
+            raise statement.fault(f"ADD of {source}: fetching is not carried out yet", hint)
+    if len(sources) > 1 and not destination.endswith("/") and destination not in (".", ".."):
+        raise statement.fault(
+            f"several sources need a directory to go to, and {destination} is not written as one",
+            f"end it with a slash: {destination}/",
+        )
+    return Copy(
+        statement=statement,
+        sources=tuple(sources),
+        destination=destination,
+        documents=documents,
+        owner=flags.get("chown", ""),
+        mode=flags.get("chmod", ""),
+        stage=flags.get("from", ""),
+        unpack=keyword == "ADD",
+    )
+
+
+def _documents(statement: Statement, sources: list[str]) -> dict[int, HereDocument]:
+    left = list(statement.here_documents)
+    documents = {}
+    for number, source in enumerate(sources):
+        if left and announced(source):
+            documents[number] = left.pop(0)
+    if left:
+        raise statement.fault(f"the here-document <<{left[0].name} is not among the sources")
+    return documents
+
+
+def _pairs(statement: Statement) -> tuple[tuple[str, str], ...]:
+    words = statement.words
+    if not words:
+        raise statement.fault(
+            f"{statement.keyword} needs a name and a value", f"write {statement.keyword} name=value"
+        )
+    pairs = tuple(zip(words[::2], words[1::2], strict=True))
+    for name, _ in pairs:
+        if not name:
+            raise statement.fault("there is no name in front of =")
+    return pairs
+
+
+def _env(statement: Statement, _: dict[str, str]) -> Env:
+    return Env(statement=statement, pairs=_pairs(statement))
+
+
+def _label(statement: Statement, _: dict[str, str]) -> Label:
+    return Label(statement=statement, pairs=_pairs(statement))
+
+
+def _arg(statement: Statement, _: dict[str, str]) -> Arg:
+    if not statement.words:
+        raise statement.fault("ARG needs a name", "write ARG name, or ARG name=default")
+    arguments: list[tuple[str, str | None]] = []
+    for word in statement.words:
+        name, equals, value = word.partition("=")
+        if not _NAME.fullmatch(name):
+            raise statement.fault(f"{word!r} has no name", "write ARG name, or ARG name=default")
+        arguments.append((name, value if equals else None))
+    return Arg(statement=statement, arguments=tuple(arguments))
+
+
+def _one(statement: Statement, what: str) -> str:
+    if len(statement.words) != 1:
+        raise statement.fault(f"{statement.keyword} needs {what}")
+    return statement.words[0]
+
+
+def _workdir(statement: Statement, _: dict[str, str]) -> Workdir:
+    return Workdir(statement=statement, path=_one(statement, "a directory"))
+
+
+def _user(statement: Statement, _: dict[str, str]) -> User:
+    return User(statement=statement, user=_one(statement, "a user, as name or number"))
+
+
+def _several(statement: Statement, what: str) -> tuple[str, ...]:
+    if not statement.words or not all(statement.words):
+        raise statement.fault(f"{statement.keyword} needs {what}")
+    return statement.words
+
+
+def _expose(statement: Statement, _: dict[str, str]) -> Expose:
+    return Expose(statement=statement, ports=_several(statement, "a port, for example 8000"))
+
+
+def _volume(statement: Statement, _: dict[str, str]) -> Volume:
+    return Volume(statement=statement, paths=_several(statement, "a path, for example /data"))
+
+
+def _cmd(statement: Statement, _: dict[str, str]) -> Cmd:
+    return Cmd(statement=statement, command=_command(statement), shell=_is_shell(statement))
+
+
+def _entrypoint(statement: Statement, _: dict[str, str]) -> Entrypoint:
+    return Entrypoint(statement=statement, command=_command(statement), shell=_is_shell(statement))
+
+
+def _is_shell(statement: Statement) -> bool:
+    """Shell form, except that nothing at all means ``[]``: the command of the base is taken back."""
+    return not statement.is_json and bool(statement.words)
+
+
+def _shell(statement: Statement, _: dict[str, str]) -> Shell:
+    if not statement.is_json or not statement.words:
+        raise statement.fault("SHELL needs the JSON form", 'for example SHELL ["/bin/bash", "-c"]')
+    return Shell(statement=statement, command=_command(statement))
+
+
+def _stop_signal(statement: Statement, _: dict[str, str]) -> StopSignal:
+    return StopSignal(statement=statement, signal=_one(statement, "a signal, for example SIGTERM"))
+
+
+def _healthcheck(statement: Statement, flags: dict[str, str]) -> Healthcheck:
+    kind, *command = statement.words or ("",)
+    kind = kind.upper()
+    if kind not in ("CMD", "NONE") or (kind == "CMD") != bool(command):
+        raise statement.fault("HEALTHCHECK is either CMD command or NONE")
+    if kind == "NONE" and flags:
+        raise statement.fault("HEALTHCHECK NONE takes no flags")
+    kind = "CMD-SHELL" if kind == "CMD" and not statement.is_json else kind
+    times = {
+        name.replace("-", "_"): _nanoseconds(statement, name, value)
+        for name, value in flags.items()
+        if name != "retries"
+    }
+    retries = flags.get("retries", "0")
+    if not retries.isdecimal():
+        raise statement.fault(f"--retries={retries} is no number")
+    return Healthcheck(statement=statement, test=(kind, *command), retries=int(retries), **times)
+
+
+def _nanoseconds(statement: Statement, name: str, text: str) -> int:
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise statement.fault(f"--{name}={text} is no duration", "for example 30s or 1m30s")
+    return sum(round(float(number) * _UNITS[unit]) for number, unit in parts)
+
+
+def _on_build(statement: Statement, _: dict[str, str]) -> OnBuild:
+    trigger = statement.trigger
+    if trigger is None:
+        raise statement.fault("ONBUILD needs an instruction", "for example ONBUILD COPY . /app")
+    if trigger.keyword in ("ONBUILD", "FROM", "MAINTAINER"):
+        raise statement.fault(f"ONBUILD {trigger.keyword} is not allowed")
+    read_one(trigger)
+    here = "".join(f"\n{one.content}{one.name}" for one in trigger.here_documents)
+    return OnBuild(statement=statement, text=trigger.line + here)
+
+
+def _maintainer(statement: Statement, _: dict[str, str]) -> Maintainer:
+    return Maintainer(statement=statement, name=_one(statement, "a name"))
+
+
+_READERS: dict[str, Callable[[Statement, dict[str, str]], Instruction]] = {
+    "FROM": _from,
+    "RUN": _run,
+    "COPY": _copy,
+    "ADD": _copy,
+    "ENV": _env,
+    "LABEL": _label,
+    "ARG": _arg,
+    "WORKDIR": _workdir,
+    "USER": _user,
+    "EXPOSE": _expose,
+    "VOLUME": _volume,
+    "CMD": _cmd,
+    "ENTRYPOINT": _entrypoint,
+    "SHELL": _shell,
+    "STOPSIGNAL": _stop_signal,
+    "HEALTHCHECK": _healthcheck,
+    "ONBUILD": _on_build,
+    "MAINTAINER": _maintainer,
+}
