@@ -69,8 +69,13 @@ class PlainUser:
         path.mkdir(parents=True)
         return self.own(path)
 
-    def command(self, *argv: str, ranges: bool = False, no_new_privs: bool = False) -> list[str]:
-        """The command that runs ``argv`` as the user; its environment is the caller's."""
+    def command(
+        self, *argv: str, ranges: bool = False, no_new_privs: bool = False, first: str = ""
+    ) -> list[str]:
+        """The command that runs ``argv`` as the user; its environment is the caller's.
+
+        ``first``: shell commands that root runs before, in the same private mount namespace.
+        """
         drop = ["setpriv", *(["--no-new-privs"] if no_new_privs else [])]
         if not self.root:
             return [*drop, *argv] if no_new_privs else list(argv)
@@ -84,7 +89,7 @@ class PlainUser:
         lines.append(f"mount --bind {shlex.quote(str(ids))} /etc/subgid")
         lines += [f"mount --bind {shlex.quote(a)} {shlex.quote(str(b))}" for a, b in self.binds.items()]
         drop += [f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all"]
-        script = "set -e\n" + "\n".join(lines) + '\nexec "$@"'
+        script = "set -e\n" + "\n".join([*lines, first]) + '\nexec "$@"'
         return ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", *drop, *argv]
 
     def environment(self, extra: Mapping[str, str] = {}) -> dict[str, str]:
@@ -106,6 +111,7 @@ class PlainUser:
         *arguments: str,
         ranges: bool = False,
         no_new_privs: bool = False,
+        first: str = "",
         env: Mapping[str, str] = {},
         timeout: float = 60,
     ) -> str:
@@ -113,7 +119,9 @@ class PlainUser:
 
         ``AssertionError`` with its standard error when it fails.
         """
-        argv = self.command(self.python, "-c", code, *arguments, ranges=ranges, no_new_privs=no_new_privs)
+        argv = self.command(
+            self.python, "-c", code, *arguments, ranges=ranges, no_new_privs=no_new_privs, first=first
+        )
         done = subprocess.run(
             argv, env=self.environment(env), cwd="/", text=True, capture_output=True, timeout=timeout
         )

@@ -118,13 +118,14 @@ def observe(store: str, forced: str = "") -> Facts:
         seccomp=int(status.get("Seccomp", "0")),
         label=_text("/proc/self/attr/current").strip("\0\n "),
         sysctls=_sysctls(),
+        nested=_text("/proc/self/uid_map").split() != ["0", "0", "4294967295"],
         masked=_mounts_below("/proc/"),
         chrooted=not _mounts_below("/", exactly=True),
         store=store,
         mapper=mapper,
         ranges=ranges,
     )
-    said = _ask(store, forced, maps)
+    said = _ask(json.dumps([store, forced, facts.nested, maps]))
     facts = msgspec.structs.replace(facts, filesystem=_filesystem(store))
     try:
         told = msgspec.json.decode(said, type=_Told)
@@ -145,10 +146,10 @@ class _Told(msgspec.Struct, frozen=True):
     groups: Groups = Groups()
 
 
-def _ask(store: str, forced: str, maps: list[tuple[str, int, int]]) -> bytes:
+def _ask(arguments_of_run: str) -> bytes:
     """Run the probe and give what it wrote, errors included."""
     places = "\x1f".join(os.path.dirname(os.path.dirname(os.path.abspath(f))) for f in _FILES)
-    arguments = [sys.executable, "-I", "-S", "-c", _PROGRAM, places, store, forced, json.dumps(maps)]
+    arguments = [sys.executable, "-I", "-S", "-c", _PROGRAM, places, arguments_of_run]
     readable, writable = os.pipe()
     try:
         pid = os.posix_spawn(

@@ -185,6 +185,13 @@ def _overlay(trial: Trial, facts: Facts) -> Blame | None:
         return Blame("file system", f"{place} and cannot be written", elsewhere)
     if facts.filesystem.partition(".")[0] in _NOT_UPPER:
         return Blame("file system", f"{place}, which cannot hold the writable layer of an overlay", elsewhere)
+    if trial.own and facts.nested:
+        return Blame(
+            "kernel",
+            "only root of the first user namespace may write the marks (trusted.*) of an overlay, "
+            "and this one is nested (/proc/self/uid_map)",
+            "allow user namespaces here: in one more of them the marks are written as user.*",
+        )
     if not trial.own and version(facts.kernel) < (5, 11):
         return Blame(
             "kernel",

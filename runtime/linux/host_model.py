@@ -50,10 +50,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ``entry``: how the trials were made, with our ``own`` rights or as root of a new ``user``
     namespace. ``capabilities``: the effective set as a mask. ``seccomp``: 2 when a filter is on.
     ``label``: of AppArmor or SELinux, empty without. ``sysctls``: name → value of those read.
-    ``masked``: what is mounted over parts of /proc. ``filesystem``: type below the store.
-    ``mapper``: path of newuidmap, empty without. ``ranges``: (first, count) for uids and gids.
-    ``scratch_errno``: why no directory could be made in the store, 0 when one could.
-    ``fault``: why there are no trials at all.
+    ``nested``: in a user namespace other than the machine's first. ``masked``: what is mounted
+    over parts of /proc. ``filesystem``: type below the store. ``mapper``: path of newuidmap, empty
+    without. ``ranges``: (first, count) for uids and gids. ``scratch_errno``: why no directory
+    could be made in the store, 0 when one could. ``fault``: why there are no trials at all.
     """
 
     entry: Literal["own", "user"] = "own"
@@ -67,6 +67,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     seccomp: int = 0
     label: str = ""
     sysctls: dict[str, int] = {}
+    nested: bool = False
     masked: tuple[str, ...] = ()
     chrooted: bool = False
     store: str = ""

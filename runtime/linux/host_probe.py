@@ -347,8 +347,11 @@ def _worked(record: dict[str, object]) -> bool:
     return "errno" not in record
 
 
-def run(store: str, forced: str, maps: list[tuple[str, int, int]]) -> dict[str, object]:
-    """Every trial, as a dictionary for JSON. ``maps``: (tool, first id, count) of each id range."""
+def run(store: str, forced: str, nested: bool, maps: list[tuple[str, int, int]]) -> dict[str, object]:
+    """Every trial, as a dictionary for JSON.
+
+    ``nested``: not in the first user namespace. ``maps``: (tool, first id, count) of each id range.
+    """
     os.umask(0o077)
     scratch, scratch_error = _make_scratch(store)
     trials: dict[str, dict[str, object]] = {}
@@ -356,16 +359,17 @@ def run(store: str, forced: str, maps: list[tuple[str, int, int]]) -> dict[str, 
         own, user = Trials(scratch, own=True), Trials(scratch, own=False)
         trials["mount as root"] = own.run("mount")
         trials["user namespace"] = user.run("user namespace")
-        rootful = _worked(trials["mount as root"]) and forced != "rootless"
-        chosen = user if _worked(trials["user namespace"]) and not rootful else own
-        rootless = False
+        # Root of a container's user namespace cannot write trusted.* marks: there, and when it is
+        # asked for, one more user namespace is the better way.
+        can_mount = _worked(trials["mount as root"])
+        by_choice = nested or forced == "rootless" or not can_mount
+        chosen = user if by_choice and _worked(trials["user namespace"]) else own
         if chosen is user:
             trials["mount"] = user.run("mount")
-            rootless = _worked(trials["mount"])
-        if rootless:
-            for tool, first, count in maps:
+            can_mount = _worked(trials["mount"])
+            for tool, first, count in maps if can_mount else ():
                 trials[os.path.basename(tool)] = _id_range(tool, user.uid, user.gid, first, count)
-        if rootful or rootless:
+        if can_mount:
             trials["overlay"] = chosen.run("overlay")
             if not _worked(trials["overlay"]):
                 trials["overlay in memory"] = chosen.run("overlay in memory")
@@ -403,7 +407,6 @@ def _remove(tree: str) -> None:
 
 
 def main() -> None:
-    """``argv``: store, forced rung, id ranges as JSON. Writes the record to standard output."""
-    store, forced, maps = sys.argv[1:4]
+    """``argv``: the arguments of ``run`` as JSON. Writes the record to standard output."""
     signal.alarm(3 * _SECONDS)
-    os.write(1, json.dumps(run(store, forced, json.loads(maps))).encode())
+    os.write(1, json.dumps(run(*json.loads(sys.argv[1]))).encode())
