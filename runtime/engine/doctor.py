@@ -1,0 +1,63 @@
+"""What this host allows, as a text a learner can act on (``sandcell doctor``)."""
+
+import textwrap
+
+from sandcell.runtime.linux.host_model import Check, Facet, Host, Rung
+
+_WIDTH = 100
+
+RUNGS: dict[Rung, str] = {
+    "root": "containers run with everything the kernel has",
+    "rootless": "containers run without root, in a user namespace",
+    "nomount": "no container runs yet: user namespaces work, but nothing can be mounted in them",
+    "chroot": "no container runs yet: only another root directory can be given",
+    "none": "no container runs: plans, images and builds that only copy are what is left",
+}
+
+STATES = {"real": "real", "emulated": "something like it", "shared": "the host's own"}
+
+
+def report(host: Host) -> str:
+    """Plain text: the rung, every facet with what it is here, and who refused what.
+
+    Lines are at most 100 columns wide; the same host always gives the same text.
+    """
+    head = [f"rung {host.rung}: {RUNGS[host.rung]}", f"Linux {host.kernel}, {host.machine}", ""]
+    lines = [*head, "A container's own …"]
+    for facet in host.facets:
+        lines += _facet(facet)
+    if host.refused:
+        lines += ["", "Refused here"]
+        for check in host.refused:
+            lines += _check(check)
+    else:
+        lines += ["", "Nothing was refused."]
+    return "\n".join(lines) + "\n"
+
+
+def _facet(facet: Facet) -> list[str]:
+    lines = [f"  {facet.name:<14}{STATES[facet.state]}"]
+    if facet.reason:
+        lines += _wrapped("", facet.reason)
+    if facet.fix:
+        lines += _wrapped("to get it: ", facet.fix)
+    return lines
+
+
+def _check(check: Check) -> list[str]:
+    lines = [f"  {check.name}, by {check.layer}"]
+    lines += _wrapped("", check.detail)
+    if check.fix:
+        lines += _wrapped("what to do: ", check.fix)
+    return lines
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=" " * 16 + label,
+        subsequent_indent=" " * 16,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
