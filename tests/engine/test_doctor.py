@@ -31,7 +31,7 @@ def test_the_whole_text() -> None:
         "\n"
         "Refused here\n"
         "  proc, by masked /proc\n"
-        "                the kernel gives a fresh /proc only where the old one is whole, and here parts of it\n"
+        f"                {LONG[:84]}\n"
         "                are hidden\n"
         "                what to do: start it unmasked\n"
     )
