@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None, *, engine: "Engine | None" = No
     127 mean what docker-run(1) says; 130 after Ctrl-C; 1 for any other failure. Nothing is raised:
     a failure is told on standard error as ``sandcell: operation object: cause``.
     """
+    from click.exceptions import Exit
+
     from sandcell.runtime.cli.door import Door
     from sandcell.runtime.cli.group import commands
 
@@ -43,6 +45,8 @@ def main(arguments: Sequence[str] | None = None, *, engine: "Engine | None" = No
             status = commands.invoke(context)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
+    except Exit as done:  # after --help and the like
+        return done.exit_code
     except BaseException as error:
         from sandcell.runtime.cli.failure import tell
 

@@ -50,8 +50,8 @@ def info_command(door: Door, form: str) -> None:
     running = sum(container.state == "running" for container in containers)
     facts = {
         "Version": __version__,
-        "Store": str(engine.home),
-        "Run": str(engine.run_home),
+        "Store": engine.places.home,
+        "Run": engine.places.run,
         "Rung": engine.host.rung,
         "Containers": len(containers),
         "ContainersRunning": running,

@@ -6,7 +6,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandcell.runtime.engine import Running
+    from sandcell.runtime.container.running import Running
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _ENOUGH = 3
@@ -89,7 +89,8 @@ def _wait(running: "Running", signals: _Signals) -> int:
         try:
             signals.waiting = True
             signals.forward(running)
-            return running.wait()
+            status = running.wait()
+            return 0 if status is None else status
         except KeyboardInterrupt:
             continue
         finally:

@@ -47,10 +47,7 @@ def build_command(
     name = names[0] if names else None
     engine = door.engine
     if explain:
-        plan = engine.plan(
-            text, name=name, context=directory, build_args=values, target=target, no_cache=no_cache, pull=pull
-        )
-        print(plan)
+        print(engine.plan(text, name=name, context=directory, build_args=values, target=target))
         return
     with reporter(quiet, progress) as on_event:
         image = engine.build(

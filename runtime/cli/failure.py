@@ -23,8 +23,6 @@ def tell(error: BaseException, verb: str) -> int:
 
         traceback.print_exception(error)
     match error:
-        case click.exceptions.Exit():
-            return error.exit_code
         case click.ClickException():
             return _usage(error)
         case KeyboardInterrupt():

@@ -1,6 +1,6 @@
 """Numbers as docker writes them for people: sizes, ages, short ids."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 def size(count: int) -> str:
@@ -19,6 +19,11 @@ def instant(text: str) -> float | None:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return None
+
+
+def stamp(seconds: float, precision: str = "seconds") -> str:
+    """Seconds since the epoch as an RFC 3339 time in UTC; ``precision`` as ``isoformat`` names it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def duration(seconds: float) -> str:

@@ -54,7 +54,12 @@ def kill_command(door: Door, containers: tuple[str, ...], name: str) -> int:
 @click.pass_obj
 def wait_command(door: Door, containers: tuple[str, ...]) -> int:
     """Wait until CONTAINERS have ended and print the exit status of each."""
-    return each(door, containers, lambda name: str(door.engine.wait(name)))
+
+    def wait(name: str) -> str:
+        status = door.engine.wait(name)
+        return "unknown" if status is None else str(status)
+
+    return each(door, containers, wait)
 
 
 @click.command("rm")

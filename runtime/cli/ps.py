@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from sandcell.runtime.cli.door import Door
-from sandcell.runtime.cli.human import ago, duration, ellipsis, instant, short
+from sandcell.runtime.cli.human import ago, duration, ellipsis, short, stamp
 from sandcell.runtime.cli.table import format_option, show
 from sandcell.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from sandcell.runtime.engine import Container
+    from sandcell.runtime.engine.values import Container
 
 _COLUMNS = (
     ("CONTAINER ID", "ID"),
@@ -85,16 +85,15 @@ def _matches(container: "Container", key: str, value: str) -> bool:
 
 def _row(container: "Container", now: float, whole: bool) -> dict[str, str]:
     command = " ".join(container.command)
-    created = instant(container.created)
     return {
         "Command": json.dumps(command if whole else ellipsis(command, 20), ensure_ascii=False),
-        "CreatedAt": container.created,
+        "CreatedAt": stamp(container.created),
         "ID": container.id if whole else short(container.id),
         "Image": container.image,
         "Labels": ",".join(f"{key}={value}" for key, value in container.labels.items()),
         "Names": container.name,
         "Ports": "",
-        "RunningFor": ago(created, now),
+        "RunningFor": ago(container.created, now),
         "State": container.state,
         "Status": _status(container, now),
     }
@@ -103,9 +102,8 @@ def _row(container: "Container", now: float, whole: bool) -> dict[str, str]:
 def _status(container: "Container", now: float) -> str:
     if container.state == "exited":
         status = "status unknown" if container.exit_status is None else container.exit_status
-        return f"Exited ({status}) {ago(instant(container.finished or ''), now)}"
+        return f"Exited ({status}) {ago(container.finished, now)}"
     if container.state == "created":
         return "Created"
-    started = instant(container.started or "")
-    up = "Up" if started is None else f"Up {duration(now - started)}"
+    up = "Up" if container.started is None else f"Up {duration(now - container.started)}"
     return f"{up} (Paused)" if container.state == "paused" else up

@@ -8,12 +8,16 @@ import os
 import selectors
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from sandcell.runtime.cli import main
 from sandcell.runtime.container.options import ExecOptions, Options
+from sandcell.runtime.container.output import Output
+from sandcell.runtime.engine.values import Container, HistoryEntry, ImageEntry, Removed
 from sandcell.runtime.errors import (
     ContainerNotFound,
     DockerfileError,
@@ -30,6 +34,7 @@ from sandcell.runtime.events import (
     StepOutput,
     StepStarted,
 )
+from sandcell.runtime.oci.digest import Digest
 
 CHILD = """
 import sys
@@ -43,44 +48,6 @@ sys.exit(main(sys.argv[1:], engine=FakeEngine()))
 CREATED = "2024-05-01T10:00:00Z"
 
 
-class Record(msgspec.Struct, frozen=True):
-    """A container as ``containers()`` shows it."""
-
-    id: str
-    name: str
-    image: str
-    command: tuple[str, ...] = ()
-    state: str = "created"
-    exit_status: int | None = None
-    created: str = CREATED
-    started: str = ""
-    finished: str = ""
-    labels: dict[str, str] = {}
-    image_digest: str = "sha256:" + "a" * 64
-    options: Options = Options()
-
-
-class ImageRecord(msgspec.Struct, frozen=True):
-    """An image as ``images()`` shows it, and all that ``build`` returns here."""
-
-    name: str
-    digest: str
-    created: str = CREATED
-    size: int = 64_200_000
-    layers: int = 2
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One line of a history."""
-
-    created: str
-    created_by: str
-    size: int
-    digest: str | None
-    empty_layer: bool
-    comment: str = ""
-
-
 class Change(msgspec.Struct, frozen=True):
     """One line of a diff."""
 
@@ -88,25 +55,22 @@ class Change(msgspec.Struct, frozen=True):
     path: str
 
 
-class Removed(msgspec.Struct, frozen=True):
-    """What ``remove_image`` did."""
+def record(id: str, name: str, image: str = "tiny:latest", **more: Any) -> Container:
+    """A container of that id and name, made an hour ago."""
+    more = {"command": ("sh",), "created": time.time() - 3600, "state": "created", **more}
+    return Container(id=id, name=name, image=image, image_digest=Digest("sha256:" + "a" * 64), **more)
 
-    untagged: tuple[str, ...]
-    deleted: tuple[str, ...]
 
-
-class Output(msgspec.Struct, frozen=True):
-    """A piece of output."""
-
-    stream: str
-    data: bytes
-    time: float = 0.0
+def entry(name: str, figure: str) -> ImageEntry:
+    """An image of that name whose digest repeats one figure."""
+    digest = Digest("sha256:" + figure * 64)
+    return ImageEntry(name=name, digest=digest, created=CREATED, size=64_200_000, layers=2)
 
 
 class Running:
     """A program with its two pipes."""
 
-    def __init__(self, container: Record, command: tuple[str, ...], env: dict[str, str]) -> None:
+    def __init__(self, container: Container, command: tuple[str, ...], env: dict[str, str]) -> None:
         self.container = container
         self.closed = False
         self.signals: list[int] = []
@@ -163,8 +127,8 @@ class FakeEngine:
     """Holds what a test puts in ``records``, ``image_records`` and ``changes``."""
 
     def __init__(self) -> None:
-        self.records: dict[str, Record] = {}
-        self.image_records = {"tiny:latest": ImageRecord("tiny:latest", "sha256:" + "a" * 64)}
+        self.records: dict[str, Container] = {}
+        self.image_records = {"tiny:latest": entry("tiny:latest", "a")}
         self.changes: tuple[Change, ...] = ()
         self.output: list[Output] = []
         self.asked: dict[str, Any] = {}
@@ -172,16 +136,16 @@ class FakeEngine:
 
     # images
 
-    def images(self) -> tuple[ImageRecord, ...]:
+    def images(self) -> tuple[ImageEntry, ...]:
         return tuple(self.image_records.values())
 
-    def image(self, name: str) -> ImageRecord:
+    def image(self, name: str) -> ImageEntry:
         full = name if ":" in name else f"{name}:latest"
         if full not in self.image_records:
             raise ImageNotFound("find image", name, "there is none here", "did you mean 'tiny'?")
         return self.image_records[full]
 
-    def build(self, text: str, *, on_event: Callback, **asked: Any) -> ImageRecord:
+    def build(self, text: str, *, on_event: Callback, **asked: Any) -> ImageEntry:
         self.asked = {"text": text, **asked}
         lines = text.splitlines()
         for number, line in enumerate(lines, 1):
@@ -201,7 +165,7 @@ class FakeEngine:
                 on_event(StepOutput(number=number, stream="stdout", data=b"one\rtwo\nthr"))
                 on_event(StepOutput(number=number, stream="stdout", data=b"ee"))
             on_event(StepFinished(number=number, cached=number == 1, size=1500, duration=0.25))
-        image = ImageRecord(asked["name"] or "", "sha256:" + "b" * 64)
+        image = entry(asked["name"] or "", "b")
         self.image_records[image.name] = image
         on_event(BuildFinished(name=image.name, digest=image.digest, duration=0.5))
         return image
@@ -213,11 +177,18 @@ class FakeEngine:
     def tag(self, source: str, target: str) -> None:
         self.image_records[target] = msgspec.structs.replace(self.image(source), name=target)
 
-    def history(self, name: str) -> tuple[Step, ...]:
+    def history(self, name: str) -> tuple[HistoryEntry, ...]:
         self.image(name)
         return (
-            Step(CREATED, 'CMD ["sh"]', 0, None, True),
-            Step(CREATED, "RUN make\n   everything", 1500, "sha256:" + "c" * 64, False, "a note"),
+            HistoryEntry(created=CREATED, created_by='CMD ["sh"]', size=0, digest=None, empty_layer=True),
+            HistoryEntry(
+                created=CREATED,
+                created_by="RUN make\n   everything",
+                size=1500,
+                digest=Digest("sha256:" + "c" * 64),
+                empty_layer=False,
+                comment="a note",
+            ),
         )
 
     def remove_image(self, name: str, *, force: bool = False) -> Removed:
@@ -232,16 +203,16 @@ class FakeEngine:
 
     # containers
 
-    def create(self, image: str, command: tuple[str, ...] | None, options: Options) -> Record:
+    def create(self, image: str, command: tuple[str, ...] | None, options: Options) -> Container:
         found = self.image(image)
         options.check()
         name = options.name or f"c{len(self.records)}"
         if name in self.records:
             raise NameInUse("create", name, "there is one of that name", "use --replace")
         number = f"{len(self.records):064x}"
-        record = Record(number[::-1], name, found.name, command or ("sh",), options=options)
-        self.records[name] = record
-        return record
+        made = record(number[::-1], name, found.name, command=command or ("sh",), options=options)
+        self.records[name] = made
+        return made
 
     def launch(self, image: str, command: tuple[str, ...] | None, options: Options) -> Running:
         record = self.create(image, command, options)
@@ -255,36 +226,36 @@ class FakeEngine:
         self.running = Running(record, command, options.env)
         return self.running
 
-    def container(self, name: str) -> Record:
+    def container(self, name: str) -> Container:
         for record in self.records.values():
             if record.name == name or record.id.startswith(name):
                 return record
         raise ContainerNotFound("find container", name, "there is none of that name or id")
 
-    def containers(self, *, all: bool = False) -> tuple[Record, ...]:
+    def containers(self, *, all: bool = False) -> tuple[Container, ...]:
         found = reversed(self.records.values())
         return tuple(record for record in found if all or record.state in ("running", "paused"))
 
-    def _become(self, container: str, **changes: Any) -> Record:
+    def _become(self, container: str, **changes: Any) -> Container:
         record = self.container(container)
         self.records[record.name] = msgspec.structs.replace(record, **changes)
         return self.records[record.name]
 
-    def start(self, container: str | Record) -> Record:
+    def start(self, container: str | Container) -> Container:
         name = container if isinstance(container, str) else container.name
-        return self._become(name, state="running", started=CREATED)
+        return self._become(name, state="running", started=time.time())
 
-    def stop(self, container: str, timeout: float = 10) -> Record:
+    def stop(self, container: str, timeout: float = 10) -> Container:
         self.asked = {"timeout": timeout}
-        return self._become(container, state="exited", exit_status=128 + signal.SIGTERM, finished=CREATED)
+        return self._become(container, state="exited", exit_status=128 + signal.SIGTERM, finished=time.time())
 
-    def restart(self, container: str, timeout: float = 10) -> Record:
+    def restart(self, container: str, timeout: float = 10) -> Container:
         self.stop(container, timeout)
         return self.start(container)
 
     def kill(self, container: str, signal: str = "KILL") -> None:
         self.asked = {"signal": signal}
-        self._become(container, state="exited", exit_status=137, finished=CREATED)
+        self._become(container, state="exited", exit_status=137, finished=time.time())
 
     def wait(self, container: str, timeout: float | None = None) -> int:
         return self.container(container).exit_status or 0
@@ -305,18 +276,23 @@ class FakeEngine:
 
     def commit(
         self, container: str, name: str | None, *, message: str = "", force: bool = False
-    ) -> ImageRecord:
+    ) -> ImageEntry:
         self.container(container)
         self.asked = {"message": message, "force": force}
-        image = ImageRecord(name or "", "sha256:" + "d" * 64)
+        image = entry(name or "", "d")
         self.image_records[image.name] = image
         return image
 
-    def logs(self, container: str, *, tail: int | None, timestamps: bool) -> Iterator[Output]:
+    def logs(self, container: str, *, tail: int | None = None) -> Iterator[Output]:
         self.container(container)
-        self.asked = {"tail": tail, "timestamps": timestamps}
+        self.asked = {"tail": tail}
         yield from self.output
 
     def inspect(self, name: str) -> dict[str, Any]:
         record = self.container(name)
         return {"Id": record.id, "Name": record.name}
+
+
+def command(engine: FakeEngine, *words: str) -> int:
+    """``sandcell WORDS`` in this process, over ``engine``; its exit status."""
+    return main(words, engine=cast(Any, engine))

@@ -5,20 +5,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from sandcell.runtime.cli import main
 from sandcell.runtime.cli.attach import attach
+from sandcell.runtime.container.output import Output
 
-from .fake_engine import CHILD, FakeEngine, Output
+from .fake_engine import CHILD, FakeEngine, command
 
 
 def test_streams_stay_apart_and_bytes_stay_bytes(capfdbinary: Any) -> None:
     engine = FakeEngine()
     script = r"printf 'out\377'; printf 'err\n' >&2; exit 3"
-    assert main(["run", "-e", "A=1", "tiny", "sh", "-c", script], engine=engine) == 3
+    assert command(engine, "run", "-e", "A=1", "tiny", "sh", "-c", script) == 3
     out, err = capfdbinary.readouterr()
     assert out == b"out\xff"
     assert err == b"err\n"
@@ -28,17 +28,17 @@ def test_streams_stay_apart_and_bytes_stay_bytes(capfdbinary: Any) -> None:
 
 def test_detached_prints_the_id(capfd: Any) -> None:
     engine = FakeEngine()
-    assert main(["run", "-d", "--name", "n", "tiny", "sleep", "9"], engine=engine) == 0
+    assert command(engine, "run", "-d", "--name", "n", "tiny", "sleep", "9") == 0
     assert capfd.readouterr().out == engine.records["n"].id + "\n"
     assert engine.records["n"].state == "running"
 
 
 def test_exec_in_a_running_container(capfd: Any) -> None:
     engine = FakeEngine()
-    main(["run", "-d", "--name", "n", "tiny"], engine=engine)
+    command(engine, "run", "-d", "--name", "n", "tiny")
     capfd.readouterr()
     words = ["exec", "-e", "A=1", "n", "sh", "-c", "echo $A; exit 4"]
-    assert main(words, engine=engine) == 4
+    assert command(engine, *words) == 4
     assert capfd.readouterr().out == "1\n"
 
 
@@ -71,7 +71,7 @@ class Scripted:
 def test_signals_are_sent_on_and_no_output_is_lost(capfdbinary: Any) -> None:
     handler = signal.getsignal(signal.SIGINT)
     running = Scripted(b"a", signal.SIGINT, b"b", signal.SIGTERM, signal.SIGUSR1, b"c")
-    assert attach(running) == 7
+    assert attach(cast(Any, running)) == 7
     assert capfdbinary.readouterr().out == b"abc"
     assert running.signals == [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
     assert running.closed
@@ -80,7 +80,7 @@ def test_signals_are_sent_on_and_no_output_is_lost(capfdbinary: Any) -> None:
 
 def test_the_third_ctrl_c_kills(capfd: Any) -> None:
     running = Scripted(signal.SIGINT, signal.SIGINT, signal.SIGINT)
-    attach(running)
+    attach(cast(Any, running))
     assert running.signals == [signal.SIGINT, signal.SIGINT, signal.SIGKILL]
     assert capfd.readouterr().err == "sandcell: it goes on; Ctrl-C once more kills it\n"
 

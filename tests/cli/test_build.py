@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from sandcell.runtime.cli import main
 from sandcell.runtime.cli.progress import Progress
 from sandcell.runtime.events import StepFinished, StepOutput, StepStarted
 
-from .fake_engine import CHILD, FakeEngine
+from .fake_engine import CHILD, FakeEngine, command
 
 
 def call(engine: FakeEngine, *words: str) -> int:
-    return main(["build", *words], engine=engine)
+    return command(engine, "build", *words)
 
 
 @pytest.fixture

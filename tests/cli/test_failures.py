@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from sandcell.runtime.cli import main
 from sandcell.runtime.cli.failure import tell
 from sandcell.runtime.errors import (
     BuildFailed,
@@ -13,11 +12,11 @@ from sandcell.runtime.errors import (
     StartFailed,
 )
 
-from .fake_engine import FakeEngine
+from .fake_engine import FakeEngine, command
 
 
 def call(*words: str) -> int:
-    return main(words, engine=FakeEngine())
+    return command(FakeEngine(), *words)
 
 
 @pytest.mark.parametrize(

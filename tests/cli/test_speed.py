@@ -1,0 +1,33 @@
+"""What a command loads, because what it loads is what it costs."""
+
+import subprocess
+import sys
+
+import pytest
+
+_LISTED = """
+import sys
+from sandcell.runtime.cli import main
+main(sys.argv[1:])
+print(*sys.modules, sep="\\n")
+"""
+
+
+def loaded_by(*words: str) -> set[str]:
+    """The modules that a process has after carrying out that command."""
+    answer = subprocess.run(
+        [sys.executable, "-c", _LISTED, *words], capture_output=True, text=True, check=True
+    )
+    return set(answer.stdout.split("\n"))
+
+
+@pytest.mark.slow
+def test_help_loads_no_verb_and_no_engine() -> None:
+    ours = {name for name in loaded_by("--help") if name.startswith("sandcell")}
+    assert ours == {
+        "sandcell",
+        "sandcell.runtime",
+        "sandcell.runtime.cli",
+        "sandcell.runtime.cli.door",
+        "sandcell.runtime.cli.group",
+    }
