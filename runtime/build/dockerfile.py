@@ -378,5 +378,6 @@ def _unknown(statement: Statement, written: str) -> DockerfileError:
     hint = did_you_mean(statement.keyword, KEYWORDS)
     return statement.fault(
         f"there is no instruction {written}",
-        hint or f"to run a command while the image is built, write RUN {statement.line[:60]}",
+        hint
+        or f"to run a command while the image is built, write RUN {' '.join(statement.line.split())[:60]}",
     )

@@ -37,13 +37,6 @@ def expand(word: str, variables: Mapping[str, str], *, escape: str = "\\") -> st
     return _Lexer(word, variables, escape).until("")
 
 
-def expand_words(word: str, variables: Mapping[str, str], *, escape: str = "\\") -> tuple[str, ...]:
-    """The same, split at spaces that are outside quotes or come from an unquoted variable."""
-    lexer = _Lexer(word, variables, escape)
-    lexer.until("")
-    return lexer.split.finish()
-
-
 def raw_words(text: str) -> tuple[str, ...]:
     """``text`` split at spaces outside quotes; quotes, escapes and variables stay as written."""
     lexer = _Lexer(text, {}, "\\", raw=True)

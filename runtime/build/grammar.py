@@ -124,11 +124,6 @@ def _copy(statement: Statement, flags: dict[str, str]) -> Copy:
         if keyword == "ADD" and number not in documents and _REMOTE.match(source):
             hint = "fetch it in a RUN step, or COPY a file that is in the context"
             raise statement.fault(f"ADD of {source}: fetching is not carried out yet", hint)
-    if len(sources) > 1 and not destination.endswith("/") and destination not in (".", ".."):
-        raise statement.fault(
-            f"several sources need a directory to go to, and {destination} is not written as one",
-            f"end it with a slash: {destination}/",
-        )
     return Copy(
         statement=statement,
         sources=tuple(sources),

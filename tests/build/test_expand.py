@@ -10,7 +10,6 @@ from sandcell.runtime.build.expand import (
     ExpansionError,
     expand,
     expand_lines,
-    expand_words,
     raw_words,
 )
 
@@ -90,10 +89,6 @@ def test_a_faulty_word_says_why(word: str, cause: str) -> None:
 
 def test_the_escape_character_can_be_another() -> None:
     assert expand(r"c:\dir`$x", VARIABLES, escape="`") == r"c:\dir$x"
-
-
-def test_words_split_at_spaces_that_are_not_quoted() -> None:
-    assert expand_words("80 $words '$x y' \"$words\"", VARIABLES) == ("80", "a", "b", "$x y", "a b")
 
 
 def test_raw_words_stay_as_written() -> None:
