@@ -61,9 +61,7 @@ def run(*command: str) -> tuple[int, str]:
 def test_a_shell_pipeline_runs(tmp_path: Path) -> None:
     shell = shutil.which("sh")
     assert shell is not None
-    script = (
-        "cd $0; mkdir -p a/b && echo one > a/b/f && cp -a a c && cat c/b/f | tr o 0 | sort; rm -r a c"
-    )
+    script = "cd $0; mkdir -p a/b && echo one > a/b/f && cp -a a c && cat c/b/f | tr o 0 | sort; rm -r a c"
     assert run(shell, "-c", script, str(tmp_path)) == (0, "0ne\n")
 
 
