@@ -18,6 +18,7 @@ from sandcell.runtime.errors import DockerfileError
 _DIRECTIVE = re.compile(r"#[ \t\f\r\v]*([A-Za-z][A-Za-z0-9]*)[ \t\f\r\v]*=[ \t\f\r\v]*(.+?)[ \t\f\r\v]*\Z")
 _DIRECTIVES = ("syntax", "escape", "check")
 _GAP = re.compile(r"[\t\v\f\r ]+")
+_BLANKS = "\t\n\v\f\r "
 _HERE = re.compile(r"([0-9]*)<<(-?)([^<]+)\Z")
 _TABS = re.compile(r"^\t+", re.MULTILINE)
 
@@ -323,7 +324,7 @@ def _flags(rest: str) -> tuple[tuple[str, ...], str]:
     flags: list[str] = []
     at = 0
     while at < len(rest):
-        if rest[at] in SPACES:
+        if rest[at] in _BLANKS:
             at += 1
             continue
         if not rest.startswith("--", at):
@@ -331,7 +332,7 @@ def _flags(rest: str) -> tuple[tuple[str, ...], str]:
         word, quote = "", ""
         while at < len(rest):
             char = rest[at]
-            if not quote and char in SPACES:
+            if not quote and char in _BLANKS:
                 break
             at += 1
             if quote and char == quote:
