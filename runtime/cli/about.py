@@ -9,7 +9,7 @@ import click
 from sandcell.runtime.cli import COMPLETION
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.human import size
-from sandcell.runtime.cli.table import format_option, table
+from sandcell.runtime.cli.table import format_option
 
 
 @click.command("doctor")
@@ -29,13 +29,9 @@ def doctor_command(door: Door, form: str) -> None:
                 )
             )
         return
-    print(f"containers here run on the rung: {host.rung}\n")
-    print(table(["FACET", "STATE"], [[facet.name, facet.state] for facet in host.facets]))
-    for facet in host.facets:
-        if facet.reason or facet.fix:
-            print(f"\n{facet.name}: {facet.reason}")
-            if facet.fix:
-                print(f"  to get more: {facet.fix}")
+    from sandcell.runtime.engine.doctor import report
+
+    sys.stdout.write(report(host))
 
 
 @click.command("info")

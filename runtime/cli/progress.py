@@ -83,7 +83,7 @@ class Progress:
             self._output("\n")
         if self._live is not None:
             self._stop()
-            self._write("".join(f"  | {line}\n" for line in self._lines))
+            self._write("\n".join([self._title, *(f"  | {line}" for line in self._lines), ""]))
         elif self._open:
             self._write("\n")
         self._open = False
@@ -137,7 +137,9 @@ class Progress:
         self._drawn = now
         picture = Text(self._title, style="bold", no_wrap=True, overflow="ellipsis")
         for line in list(self._lines)[-_SHOWN:]:
-            picture.append(f"\n  | {line}", style="not bold dim")
+            picture.append("\n  | ", style="not bold dim").append_text(
+                Text.from_ansi(line, style="not bold dim")
+            )
         self._live.update(picture, refresh=True)
 
     def _stop(self) -> None:

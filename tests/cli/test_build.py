@@ -95,4 +95,4 @@ def test_a_moving_picture_leaves_plain_lines() -> None:
     progress(StepOutput(number=2, stream="stdout", data="über\n".encode()[:1]))
     progress(StepOutput(number=2, stream="stdout", data="über\n".encode()[1:]))
     progress.close()
-    assert screen.getvalue().endswith("  | über\n")
+    assert screen.getvalue().endswith("[2/2] RUN make\n  | über\n")
