@@ -4,10 +4,12 @@ What is not asked for is as ``docker run`` has it, except ``noNewPrivileges``, w
 sandbox needs no set-uid programs. runtime-spec config.md and config-linux.md.
 """
 
+from functools import lru_cache
+
 import msgspec
-from sandcell.runtime.container.seccomp_profile import default_profile
 
 from sandcell.runtime.container.options import Options, parse_volume
+from sandcell.runtime.container.seccomp_profile import default_profile
 from sandcell.runtime.errors import InvalidOption
 from sandcell.runtime.linux.idmap import IdMap, Range
 from sandcell.runtime.oci.config import RunConfig
@@ -72,6 +74,10 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 _DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, None))
 
 
+# The same few profiles come again and again, and a kept one is also found faster when compiled.
+_profile = lru_cache(default_profile)
+
+
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """The facts that a composition depends on.
 
@@ -116,7 +122,7 @@ def compose(config: RunConfig, command: tuple[str, ...] | None, options: Options
             namespaces=_namespaces(setting.idmap, cgroup=cgroup, own_network=not host_network),
             resources=resources(options) if cgroup else None,
             cgroups_path=setting.cgroups_path,
-            seccomp=default_profile(capabilities.bounding, setting.kernel, setting.machine),
+            seccomp=_profile(capabilities.bounding, setting.kernel, setting.machine),
             masked_paths=MASKED,
             readonly_paths=READ_ONLY,
         ),
@@ -229,16 +235,10 @@ def _mounts(options: Options, setting: Setting) -> tuple[Mount, ...]:
             destination=SHARED, type="bind", source=setting.shared, options=("rbind", "ro", "nosuid", "nodev")
         )
     )
-    if options.fetch:
-        out = setting.shared + "/out"
-        mounts.append(
-            Mount(
-                destination=SHARED + "/out",
-                type="bind",
-                source=out,
-                options=("bind", "rw", "nosuid", "nodev"),
-            )
-        )
+    out = f"{setting.shared}/out"
+    mounts.append(
+        Mount(destination=f"{SHARED}/out", type="bind", source=out, options=("bind", "nosuid", "nodev"))
+    )
     for text in options.volumes:
         volume = parse_volume(text)
         mode = "ro" if volume.read_only else "rw"

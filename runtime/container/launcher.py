@@ -67,6 +67,11 @@ class Launcher:
         control.send(job)
         return control
 
+    @property
+    def pid(self) -> int | None:
+        """The spawner's, while we have one."""
+        return None if self._process is None else self._process.pid
+
     def close(self) -> None:
         """End the spawner; containers go on. A later use starts a new one."""
         with self._lock:

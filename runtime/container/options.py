@@ -21,9 +21,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``memory``: bytes. ``cpus``: processors, 0.5 is half of one. ``volumes``: ``SRC:DST[:ro]``.
     ``files``: placed read-only and executable at ``/run/sandcell/NAME``, no part of the
-    container's own files. ``fetch``: gives a writable ``/run/sandcell/out``.
-    ``die_with_client``: the container ends when the process that started it does.
-    ``volatile``: the writable layer is never synced to disk; for containers removed at their end.
+    container's own files; what a process writes to ``/run/sandcell/out`` the client can read.
+    ``die_with_client``: the container ends when the process that started it does. ``remove``: it is
+    removed at its end, so its writable layer is never synced to disk.
     """
 
     name: str = ""
@@ -44,7 +44,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     replace: bool = False
     stop_signal: str = ""
     files: dict[str, bytes] = {}
-    fetch: bool = False
     die_with_client: bool = False
 
     def check(self) -> "Options":
@@ -91,7 +90,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ExecOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The flags of ``exec``. ``files`` are placed in a fresh directory below
     ``/run/sandcell/exec``, whose path replaces ``{dir}`` in the command and is in
-    ``SANDCELL_DIR``. ``fetch``: that directory has a writable ``out``."""
+    ``SANDCELL_DIR``. ``fetch``: ``SANDCELL_OUT`` names a directory of its own to write to."""
 
     env: dict[str, str] = {}
     workdir: str = ""

@@ -7,7 +7,8 @@ and a new one begins; only one old one is kept.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import msgspec
 
@@ -23,6 +24,9 @@ class Output(msgspec.Struct, frozen=True):
     stream: str
     data: bytes
     time: float = 0.0
+
+
+Listener: TypeAlias = Callable[[Output], None]
 
 
 class Log:
@@ -91,8 +95,13 @@ def tail(pieces: Iterator[Output], lines: int) -> Iterator[Output]:
 
 def _last_lines(kept: list[Output], lines: int) -> Iterator[Output]:
     whole = b"".join(piece.data for piece in kept)
-    wanted = whole.splitlines(keepends=True)[-lines:] if lines else []
-    skip = len(whole) - sum(len(line) for line in wanted)
+    # The end of the line before the first one wanted; a last line may lack its end.
+    skip = len(whole) if not lines else len(whole) - 1
+    for _ in range(lines):
+        skip = whole.rfind(b"\n", 0, skip)
+        if skip < 0:
+            break
+    skip += 1 if lines else 0
     for piece in kept:
         if skip >= len(piece.data):
             skip -= len(piece.data)

@@ -5,6 +5,7 @@ import select
 import signal as signals
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from sandcell.runtime.container import jobs
 from sandcell.runtime.container.launcher import Control, Launcher
@@ -16,7 +17,8 @@ _PIECE = 1 << 18
 
 
 class Running:
-    """A started process. ``pid`` is the host's.
+    """A started process. ``pid`` is the host's; ``exchange`` the directory of the host that it sees
+    as its place for results; ``container`` what the engine says of its container.
 
     ``members``: gives the host pids of all processes of this run, for ``signal``.
     """
@@ -31,6 +33,8 @@ class Running:
         self._name = name
         self.pid = pid
         self.oom = False
+        self.exchange = ""
+        self.container: Any = None
 
     def output(self, timeout: float | None = None) -> Iterator[Output]:
         """Pieces of output as they come, until both streams end or ``timeout`` seconds are over.

@@ -1,0 +1,48 @@
+"""From what a USER instruction or ``-u`` says to numbers, by the image's own files. passwd(5), group(5)."""
+
+from sandcell.runtime.errors import InvalidOption
+from sandcell.runtime.oci.spec import User
+
+
+def resolve(user: str, passwd: str, group: str) -> tuple[User, str]:
+    """The ids and the home directory of ``name``, ``uid``, ``name:group`` or ``uid:gid``.
+
+    Empty is root. A number needs no entry; a name without one is ``InvalidOption``.
+    """
+    who, sign, team = user.partition(":")
+    who = who or "0"
+    entries = [line.split(":") for line in passwd.splitlines() if line.count(":") >= 6]
+    groups = [line.split(":") for line in group.splitlines() if line.count(":") >= 3]
+    entry = _find(entries, who)
+    if entry is None and not who.isdigit():
+        known = ", ".join(fields[0] for fields in entries[:8])
+        hint = f"/etc/passwd in it knows {known}" if known else "it has no /etc/passwd: use a number"
+        raise InvalidOption("use", f"user {who}", "the image has no user of that name", hint)
+    uid = int(entry[2]) if entry else int(who)
+    gid = int(entry[3]) if entry else 0
+    home = entry[5] if entry and entry[5] else "/"
+    if sign:
+        return User(uid=uid, gid=_gid(team, groups)), home
+    name = entry[0] if entry else ""
+    also = tuple(int(f[2]) for f in groups if name and name in f[3].split(",") and f[2].isdigit())
+    return User(uid=uid, gid=gid, additional_gids=tuple(g for g in also if g != gid)), home
+
+
+def _find(entries: list[list[str]], who: str) -> list[str] | None:
+    for fields in entries:
+        if fields[0] == who and fields[2].isdigit() and fields[3].isdigit():
+            return fields
+    if who.isdigit():
+        for fields in entries:
+            if fields[2] == who and fields[3].isdigit():
+                return fields
+    return None
+
+
+def _gid(team: str, groups: list[list[str]]) -> int:
+    for fields in groups:
+        if fields[0] == team and fields[2].isdigit():
+            return int(fields[2])
+    if team.isdigit():
+        return int(team)
+    raise InvalidOption("use", f"group {team}", "the image has no group of that name", "use a number")

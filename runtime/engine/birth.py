@@ -1,0 +1,350 @@
+"""Making containers and starting processes in them: where images, directories and the host meet."""
+
+import os
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from sandcell.runtime.container import jobs, processes, running, state
+from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.compose import Setting, compose
+from sandcell.runtime.container.launcher import Launcher
+from sandcell.runtime.container.options import Options, parse_volume
+from sandcell.runtime.container.plan import CgroupMount, Rootfs, plan
+from sandcell.runtime.container.users import resolve
+from sandcell.runtime.engine import filters, record
+from sandcell.runtime.engine.places import Places, make_skeleton
+from sandcell.runtime.engine.record import Record
+from sandcell.runtime.engine.rootfiles import read_file
+from sandcell.runtime.engine.values import ContainerPlan
+from sandcell.runtime.errors import HostRefused, InvalidOption, NameInUse, WrongState
+from sandcell.runtime.linux import cgroups, idmap
+from sandcell.runtime.linux.host_model import Host
+from sandcell.runtime.linux.process import identify
+from sandcell.runtime.oci.config import ImageConfig, RunConfig
+from sandcell.runtime.oci.decode import decode, encode
+from sandcell.runtime.oci.digest import Digest
+from sandcell.runtime.oci.spec import Spec, User
+
+CGROUP_PARENT = "sandcell"
+
+
+class Nursery(msgspec.Struct, frozen=True):
+    """What every birth needs. ``layers`` are directories, lowest first, asked for by image digest."""
+
+    places: Places
+    host: Host
+    launcher: Launcher
+    idmap: idmap.IdMap
+
+    @property
+    def cgroups(self) -> bool:
+        """True where this host lets us make control groups."""
+        return cgroups.layout().writable
+
+
+def setting(
+    nursery: Nursery, id: str, options: Options, config: RunConfig, lowers: tuple[str, ...], upper: str = ""
+) -> Setting:
+    """The facts for ``compose``, the user's name resolved by the image's own files."""
+    layers = (*lowers, upper) if upper else lowers
+    user, home = resolve(
+        options.user or config.user, read_file(layers, "etc/passwd"), read_file(layers, "etc/group")
+    )
+    ids = nursery.idmap
+    if ids.single:
+        # The one id that we have is given to whoever the process shall be.
+        ids = ids.with_identity(user.uid, user.gid)
+        user = User(uid=user.uid, gid=user.gid)
+    elif not ids.holds(user.uid, user.gid):
+        raise HostRefused(
+            "use",
+            f"user {user.uid}:{user.gid}",
+            "this host gives you fewer ids",
+            "see /etc/subuid and `sandcell doctor`",
+        )
+    base = nursery.places.container(id)
+    uname = os.uname()
+    return Setting(
+        id=id,
+        idmap=ids,
+        user=user,
+        home=home,
+        shared=f"{base}/shared",
+        etc={name: f"{base}/etc/{name}" for name in ("hosts", "hostname", "resolv.conf")},
+        cgroups_path=f"{CGROUP_PARENT}/{id}" if nursery.cgroups else "",
+        kernel=_version(uname.release),
+        machine=uname.machine,
+    )
+
+
+def _version(release: str) -> tuple[int, int]:
+    first, _, rest = release.partition(".")
+    digits = ""
+    for character in rest:
+        if not character.isdigit():
+            break
+        digits += character
+    return int(first), int(digits or 0)
+
+
+def check(nursery: Nursery, options: Options) -> None:
+    """``HostRefused`` or ``InvalidOption`` when this host, or the options, allow no such container."""
+    options.check()
+    obstacle = nursery.host.obstacle
+    if obstacle is not None or nursery.host.rung not in ("root", "rootless"):
+        cause = f"{obstacle.layer}: {obstacle.detail}" if obstacle else "namespaces are refused"
+        raise HostRefused(
+            "run",
+            "containers on this host",
+            cause,
+            (obstacle.fix if obstacle else "") or "see `sandcell doctor`",
+        )
+    asked = [
+        flag
+        for flag, value in (
+            ("--memory", options.memory),
+            ("--cpus", options.cpus),
+            ("--pids-limit", options.pids_limit),
+        )
+        if value is not None
+    ]
+    if asked and not nursery.cgroups:
+        raise HostRefused(
+            "use",
+            asked[0],
+            cgroups.layout().refused or "no control groups here",
+            "run without it, or see `sandcell doctor`",
+        )
+    for text in options.volumes:
+        source = parse_volume(text).source
+        if not os.path.exists(source):
+            raise InvalidOption(
+                "mount volume", text, f"{source} does not exist on this machine", "make it first"
+            )
+
+
+def create(
+    nursery: Nursery,
+    image: str,
+    digest: Digest,
+    config: ImageConfig,
+    lowers: tuple[str, ...],
+    command: tuple[str, ...] | None,
+    options: Options,
+) -> tuple[Record, Spec]:
+    """A new container's directory, with its record and config.json. Nothing runs yet.
+
+    ``NameInUse`` when the name is taken. If it fails, nothing of it is left.
+    """
+    places = nursery.places
+    id = record.new_id()
+    facts = setting(nursery, id, options, config.config, lowers)
+    spec = compose(config.config, command, options, facts)
+    assert spec.process is not None
+    born = Record(
+        id=id,
+        image=image,
+        image_digest=digest,
+        command=spec.process.args,
+        created=time.time(),
+        options=msgspec.structs.replace(options, files={}),
+        idmap=facts.idmap,
+        rung=nursery.host.rung,
+        facets=tuple(facet for facet in nursery.host.facets if facet.state != "real"),
+    )
+    if options.name:
+        _claim(places, options.name, id)
+    try:
+        _furnish(places, born, options, spec)
+        record.write(places, born)
+    except BaseException:
+        from sandcell.runtime.container.mapped import remove_tree
+
+        release(places, born)
+        remove_tree(places.container(id))
+        remove_tree(places.running(id))
+        raise
+    return born, spec
+
+
+def explain(
+    nursery: Nursery,
+    config: ImageConfig,
+    lowers: tuple[str, ...],
+    command: tuple[str, ...] | None,
+    options: Options,
+) -> ContainerPlan:
+    """The config.json and the steps of a container that is not made."""
+    id = record.new_id()
+    spec = compose(config.config, command, options, setting(nursery, id, options, config.config, lowers))
+    user_namespace = bool(spec.linux and spec.linux.uid_mappings)
+    files = rootfs(nursery.places, id, lowers, volatile=options.remove, user_namespace=user_namespace)
+    return ContainerPlan(spec, plan(spec, files, filters.compiler(nursery.places), cgroup_mounts(nursery)))
+
+
+def _claim(places: Places, name: str, id: str) -> None:
+    directory = f"{places.home}/names"
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    try:
+        os.symlink(id, f"{directory}/{name}")
+    except FileExistsError:
+        owner = os.readlink(f"{directory}/{name}")
+        if record.read(places, owner) is None and not os.path.isdir(places.container(owner)):
+            # Whoever claimed it is gone without a trace: a crash between claim and record.
+            os.unlink(f"{directory}/{name}")
+            _claim(places, name, id)
+            return
+        raise NameInUse(
+            "create container",
+            name,
+            f"container {owner[:12]} has that name",
+            f"--replace, or remove it: sandcell rm {name}",
+        ) from None
+
+
+def release(places: Places, gone: Record) -> None:
+    """Give the container's name free, where it holds one."""
+    path = f"{places.home}/names/{gone.options.name}"
+    try:
+        if gone.options.name and os.readlink(path) == gone.id:
+            os.unlink(path)
+    except OSError:
+        pass
+
+
+def rename(places: Places, who: Record, name: str) -> Record:
+    """The record under another name. ``NameInUse`` when it is taken; then nothing changed."""
+    renamed = msgspec.structs.replace(who, options=msgspec.structs.replace(who.options, name=name).check())
+    _claim(places, name, who.id)
+    record.write(places, renamed)
+    release(places, who)
+    return renamed
+
+
+def _furnish(places: Places, born: Record, options: Options, spec: Spec) -> None:
+    base = places.container(born.id)
+    os.makedirs(places.running(born.id), mode=0o700)
+    os.mkdir(base, 0o700)
+    for name in ("upper", "work", "rootfs", "etc", "shared"):
+        os.mkdir(f"{base}/{name}", 0o755)
+        os.chmod(f"{base}/{name}", 0o755)
+    for name, text in etc_files(options, spec.hostname or os.uname().nodename).items():
+        place(f"{base}/etc/{name}", text.encode(), 0o644)
+    for name, data in options.files.items():
+        place(f"{base}/shared/{name}", data, 0o555)
+    os.mkdir(f"{base}/shared/exec", 0o755)
+    open_directory(f"{base}/shared/out")
+    place(f"{base}/config.json", encode(spec), 0o600)
+
+
+def etc_files(options: Options, hostname: str) -> dict[str, str]:
+    """What stands in for the image's /etc/hosts, /etc/hostname and /etc/resolv.conf."""
+    hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+    if options.network == "host":
+        return {
+            "hosts": _host("/etc/hosts") or hosts,
+            "hostname": hostname + "\n",
+            "resolv.conf": _host("/etc/resolv.conf"),
+        }
+    return {"hosts": f"{hosts}127.0.1.1\t{hostname}\n", "hostname": hostname + "\n", "resolv.conf": ""}
+
+
+def _host(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def open_directory(path: str) -> None:
+    """A new directory that every user of a container may write to."""
+    os.mkdir(path, 0o777)
+    os.chmod(path, 0o777)
+
+
+def place(path: str, data: bytes, mode: int) -> None:
+    """A new file with exactly these bytes and this mode."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:
+        file.write(data)
+        os.fchmod(fd, mode)
+
+
+def spec_of(places: Places, born: Record) -> Spec:
+    """The container's config.json."""
+    with open(f"{places.container(born.id)}/config.json", "rb") as file:
+        return decode(Spec, file.read(), object="config.json")
+
+
+def rootfs(
+    places: Places, id: str, lowers: tuple[str, ...], *, volatile: bool, user_namespace: bool
+) -> Rootfs:
+    """The directories of its file system. A container that is thrown away needs no syncing."""
+    base = places.container(id)
+    return Rootfs(
+        f"{base}/rootfs",
+        (places.skeleton, *lowers),
+        f"{base}/upper",
+        f"{base}/work",
+        volatile=volatile,
+        userxattr=user_namespace,
+    )
+
+
+def cgroup_mounts(nursery: Nursery) -> tuple[CgroupMount, ...]:
+    """The control group file systems that a container shows."""
+    return tuple(CgroupMount(*entry) for entry in cgroups.layout().mounts) if nursery.cgroups else ()
+
+
+def plan_of(nursery: Nursery, born: Record, spec: Spec, lowers: tuple[str, ...]) -> s.Plan:
+    """The steps that start the container."""
+    files = rootfs(
+        nursery.places,
+        born.id,
+        lowers,
+        volatile=born.options.remove,
+        user_namespace=born.idmap.user_namespace,
+    )
+    return plan(spec, files, filters.compiler(nursery.places), cgroup_mounts(nursery))
+
+
+def start(
+    nursery: Nursery, born: Record, lowers: tuple[str, ...], *, attach: bool, spec: Spec | None = None
+) -> running.Running:
+    """Start the container. ``attach``: its output comes to us. ``WrongState`` when it runs."""
+    places = nursery.places
+    if record.current(places, born).status == state.RUNNING:
+        raise WrongState(
+            "start",
+            born.name,
+            "it is running already",
+            f"`exec` runs a command in it; stop it first: stop {born.name}",
+        )
+    make_skeleton(places.skeleton)
+    os.makedirs(places.running(born.id), mode=0o700, exist_ok=True)
+    spec = spec or spec_of(places, born)
+    job = jobs.Run(
+        id=born.id,
+        plan=plan_of(nursery, born, spec, lowers),
+        home=places.container(born.id),
+        run=places.running(born.id),
+        remove=born.options.remove,
+        die_with_client=born.options.die_with_client,
+    )
+    cgroup = spec.linux.cgroups_path if spec.linux else ""
+
+    def members(pid: int) -> Callable[[], list[int]]:
+        init = identify(pid)
+        return lambda: processes.of_container(init, group(cgroup)) if init else []
+
+    begun = running.begin(nursery.launcher, job, members, born.name, born.command, listen=attach)
+    begun.exchange = f"{places.container(born.id)}/shared/out"
+    return begun
+
+
+def group(path: str) -> cgroups.Cgroup | None:
+    """The control group at ``path``, or ``None`` for the empty path."""
+    return cgroups.Cgroup(path, cgroups.layout()) if path else None

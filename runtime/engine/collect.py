@@ -1,0 +1,32 @@
+"""Waiting for a process while gathering all it writes."""
+
+import time
+
+from sandcell.runtime.container.output import STDOUT, Listener
+from sandcell.runtime.container.running import Running
+from sandcell.runtime.engine.values import Result
+
+
+def collect(running: Running, on_output: Listener | None) -> Result:
+    """The process's whole output and status; ``on_output`` hears each piece as it comes.
+
+    If waiting is interrupted we hang up, and the process goes on unless it was made to end with us.
+    """
+    begun = time.monotonic()
+    kept: dict[bool, bytearray] = {True: bytearray(), False: bytearray()}
+    try:
+        for piece in running.output():
+            kept[piece.stream == STDOUT] += piece.data
+            if on_output is not None:
+                on_output(piece)
+        status = running.wait()
+    finally:
+        running.close()
+    assert status is not None
+    return Result(
+        status=status,
+        stdout=bytes(kept[True]),
+        stderr=bytes(kept[False]),
+        duration=time.monotonic() - begun,
+        container=running.container,
+    )

@@ -1,0 +1,394 @@
+"""The engine: one method per verb, the same words as the magics and the command line."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sandcell.runtime.engine.images import Images
+
+from sandcell.runtime.container import output, state
+from sandcell.runtime.container.launcher import Launcher
+from sandcell.runtime.container.options import ExecOptions, Options
+from sandcell.runtime.container.running import Running
+from sandcell.runtime.engine import birth, lifecycle, places, record, visit
+from sandcell.runtime.engine.collect import collect
+from sandcell.runtime.engine.values import (
+    Container,
+    ContainerPlan,
+    HistoryEntry,
+    ImageEntry,
+    Removed,
+    Result,
+)
+from sandcell.runtime.errors import SandcellError
+from sandcell.runtime.events import Callback, ContainerEvent, ImageEvent, silent
+from sandcell.runtime.linux import idmap
+from sandcell.runtime.oci.image import Image
+
+if TYPE_CHECKING:
+    from sandcell.runtime.store.prune import Pruned
+
+    from sandcell.runtime.build.plan import Plan as BuildPlan
+    from sandcell.runtime.layer.tree import Change
+    from sandcell.runtime.linux.host_model import Host
+    from sandcell.runtime.oci.spec import Spec
+
+Who = Container | str
+
+
+class Engine:
+    """Images and containers of one store.
+
+    ``home``: the store (default SANDCELL_HOME, else /var/lib/sandcell for root and the XDG data
+    directory for others). ``run``: locks and states of this boot (SANDCELL_RUN, /run/sandcell).
+    ``on_event`` hears of everything that is done through this engine. Several engines, in several
+    processes, may use one store at once. Safe to use from several threads.
+
+    Verbs take a container as a ``Container``, a name, an id or the beginning of one. Every error
+    is a ``SandcellError``.
+    """
+
+    def __init__(
+        self,
+        home: str | os.PathLike[str] | None = None,
+        run: str | os.PathLike[str] | None = None,
+        *,
+        on_event: Callback = silent,
+    ) -> None:
+        self.places = places.find(home, run)
+        self.on_event = on_event
+        self._launcher = Launcher()
+        self._host: Host | None = None
+        self._nursery: birth.Nursery | None = None
+        self._images: Images | None = None
+
+    # ------------------------------------------------------------ the host and this engine
+
+    @property
+    def host(self) -> "Host":
+        """What this host allows; probed at the first use."""
+        if self._host is None:
+            from sandcell.runtime.linux.host import probe
+
+            self._host = probe(self.places.home, self.places.run)
+        return self._host
+
+    def warm(self) -> None:
+        """Start the helper process that makes containers, so that the first one is quick too."""
+        self._launcher.start()
+
+    def close(self) -> None:
+        """End the helper process. Containers go on; the engine may be used again."""
+        self._launcher.close()
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def nursery(self) -> birth.Nursery:
+        """What births need, found once."""
+        if self._nursery is None:
+            self._nursery = birth.Nursery(self.places, self.host, self._launcher, _idmap(self.host))
+        return self._nursery
+
+    @property
+    def store(self) -> Images:
+        """The store of images and their unpacked layers."""
+        if self._images is None:
+            self._images = Images(self)
+        return self._images
+
+    # ------------------------------------------------------------ images
+
+    def build(
+        self,
+        text: str,
+        *,
+        name: str | None = None,
+        context: str | os.PathLike[str] | None = None,
+        build_args: Mapping[str, str] | None = None,
+        target: str | None = None,
+        no_cache: bool = False,
+        pull: bool = False,
+        on_event: Callback | None = None,
+    ) -> Image:
+        """Build the Dockerfile ``text``; ``name`` then names the image. Files come from ``context``.
+
+        ``DockerfileError`` for the text, ``BuildFailed`` for a step; finished steps stay cached.
+        """
+        image = self.store.build(
+            text, name, context, build_args, target, no_cache, pull, on_event or self.on_event
+        )
+        self.on_event(ImageEvent(action="build", name=name or "", digest=image.digest))
+        return image
+
+    def plan(
+        self,
+        text: str,
+        *,
+        name: str | None = None,
+        context: str | os.PathLike[str] | None = None,
+        build_args: Mapping[str, str] | None = None,
+        target: str | None = None,
+    ) -> "BuildPlan":
+        """What ``build`` would do, as a value to print; nothing is executed."""
+        return self.store.plan(text, name, context, build_args, target)
+
+    def images(self) -> tuple[ImageEntry, ...]:
+        """The named images, newest first."""
+        return self.store.entries()
+
+    def image(self, name: str) -> Image:
+        """The image of that name or digest; ``host`` is made when it is asked for.
+        ``ImageNotFound`` when there is none."""
+        return self.store.find(name)
+
+    def history(self, name: str) -> tuple[HistoryEntry, ...]:
+        """The instructions that made the image, newest first."""
+        return self.store.history(name)
+
+    def tag(self, source: str, target: str) -> None:
+        """Give the image another name; a name that another image had moves."""
+        image = self.store.find(source)
+        self.store.name(target, image)
+        self.on_event(ImageEvent(action="tag", name=target, digest=image.digest))
+
+    def remove_image(self, name: str, *, force: bool = False) -> Removed:
+        """Take the name away. ``Conflict`` when a container was made from it, unless ``force``; its
+        layers stay as long as a container or another image needs them."""
+        removed = self.store.remove(name, force=force)
+        self.on_event(ImageEvent(action="untag", name=name))
+        return removed
+
+    def save(self, name: str, path: str | os.PathLike[str]) -> None:
+        """Write the image as an OCI archive (a tar of an OCI layout) to ``path``."""
+        self.store.save(name, os.fspath(path))
+        self.on_event(ImageEvent(action="save", name=name))
+
+    # ------------------------------------------------------------ containers: life
+
+    def create(
+        self, image: str, command: tuple[str, ...] | None = None, options: Options = Options()
+    ) -> Container:
+        """A new container that does not run yet."""
+        return self._value(self._create(image, command, options)[0])
+
+    def _create(
+        self, image: str, command: tuple[str, ...] | None, options: Options
+    ) -> "tuple[record.Record, Spec, tuple[str, ...]]":
+        if options.replace and options.name:
+            try:
+                self.remove(options.name, force=True)
+            except SandcellError:
+                pass  # there was none to replace; what else is wrong shows when it is created
+        birth.check(self.nursery, options)
+        found = self.store.find(image)
+        lowers = self.store.lowers(found)
+        born, spec = birth.create(
+            self.nursery, self.store.familiar(image), found.digest, found.config, lowers, command, options
+        )
+        self.store.hold(born.id, found)
+        self._tell("create", born)
+        return born, spec, lowers
+
+    def start(self, container: Who) -> Container:
+        """Start a container that does not run, in the background."""
+        who = self._find(container)
+        lifecycle.settle(self.places, who)
+        birth.start(self.nursery, who, self.store.lowers_of(who), attach=False).close()
+        self._tell("start", who)
+        return self._value(who)
+
+    def launch(
+        self, image: str, command: tuple[str, ...] | None = None, options: Options = Options()
+    ) -> Running:
+        """Create a container and start it with its output connected to us.
+
+        The container is ``running.container``. If it cannot be started the container stays,
+        created, unless ``options.remove``.
+        """
+        born, spec, lowers = self._create(image, command, options)
+        try:
+            running = birth.start(self.nursery, born, lowers, attach=True, spec=spec)
+        except BaseException:
+            if options.remove:
+                lifecycle.sweep(self.places, self._launcher, born)
+            raise
+        self._tell("start", born)
+        running.container = self._value(born)
+        return running
+
+    def launch_in(
+        self, container: Who, command: tuple[str, ...], options: ExecOptions = ExecOptions()
+    ) -> Running:
+        """Start another process in a running container, its output connected to us."""
+        who = self._find(container)
+        running = visit.enter(self.nursery, who, self.store.lowers_of(who), command, options)
+        self._tell("exec", who)
+        running.container = self._value(who)
+        return running
+
+    def run(
+        self,
+        image: str,
+        command: tuple[str, ...] | None = None,
+        options: Options = Options(),
+        *,
+        on_output: output.Listener | None = None,
+    ) -> Result:
+        """Create, start, wait: all of a command's output and its status."""
+        return collect(self.launch(image, command, options), on_output)
+
+    def exec(
+        self,
+        container: Who,
+        command: tuple[str, ...],
+        options: ExecOptions = ExecOptions(),
+        *,
+        on_output: output.Listener | None = None,
+    ) -> Result:
+        """Run a command in a running container and wait for it."""
+        return collect(self.launch_in(container, command, options), on_output)
+
+    def exchange(self, running: Running) -> str:
+        """The host's directory that the process sees as /run/sandcell/out (or SANDCELL_OUT)."""
+        return running.exchange
+
+    def wait(self, container: Who, timeout: float | None = None) -> int | None:
+        """The exit status, when it has ended; ``None`` after ``timeout`` seconds, or when the status
+        is not known because the monitor was killed."""
+        ended = lifecycle.wait(self.places, self._find(container), timeout)
+        return ended.exit_status if ended is not None else None
+
+    def kill(self, container: Who, signal: str | int = "KILL") -> None:
+        """Send a signal to its first process."""
+        who = self._find(container)
+        lifecycle.send(self.places, who, lifecycle.parse_signal(signal))
+        self._tell("kill", who)
+
+    def stop(self, container: Who, timeout: float = 10) -> None:
+        """Ask it to end by its stop signal, and make it after ``timeout`` seconds."""
+        who = self._find(container)
+        word = who.options.stop_signal or self.store.stop_signal(who) or "TERM"
+        lifecycle.stop(self.places, who, lifecycle.parse_signal(word), timeout)
+        self._tell("stop", who)
+
+    def restart(self, container: Who, timeout: float = 10) -> Container:
+        """Stop it if it runs, and start it again with the files it has."""
+        self.stop(container, timeout)
+        return self.start(container)
+
+    def remove(self, container: Who, *, force: bool = False) -> None:
+        """Remove it with its writable layer and its log; ``force`` kills it first."""
+        who = self._find(container)
+        lifecycle.remove(self.places, self._launcher, who, force=force)
+        self.store.release(who.id)
+        self._tell("remove", who)
+
+    def rename(self, container: Who, name: str) -> Container:
+        """Give it another name; ``NameInUse`` when that one is taken."""
+        who = birth.rename(self.places, self._find(container), name)
+        self._tell("rename", who)
+        return self._value(who)
+
+    # ------------------------------------------------------------ containers: looking
+
+    def containers(self, *, all: bool = False) -> tuple[Container, ...]:
+        """Those that run, newest first; with ``all`` the others too."""
+        found = [self._value(who) for who in record.every(self.places)]
+        return tuple(value for value in found if all or value.state == state.RUNNING)
+
+    def container(self, name_or_id: Who) -> Container:
+        """How that container stands now; ``ContainerNotFound`` with the nearest name."""
+        return self._value(self._find(name_or_id))
+
+    def logs(
+        self,
+        container: Who,
+        *,
+        stdout: bool = True,
+        stderr: bool = True,
+        tail: int | None = None,
+    ) -> Iterator[output.Output]:
+        """What it wrote, in pieces with stream and time; ``tail``: only the last so many lines."""
+        wanted = {output.STDOUT: stdout, output.STDERR: stderr}
+        pieces = (
+            piece
+            for piece in output.read_log(self.places.container(self._find(container).id))
+            if wanted.get(piece.stream)
+        )
+        return pieces if tail is None else output.tail(pieces, tail)
+
+    def diff(self, container: Who) -> "tuple[Change, ...]":
+        """Files it added (A), changed (C) and deleted (D) against its image."""
+        from sandcell.runtime.engine import changes
+
+        return changes.diff(self, self._find(container))
+
+    def commit(
+        self, container: Who, name: str | None = None, *, message: str = "", force: bool = False
+    ) -> Image:
+        """A new image: the container's image and its writable layer on top. The container and its
+        image stay as they are."""
+        from sandcell.runtime.engine import changes
+
+        who = self._find(container)
+        image = changes.commit(self, who, name, message, force=force)
+        self._tell("commit", who)
+        return image
+
+    def reset(self, container: Who) -> None:
+        """Throw the writable layer away: its files are the image's again. ``WrongState`` while it
+        runs."""
+        from sandcell.runtime.engine import changes
+
+        who = self._find(container)
+        changes.reset(self, who)
+        self._tell("reset", who)
+
+    def explain(
+        self, image: str, command: tuple[str, ...] | None = None, options: Options = Options()
+    ) -> ContainerPlan:
+        """The config.json and the steps that ``run`` would make; nothing is executed."""
+        options.check()
+        found = self.store.find(image)
+        lowers = self.store.lowers(found)
+        return birth.explain(self.nursery, found.config, lowers, command, options)
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """A container, or else an image, as a JSON-able map in docker's words."""
+        from sandcell.runtime.engine import inspect
+
+        return inspect.inspect(self, name)
+
+    def prune(self) -> "Pruned":
+        """Remove what nothing needs any more: blobs, unpacked layers, the rests of crashes.
+        Containers, running or not, and named images stay."""
+        from sandcell.runtime.engine import pruning
+
+        return pruning.prune(self)
+
+    # ------------------------------------------------------------
+
+    @property
+    def launcher(self) -> Launcher:
+        """The client's side of the helper process."""
+        return self._launcher
+
+    def _find(self, container: Who) -> record.Record:
+        return record.find(self.places, container.id if isinstance(container, Container) else container)
+
+    def _value(self, who: record.Record) -> Container:
+        return record.container(self.places, who)
+
+    def _tell(self, action: str, who: record.Record, status: int | None = None) -> None:
+        self.on_event(ContainerEvent(action=action, id=who.id, name=who.name, image=who.image, status=status))
+
+
+def _idmap(host: "Host") -> idmap.IdMap:
+    if host.rung == "root":
+        return idmap.HOST
+    return idmap.mine()

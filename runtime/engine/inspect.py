@@ -1,0 +1,113 @@
+"""A container or an image as one JSON-able map, under the names that ``docker inspect`` uses."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from sandcell.runtime.engine import record
+from sandcell.runtime.errors import ContainerNotFound, ImageNotFound, NotFound
+from sandcell.runtime.oci.decode import encode
+
+if TYPE_CHECKING:
+    from sandcell.runtime.engine.engine import Engine
+
+
+def inspect(engine: "Engine", name: str) -> dict[str, Any]:
+    """The container of that name or id, else the image; ``NotFound`` when there is neither."""
+    try:
+        return container(engine, name)
+    except ContainerNotFound as missing:
+        try:
+            return image(engine, name)
+        except ImageNotFound as error:
+            hint = error.hint or missing.hint
+            raise NotFound("inspect", name, "no container and no image has that name", hint) from None
+
+
+def container(engine: "Engine", name: str) -> dict[str, Any]:
+    """A container as docker tells it, as far as it means the same here."""
+    found = engine.container(name)
+    who = record.find(engine.places, found.id)
+    from sandcell.runtime.engine.birth import spec_of
+
+    spec = spec_of(engine.places, who)
+    assert spec.process is not None
+    options = found.options
+    return {
+        "Id": found.id,
+        "Name": found.name,
+        "Created": stamp(found.created),
+        "Path": found.command[0],
+        "Args": list(found.command[1:]),
+        "State": {
+            "Status": found.state,
+            "Running": found.state == "running",
+            "OOMKilled": found.oom,
+            "Pid": found.pid or 0,
+            "ExitCode": found.exit_status,
+            "Error": found.error,
+            "StartedAt": stamp(found.started),
+            "FinishedAt": stamp(found.finished),
+        },
+        "Image": str(found.image_digest),
+        "LogPath": f"{engine.places.container(found.id)}/log",
+        "BundlePath": engine.places.container(found.id),
+        "Rung": found.rung,
+        "Facets": [
+            {"Name": facet.name, "State": facet.state, "Reason": facet.reason} for facet in found.facets
+        ],
+        "HostConfig": {
+            "Binds": list(options.volumes),
+            "NetworkMode": options.network,
+            "Memory": options.memory or 0,
+            "NanoCpus": int((options.cpus or 0) * 1_000_000_000),
+            "PidsLimit": options.pids_limit,
+            "ReadonlyRootfs": options.read_only,
+            "AutoRemove": options.remove,
+        },
+        "Config": {
+            "Image": found.image,
+            "Hostname": spec.hostname,
+            "User": options.user,
+            "Env": list(spec.process.env),
+            "Cmd": list(found.command),
+            "WorkingDir": spec.process.cwd,
+            "Tty": options.tty,
+            "Labels": dict(found.labels),
+        },
+    }
+
+
+def image(engine: "Engine", name: str) -> dict[str, Any]:
+    """An image as docker tells it."""
+    import msgspec
+
+    found = engine.image(name)
+    config = found.config
+    names = [entry.name for entry in engine.images() if entry.digest == found.digest]
+    return {
+        "Id": str(found.digest),
+        "RepoTags": names,
+        "Created": config.created,
+        "Author": config.author,
+        "Architecture": config.architecture,
+        "Os": config.os,
+        "Size": sum(layer.descriptor.size for layer in found.layers),
+        "Config": msgspec.json.decode(encode(config.config)),
+        "RootFS": {"Type": "layers", "Layers": [str(layer.diff_id) for layer in found.layers]},
+        "Layers": [
+            {
+                "Digest": str(layer.descriptor.digest),
+                "DiffId": str(layer.diff_id),
+                "Size": layer.descriptor.size,
+            }
+            for layer in found.layers
+        ],
+    }
+
+
+def stamp(seconds: float | None) -> str:
+    """RFC 3339 in UTC, empty for no time."""
+    if seconds is None:
+        return ""
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1_000_000):06d}Z"

@@ -1,0 +1,134 @@
+"""What is remembered of a container from its creation on: ``container.json``, written once.
+
+Beside it stand ``config.json`` (the runtime-spec document), the writable layer, the log and the
+files mounted into it. How the container stands now is ``container.state``'s.
+"""
+
+import os
+import secrets
+
+import msgspec
+
+from sandcell.runtime.container import state
+from sandcell.runtime.container.options import Options
+from sandcell.runtime.engine.places import Places
+from sandcell.runtime.engine.values import Container
+from sandcell.runtime.errors import ContainerNotFound, InvalidDocument
+from sandcell.runtime.linux.host_model import Facet
+from sandcell.runtime.linux.idmap import IdMap
+from sandcell.runtime.oci.decode import decode, encode
+from sandcell.runtime.oci.digest import Digest
+
+_NAME = "container.json"
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One container's birth certificate. ``options`` without the files that were placed."""
+
+    id: str
+    image: str
+    image_digest: Digest
+    command: tuple[str, ...]
+    created: float
+    options: Options
+    idmap: IdMap = IdMap()
+    rung: str = "root"
+    facets: tuple[Facet, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name given, else the short id."""
+        return self.options.name or self.id[:12]
+
+
+def new_id() -> str:
+    """64 random hexadecimal digits, as docker's."""
+    return secrets.token_hex(32)
+
+
+def write(places: Places, record: Record) -> None:
+    """Write or replace the record; a reader sees the old or the new one."""
+    path = f"{places.container(record.id)}/{_NAME}"
+    with open(path + ".new", "wb") as file:
+        file.write(encode(record))
+    os.rename(path + ".new", path)
+
+
+def read(places: Places, id: str) -> Record | None:
+    """The record, or ``None`` while the container is being made or removed."""
+    try:
+        with open(f"{places.container(id)}/{_NAME}", "rb") as file:
+            return decode(Record, file.read(), object=_NAME)
+    except (FileNotFoundError, NotADirectoryError, InvalidDocument):
+        return None
+
+
+def every(places: Places) -> list[Record]:
+    """All records, newest first."""
+    found = [record for id in os.listdir(places.containers) if (record := read(places, id)) is not None]
+    return sorted(found, key=lambda record: record.created, reverse=True)
+
+
+def find(places: Places, name: str) -> Record:
+    """The record by name, id or unambiguous beginning of an id.
+
+    ``ContainerNotFound``, with the nearest name as hint, otherwise.
+    """
+    exact = read(places, name) if len(name) == 64 else None
+    if exact is not None:
+        return exact
+    records = every(places)
+    for record in records:
+        if record.name == name:
+            return record
+    beginning = [record for record in records if name and record.id.startswith(name)]
+    if len(beginning) == 1:
+        return beginning[0]
+    if beginning:
+        raise ContainerNotFound("find container", name, "several ids begin so", "write more of it")
+    raise ContainerNotFound("find container", name, "there is none of that name", _hint(name, records))
+
+
+def _hint(name: str, records: list[Record]) -> str:
+    from difflib import get_close_matches
+
+    names = [record.name for record in records]
+    near = get_close_matches(name, names, 1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there are {', '.join(names[:8])}" if names else "there are no containers"
+
+
+def current(places: Places, record: Record) -> state.State:
+    """How the container stands, checked against the living processes and written if it changed."""
+    run = places.running(record.id)
+    said = state.read(run, places.container(record.id))
+    true = state.truth(said)
+    if true is not said:
+        os.makedirs(run, mode=0o700, exist_ok=True)
+        state.write(run, true)
+    return true
+
+
+def container(places: Places, record: Record) -> Container:
+    """The value that people see."""
+    now = current(places, record)
+    return Container(
+        id=record.id,
+        name=record.name,
+        image=record.image,
+        image_digest=record.image_digest,
+        command=record.command,
+        created=record.created,
+        state=now.status,
+        pid=now.init.pid if now.init is not None and now.status == state.RUNNING else None,
+        exit_status=now.exit_status,
+        started=now.started,
+        finished=now.finished,
+        oom=now.oom,
+        error=now.error,
+        rung=record.rung,
+        facets=record.facets,
+        labels=record.options.labels,
+        options=record.options,
+    )

@@ -1,0 +1,122 @@
+"""Another process in a running container: what ``exec`` composes from config.json and its options."""
+
+import os
+from collections.abc import Callable
+
+from sandcell.runtime.container import jobs, processes, running, state
+from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.compose import SHARED, capability_sets
+from sandcell.runtime.container.options import ExecOptions
+from sandcell.runtime.container.plan import NAMESPACES, identity
+from sandcell.runtime.container.users import resolve
+from sandcell.runtime.engine import filters, record
+from sandcell.runtime.engine.birth import Nursery, group, open_directory, place, spec_of
+from sandcell.runtime.engine.places import Places
+from sandcell.runtime.engine.record import Record
+from sandcell.runtime.engine.rootfiles import read_file
+from sandcell.runtime.errors import HostRefused, InvalidOption, WrongState
+from sandcell.runtime.linux.process import Identity
+from sandcell.runtime.oci.spec import Spec
+
+
+def enter(
+    nursery: Nursery, born: Record, lowers: tuple[str, ...], command: tuple[str, ...], options: ExecOptions
+) -> running.Running:
+    """Start another process in the running container; ``WrongState`` when it does not run."""
+    options.check()
+    places = nursery.places
+    now = record.current(places, born)
+    if now.status != state.RUNNING or now.init is None:
+        raise WrongState(
+            "exec in", born.name, f"it is {now.status}, not running", f"start it first: start {born.name}"
+        )
+    if not command:
+        raise InvalidOption("exec in", born.name, "no command given")
+    spec = spec_of(places, born)
+    assert spec.process is not None
+    assert spec.linux is not None
+    exec_id = record.new_id()[:16]
+    directory = _place_files(places, born, options, exec_id)
+    job = jobs.Exec(
+        id=born.id,
+        exec_id=exec_id,
+        init=now.init,
+        namespaces=tuple(NAMESPACES[n.type] for n in spec.linux.namespaces),
+        inside=_steps(nursery, born, spec, lowers, command, options, exec_id),
+        cgroup=spec.linux.cgroups_path,
+        directory=directory,
+    )
+    init, path = now.init, spec.linux.cgroups_path
+
+    def members(_: int) -> Callable[[], list[int]]:
+        return lambda: _members(init, exec_id, path)
+
+    out = f"{places.container(born.id)}/shared/out/{exec_id}"
+    if options.fetch:
+        open_directory(out)
+    begun = running.begin(nursery.launcher, job, members, born.name, command, listen=True)
+    begun.exchange = out
+    return begun
+
+
+def _members(init: Identity, exec_id: str, cgroup: str) -> list[int]:
+    own = group(cgroup)
+    return processes.of_exec(init, exec_id, own.child(exec_id) if own else None)
+
+
+def _place_files(places: Places, born: Record, options: ExecOptions, exec_id: str) -> str:
+    """The host's directory of what is placed for this process, empty where nothing is."""
+    if not options.files:
+        return ""
+    directory = f"{places.container(born.id)}/shared/exec/{exec_id}"
+    os.mkdir(directory, 0o755)
+    os.chmod(directory, 0o755)
+    for name, data in options.files.items():
+        place(f"{directory}/{name}", data, 0o555)
+    return directory
+
+
+def _steps(
+    nursery: Nursery,
+    born: Record,
+    spec: Spec,
+    lowers: tuple[str, ...],
+    command: tuple[str, ...],
+    options: ExecOptions,
+    exec_id: str,
+) -> tuple[s.Inside, ...]:
+    process, linux = spec.process, spec.linux
+    assert process is not None
+    assert linux is not None
+    user, capabilities, home = process.user, process.capabilities, ""
+    if options.user:
+        layers = (*lowers, f"{nursery.places.container(born.id)}/upper")
+        user, home = resolve(options.user, read_file(layers, "etc/passwd"), read_file(layers, "etc/group"))
+        if not born.idmap.holds(user.uid, user.gid):
+            raise HostRefused(
+                "exec in",
+                born.name,
+                f"user {user.uid}:{user.gid} does not exist in it: this host gives it a single id",
+                "a range in /etc/subuid and /etc/subgid gives it more",
+            )
+        capabilities = capability_sets(user.uid)
+    directory = f"{SHARED}/exec/{exec_id}"
+    values = dict(entry.partition("=")[::2] for entry in process.env)
+    if home:
+        values["HOME"] = home
+    values.update(options.env)
+    values[processes.MARK] = exec_id
+    if options.files:
+        values["SANDCELL_DIR"] = directory
+    if options.fetch:
+        values["SANDCELL_OUT"] = f"{SHARED}/out/{exec_id}"
+    steps: list[s.Inside] = [s.AwaitCgroup(new_namespace=False)] if linux.cgroups_path else []
+    steps += [s.Console()] if options.tty else []
+    steps.append(s.NewSession())
+    steps.append(identity(user, capabilities, born.idmap, no_new_privileges=process.no_new_privileges))
+    if linux.seccomp is not None:
+        steps.append(s.Filter(*filters.compiler(nursery.places)(linux.seccomp)))
+    steps.append(s.WorkingDirectory(options.workdir or process.cwd))
+    arguments = tuple(word.replace("{dir}", directory) for word in command) if options.files else command
+    steps.append(s.Execute(arguments, tuple(f"{name}={value}" for name, value in values.items())))
+    return tuple(steps)

@@ -1,0 +1,57 @@
+"""Work on unpacked trees, done where their ids make sense: here as root, else by a worker in a user
+namespace that the spawner makes."""
+
+from typing import Any
+
+from sandcell.runtime import errors
+from sandcell.runtime.container import jobs
+from sandcell.runtime.container.launcher import Launcher
+from sandcell.runtime.linux.idmap import IdMap
+
+
+def run_task(launcher: Launcher, task: jobs.Task) -> Any:
+    """What the task's function returns; the error it raised is raised here.
+
+    Without an id map the function is simply called. ``HostRefused`` when the worker was killed.
+    """
+    if not task.idmap.user_namespace:
+        module, _, name = task.function.rpartition(".")
+        from importlib import import_module
+
+        return getattr(import_module(module), name)(**task.payload)
+    control = launcher.submit(task)
+    try:
+        reply = control.receive()
+    finally:
+        control.close()
+    if not isinstance(reply, jobs.Done):
+        raise errors.HostRefused(
+            "work on files", task.function.rpartition(".")[2], "the worker was killed", "try again"
+        )
+    if reply.error:
+        raise _error(reply)
+    return reply.result
+
+
+def _error(reply: jobs.Done) -> Exception:
+    if reply.error == "OSError":
+        number, text, path = (
+            (*reply.arguments, 0, "", "")[:3] if len(reply.arguments) > 1 else (5, reply.arguments[0], "")
+        )
+        return OSError(number, text, path or None)
+    kind = getattr(errors, reply.error, None)
+    if isinstance(kind, type) and issubclass(kind, errors.SandcellError):
+        return kind(*reply.arguments)
+    return RuntimeError(*reply.arguments)
+
+
+class Worker:
+    """The store's Worker: runs tasks with one id map."""
+
+    def __init__(self, launcher: Launcher, idmap: IdMap) -> None:
+        self._launcher = launcher
+        self._idmap = idmap
+
+    def run(self, task: str, payload: dict[str, Any]) -> Any:
+        """Call the function with the dotted name ``task``."""
+        return run_task(self._launcher, jobs.Task(task, payload, self._idmap))

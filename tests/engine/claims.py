@@ -1,0 +1,475 @@
+"""What must hold on every rung: each function checks one claim against a real engine.
+
+They are run here as root, and by ``plain_user`` as somebody without rights; see ``test_claims``.
+"""
+
+import hashlib
+import os
+import signal
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sandcell.runtime import Engine, Options
+from sandcell.runtime.container import state
+from sandcell.runtime.container.options import ExecOptions
+from sandcell.runtime.engine import record
+from sandcell.runtime.errors import (
+    ImageNotFound,
+    NameInUse,
+    SandcellError,
+    StartFailed,
+    WrongState,
+)
+
+IMAGE = "claims:1"
+TEXT = """
+FROM host:tiny
+RUN echo from-the-image > /file && mkdir /data && chmod 640 /file
+ENV COLOUR=blue
+WORKDIR /data
+CMD ["sh", "-c", "echo from CMD in $PWD"]
+"""
+
+CLAIMS: list[Callable[[Engine], None]] = []
+
+
+def claim(function: Callable[[Engine], None]) -> Callable[[Engine], None]:
+    """Adds the function to the list that the tests go through."""
+    CLAIMS.append(function)
+    return function
+
+
+def prepare(engine: Engine) -> None:
+    """Build the image that the claims use."""
+    try:
+        engine.image(IMAGE)
+    except ImageNotFound:
+        engine.build(TEXT, name=IMAGE)
+
+
+def sh(engine: Engine, script: str, **options: object) -> str:
+    """Run ``script`` in a new container that is thrown away; its output."""
+    result = engine.run(IMAGE, ("sh", "-c", script), Options(remove=True, **options))  # type: ignore[arg-type]
+    assert result.status == 0, (result.status, result.stdout, result.stderr)
+    return result.stdout.decode()
+
+
+@contextmanager
+def background(engine: Engine, script: str = "sleep 1000", **options: object) -> Iterator[str]:
+    """The id of a container that runs ``script``, removed in the end."""
+    made = engine.create(IMAGE, ("sh", "-c", script), Options(**options))  # type: ignore[arg-type]
+    try:
+        engine.start(made)
+        yield made.id
+    finally:
+        engine.remove(made, force=True)
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 10) -> None:
+    """Wait for something that another process does; bounded."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.005)
+
+
+def snapshot_of(engine: Engine) -> dict[str, tuple[int, int, int, str]]:
+    """Every file of the image's unpacked layers: mode, size, time and content."""
+    found = {}
+    for layer in engine.store.lowers(engine.image(IMAGE)):
+        for path in sorted(Path(layer).rglob("*")):
+            info = path.lstat()
+            content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(info.st_mode) else ""
+            found[str(path)] = (info.st_mode, info.st_size, info.st_mtime_ns, content)
+    return found
+
+
+@claim
+def it_runs_a_command_and_tells_its_output_and_status(engine: Engine) -> None:
+    result = engine.run(IMAGE, ("sh", "-c", "echo out; echo err >&2; exit 7"), Options(remove=True))
+    assert (result.stdout, result.stderr, result.status) == (b"out\n", b"err\n", 7)
+
+
+@claim
+def without_a_command_the_image_says_what_runs(engine: Engine) -> None:
+    assert engine.run(IMAGE, None, Options(remove=True)).stdout == b"from CMD in /data\n"
+
+
+@claim
+def environment_user_and_directory_come_from_the_image_and_the_options(engine: Engine) -> None:
+    assert sh(engine, "echo $COLOUR $PWD $HOME") == "blue /data /root\n"
+    assert sh(engine, "echo $COLOUR $PWD", env={"COLOUR": "a b=c"}, workdir="/tmp") == "a b=c /tmp\n"
+
+
+@claim
+def its_first_process_is_pid_1_in_namespaces_of_its_own(engine: Engine) -> None:
+    assert sh(engine, "echo $$") == "1\n"
+    with background(engine, hostname="inside") as id:
+        pid = engine.container(id).pid
+        assert pid is not None
+        assert pid != 1
+        for name in ("pid", "mnt", "net", "ipc", "uts"):
+            assert os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"), name
+        assert engine.exec(id, ("hostname",)).text == "inside\n"
+    assert os.uname().nodename != "inside"
+
+
+@claim
+def it_sees_only_its_own_processes_and_files(engine: Engine) -> None:
+    listed = sh(engine, "echo /proc/[0-9]*").split()
+    assert listed == ["/proc/1"]
+    marker = Path(engine.places.home) / "marker-of-the-host"
+    marker.write_text("x")
+    assert sh(engine, f"test -e {marker} && echo there || echo not there") == "not there\n"
+
+
+@claim
+def its_network_has_a_loopback_that_works_and_nothing_else(engine: Engine) -> None:
+    assert [line.split(":")[0].strip() for line in sh(engine, "cat /proc/net/dev").splitlines()[2:]] == ["lo"]
+    assert sh(engine, "cat /sys/class/net/lo/operstate /sys/class/net/lo/flags").split()[1] == "0x9"
+
+
+@claim
+def a_file_it_writes_is_neither_on_the_host_nor_in_the_image(engine: Engine) -> None:
+    name = f"/written-{os.getpid()}"
+    with background(engine, f"echo x > {name}; sleep 1000") as id:
+        until(lambda: engine.exec(id, ("test", "-e", name)).status == 0, "the file")
+        assert not os.path.exists(name)
+        assert [(c.kind, c.path) for c in engine.diff(id)] == [("A", name)]
+    assert sh(engine, f"test -e {name} || echo gone") == "gone\n"
+
+
+@claim
+def no_way_of_writing_from_inside_changes_an_image_file(engine: Engine) -> None:
+    before = snapshot_of(engine)
+    with background(
+        engine,
+        "echo more >> /file; : > /file; chmod 777 /file; touch -d @1 /file; mv /file /moved;"
+        " rm -rf /data /bin/cat /etc/passwd; ln /moved /linked; echo done > /done; sleep 1000",
+    ) as id:
+        until(lambda: engine.exec(id, ("test", "-e", "/done")).status == 0, "the writes")
+        changed = {(c.kind, c.path) for c in engine.diff(id)}
+        assert {("D", "/file"), ("A", "/moved"), ("A", "/linked"), ("D", "/data")} <= changed
+    assert snapshot_of(engine) == before
+    for layer in engine.image(IMAGE).layers:
+        engine.store.verify(layer.descriptor.digest)
+    assert sh(engine, "cat /file; stat -c %a /file") == "from-the-image\n640\n"
+
+
+@claim
+def the_whole_of_usr_may_be_deleted_and_is_there_again_in_the_next_one(engine: Engine) -> None:
+    result = engine.run(IMAGE, ("sh", "-c", "rm -rf /usr /etc; echo still here"), Options(remove=True))
+    assert result.stdout == b"still here\n"
+    assert sh(engine, "ls -d /usr /etc") == "/etc\n/usr\n"
+
+
+@claim
+def the_mount_points_of_the_runtime_are_no_changes(engine: Engine) -> None:
+    made = engine.create(IMAGE, ("true",), Options(files={"cell": b"x"}))
+    try:
+        engine.start(made)
+        assert engine.wait(made) == 0
+        assert engine.diff(made) == ()
+    finally:
+        engine.remove(made)
+
+
+@claim
+def files_placed_for_it_are_read_only_and_what_it_hands_out_can_be_read(engine: Engine) -> None:
+    options = Options(files={"cell": b"#!/bin/sh\necho run; echo result > /run/sandcell/out/y\n"})
+    running = engine.launch(IMAGE, ("/run/sandcell/cell",), options)
+    output = b"".join(piece.data for piece in running.output())
+    assert running.wait() == 0
+    assert output == b"run\n"
+    assert Path(engine.exchange(running), "y").read_bytes() == b"result\n"
+    running.close()
+    engine.remove(running.container)
+    refused = engine.run(IMAGE, ("sh", "-c", "echo x > /run/sandcell/cell"), options)
+    assert refused.status != 0
+    engine.remove(refused.container)
+
+
+@claim
+def a_command_that_is_not_there_is_127_and_one_that_cannot_run_126(engine: Engine) -> None:
+    for command, status in ((("no-such-command",), 127), (("/etc/passwd",), 126)):
+        try:
+            engine.run(IMAGE, command, Options(remove=True))
+        except StartFailed as error:
+            assert error.status == status
+            assert error.hint
+        else:
+            raise AssertionError(command)
+
+
+@claim
+def stop_and_start_keep_its_files_and_a_fresh_one_has_none_of_them(engine: Engine) -> None:
+    with background(engine, "trap 'exit 3' TERM; echo again >> /kept; while :; do sleep 0.02; done") as id:
+        engine.stop(id)
+        assert engine.container(id).exit_status == 3
+        engine.start(id)
+        until(lambda: engine.exec(id, ("cat", "/kept")).text == "again\nagain\n", "the second start")
+        engine.stop(id)
+        engine.reset(id)
+        engine.start(id)
+        until(lambda: engine.exec(id, ("cat", "/kept")).text == "again\n", "the third start")
+
+
+@claim
+def the_log_has_all_that_it_wrote(engine: Engine) -> None:
+    made = engine.create(IMAGE, ("sh", "-c", "echo one; echo two >&2; printf '\\377'"))
+    engine.start(made)
+    assert engine.wait(made) == 0
+    assert b"".join(piece.data for piece in engine.logs(made, stderr=False)) == b"one\n\xff"
+    assert b"".join(piece.data for piece in engine.logs(made, stdout=False)) == b"two\n"
+    engine.remove(made)
+
+
+@claim
+def commit_makes_a_new_image_and_leaves_the_old_one(engine: Engine) -> None:
+    old = engine.image(IMAGE)
+    made = engine.create(IMAGE, ("sh", "-c", "echo new > /new; rm /file"))
+    engine.start(made)
+    engine.wait(made)
+    image = engine.commit(made, "claims:committed", message="by a test")
+    engine.remove(made)
+    assert image.digest != old.digest
+    assert engine.image(IMAGE).digest == old.digest
+    assert [layer.diff_id for layer in image.layers[:-1]] == [layer.diff_id for layer in old.layers]
+    result = engine.run("claims:committed", ("sh", "-c", "cat /new; ls /file"), Options(remove=True))
+    assert result.stdout == b"new\n"
+    assert result.status != 0
+    engine.remove_image("claims:committed")
+
+
+@claim
+def exec_sees_the_same_world_and_its_signals_reach_only_its_own_processes(engine: Engine) -> None:
+    with background(engine, "echo mine > /mine; sleep 1000") as id:
+        until(lambda: engine.exec(id, ("test", "-e", "/mine")).status == 0, "the file")
+        options = ExecOptions(files={"cell": b"trap '' INT\n(trap '' INT; sleep 999) &\necho ready\nwait\n"})
+        running = engine.launch_in(id, ("sh", "{dir}/cell"), options)
+        pieces = running.output()
+        assert next(pieces).data == b"ready\n"
+        running.signal(signal.SIGINT)
+        assert running.wait(0.05) is None
+        running.signal(signal.SIGKILL)
+        assert running.wait(5) == 137
+        running.close()
+        assert engine.container(id).state == "running"
+        assert (
+            "999"
+            not in engine.exec(id, ("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")).text
+        )
+
+
+@claim
+def exec_options_are_the_execs_alone(engine: Engine) -> None:
+    with background(engine) as id:
+        assert (
+            engine.exec(id, ("sh", "-c", "echo $A $PWD"), ExecOptions(env={"A": "b"}, workdir="/tmp")).text
+            == "b /tmp\n"
+        )
+        assert engine.exec(id, ("sh", "-c", "echo $A $PWD")).text == " /data\n"
+
+
+@claim
+def a_container_removed_at_its_end_leaves_nothing(engine: Engine) -> None:
+    before = set(os.listdir(engine.places.containers))
+    sh(engine, "true")
+    until(lambda: set(os.listdir(engine.places.containers)) == before, "the removal")
+
+
+@claim
+def verbs_in_the_wrong_state_are_refused_and_change_nothing(engine: Engine) -> None:
+    with background(engine, name="busy") as id:
+        for verb in (engine.start, engine.remove, engine.reset):
+            try:
+                verb(id)
+            except WrongState as error:
+                assert error.hint
+            else:
+                raise AssertionError(verb)
+        try:
+            engine.create(IMAGE, ("true",), Options(name="busy"))
+        except NameInUse:
+            pass
+        else:
+            raise AssertionError("a name twice")
+        assert engine.container("busy").state == "running"
+    made = engine.create(IMAGE, ("true",))
+    try:
+        engine.exec(made, ("true",))
+    except WrongState:
+        pass
+    else:
+        raise AssertionError("exec in a container that does not run")
+    finally:
+        engine.remove(made)
+
+
+@claim
+def bad_input_is_one_clear_error_each(engine: Engine) -> None:
+    before = set(os.listdir(engine.places.containers))
+    for make in (
+        lambda: engine.run("no-such-image", ("true",)),
+        lambda: engine.run("NOT A NAME", ("true",)),
+        lambda: engine.run(IMAGE, ("true",), Options(user="nobody-here")),
+        lambda: engine.run(IMAGE, ("true",), Options(volumes=("/no/such/place:/x",))),
+        lambda: engine.run(IMAGE, ("true",), Options(memory=1)),
+        lambda: engine.run(IMAGE, ("",)),
+        lambda: engine.container("no-such-container"),
+        lambda: engine.kill("no-such-container"),
+    ):
+        try:
+            make()
+        except SandcellError as error:
+            assert str(error)
+            assert error.hint, str(error)
+        else:
+            raise AssertionError("no error")
+    assert set(os.listdir(engine.places.containers)) == before
+
+
+@claim
+def a_volume_shows_the_hosts_files_and_read_only_is_read_only(engine: Engine) -> None:
+    folder = Path(engine.places.home, f"volume-{os.getpid()}")
+    folder.mkdir(exist_ok=True)
+    (folder / "in").write_text("of the host\n")
+    assert sh(engine, "cat /v/in; echo back > /v/out", volumes=(f"{folder}:/v",)) == "of the host\n"
+    assert (folder / "out").read_text() == "back\n"
+    assert (
+        sh(engine, "echo x 2>/dev/null > /v/no || echo refused", volumes=(f"{folder}:/v:ro",)) == "refused\n"
+    )
+
+
+@claim
+def it_cannot_do_what_would_reach_the_host(engine: Engine) -> None:
+    script = """
+    mount -t tmpfs none /mnt 2>/dev/null && echo mounted
+    mknod /dev/sda b 8 0 2>/dev/null && cat /dev/sda > /dev/null 2>&1 && echo disk
+    echo 1 2>/dev/null > /proc/sys/kernel/panic && echo sysctl
+    cat /proc/kcore 2>/dev/null | head -c 1 | grep -q . && echo kcore
+    echo c 2>/dev/null > /proc/sysrq-trigger && echo sysrq
+    hostname other 2>/dev/null && echo hostname
+    echo checked
+    """
+    assert sh(engine, script) == "checked\n"
+
+
+@claim
+def capabilities_no_new_privs_and_the_filter_are_as_promised(engine: Engine) -> None:
+    status = dict(
+        line.split(":", 1) for line in sh(engine, "cat /proc/self/status").splitlines() if ":" in line
+    )
+    assert int(status["CapBnd"], 16) == 0xA80425FB  # docker's fourteen
+    assert int(status["CapEff"], 16) == 0xA80425FB
+    assert status["NoNewPrivs"].strip() == "1"
+    assert status["Seccomp"].strip() == "2"
+
+
+@claim
+def a_killed_monitor_ends_its_container_and_start_works_again(engine: Engine) -> None:
+    with background(engine) as id:
+        who = record.find(engine.places, id)
+        now = state.read(engine.places.running(id), engine.places.container(id))
+        assert now.monitor is not None
+        assert now.init is not None
+        os.kill(now.monitor.pid, signal.SIGKILL)
+        until(lambda: not os.path.exists(f"/proc/{now.monitor.pid}/exe"), "the monitor's end")
+        found = engine.container(id)
+        assert (found.state, found.exit_status) == ("exited", None)
+        assert "unknown" in found.error
+        until(lambda: not os.path.exists(f"/proc/{now.init.pid}/exe"), "init's end")
+        engine.start(id)
+        assert engine.container(id).state == "running"
+        assert who.id == id
+
+
+@claim
+def a_killed_spawner_is_replaced_and_nothing_else_ends(engine: Engine) -> None:
+    with background(engine) as id:
+        spawner = engine.launcher.pid
+        assert spawner is not None
+        os.kill(spawner, signal.SIGKILL)
+        assert sh(engine, "echo alive") == "alive\n"
+        assert engine.container(id).state == "running"
+
+
+@claim
+def closing_the_engine_leaves_containers_running(engine: Engine) -> None:
+    with background(engine) as id:
+        engine.close()
+        with Engine(engine.places.home, engine.places.run) as other:
+            assert other.container(id).state == "running"
+            assert other.exec(id, ("echo", "hi")).text == "hi\n"
+
+
+@claim
+def what_must_die_with_its_client_does(engine: Engine) -> None:
+    running = engine.launch(IMAGE, ("sleep", "1000"), Options(die_with_client=True))
+    running.close()
+    until(lambda: engine.container(running.container.id).state == "exited", "its end")
+    engine.remove(running.container)
+
+
+@claim
+def a_terminal_is_a_terminal(engine: Engine) -> None:
+    assert sh(engine, "test -t 1 && stty size >/dev/null; test -t 0 && tty", tty=True).strip() == "/dev/pts/0"
+
+
+@claim
+def images_files_cannot_run_in_the_runtime_on_the_way_in(engine: Engine) -> None:
+    # House rule 1: the tree of an image holds the very paths that Python would import from.
+    import encodings
+
+    folder = os.path.dirname(os.path.abspath(encodings.__file__))
+    engine.build(
+        f"FROM {IMAGE}\nRUN mkdir -p {folder} && for n in idna __init__ aliases utf_8 ascii; do"
+        f" echo \"open('/owned', 'w')\" > {folder}/$n.py; done",
+        name="claims:hostile",
+    )
+    result = engine.run(
+        "claims:hostile", ("sh", "-c", "test -e /owned && echo owned; echo $$"), Options(remove=True)
+    )
+    assert result.stdout == b"1\n"
+    with background(engine) as id:
+        assert engine.exec(id, ("ls", "/")).status == 0
+    engine.remove_image("claims:hostile")
+
+
+@claim
+def the_runtimes_program_cannot_be_written_from_inside(engine: Engine) -> None:
+    # House rule 2: between pivot_root and execve /proc/self/exe is the host's interpreter; a
+    # command that is a link to it would execute it inside.
+    result = engine.run(IMAGE, ("sh", "-c", "true"), Options(entrypoint=("/proc/self/exe",), remove=True))
+    assert result.status != 0  # the interpreter finds no library, or is not there
+    pid = engine.launcher.pid
+    assert pid is not None
+    try:
+        os.close(os.open(f"/proc/{pid}/exe", os.O_WRONLY))
+    except OSError as error:
+        assert error.errno in (30, 26, 1, 13), error  # EROFS, ETXTBSY, EPERM, EACCES
+    else:
+        raise AssertionError("the interpreter could be opened for writing")
+
+
+@claim
+def a_bad_memory_limit_or_a_real_one(engine: Engine) -> None:
+    if not engine.nursery.cgroups:
+        try:
+            sh(engine, "true", memory=64 << 20)
+        except SandcellError as error:
+            assert error.hint
+            return
+        raise AssertionError("a limit that nobody keeps was accepted")
+    script = "head -c 300m /dev/zero | tail > /dev/null"
+    result = engine.run(IMAGE, ("sh", "-c", script), Options(memory=32 << 20, remove=True))
+    assert result.status == 137, result
+    forked = engine.run(
+        IMAGE,
+        ("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; wait"),
+        Options(pids_limit=4, remove=True),
+    )
+    assert b"fork" in forked.stderr.lower()
