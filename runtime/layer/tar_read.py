@@ -1,0 +1,303 @@
+"""Reading tar: the headers and bytes of any archive that a registry may send.
+
+Knows ustar, pax (extended and global headers), GNU long names and base-256 numbers, star prefixes
+and the old V7 form; refuses sparse files. The archive is not trusted: every length is bounded, and
+nothing is allocated for what a header merely claims. Source: tar(5) of libarchive, pax(1) of POSIX.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from zlib import adler32
+
+import msgspec
+
+from sandcell.runtime.errors import BadInput, Corrupted
+
+BLOCK = 512
+CHUNK = 1 << 18
+"""Bytes read at once: more would not stay in a processor's cache between inflating and writing."""
+
+FILE, HARDLINK, SYMLINK, CHAR, BLOCKDEV, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
+
+_LONGEST_RECORD = 1 << 20
+_ZERO = bytes(BLOCK)
+_NUMBERS = ((100, 108), (108, 116), (116, 124), (124, 136), (136, 148))
+_NO_DATA = frozenset((HARDLINK, SYMLINK, CHAR, BLOCKDEV, DIRECTORY, FIFO))
+_KNOWN = _NO_DATA | {FILE, b"\0", b"7"}
+_XATTR = b"SCHILY.xattr."
+
+
+class Header(msgspec.Struct):
+    """One entry. Names are raw bytes as in the archive; ``mtime`` is nanoseconds since the epoch."""
+
+    name: bytes
+    type: bytes
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime: int
+    link: bytes = b""
+    major: int = 0
+    minor: int = 0
+    xattrs: dict[str, bytes] = {}
+
+
+class TarReader:
+    """Entries of an archive, one after the other.
+
+    ``read(n)`` gives up to ``n`` bytes, none at the end. Call ``next()`` for a header, then, if
+    wanted, iterate ``content()``; what is not read is skipped. ``Corrupted`` where the archive is
+    damaged or cut off, ``BadInput`` where it uses what we refuse.
+    """
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+        self._buffer = b""
+        self._at = 0
+        self._left = 0
+        self._padding = 0
+        self._defaults: dict[bytes, bytes] = {}
+
+    def __iter__(self) -> Iterator[Header]:
+        while (header := self.next()) is not None:
+            yield header
+
+    def next(self) -> Header | None:
+        """The next entry, ``None`` after the last; then the stream has been read to its end."""
+        records: dict[bytes, bytes] = {}
+        while True:
+            if self._left or self._padding:
+                self._skip(self._left + self._padding)
+            block = self._buffer[self._at : self._at + BLOCK]
+            if len(block) == BLOCK:
+                self._at += BLOCK
+            else:
+                block = self._take(BLOCK, last=True)
+            if not block or block == _ZERO:
+                self._finish(block)
+                return None
+            kind = block[156:157]
+            if kind in _KNOWN:
+                return self._entry(block, kind, records)
+            if kind == b"x":
+                records.update(_pax_records(self._record(block)))
+            elif kind == b"g":
+                self._defaults.update(_pax_records(self._record(block)))
+            elif kind == b"L":
+                records[b"path"] = self._record(block).partition(b"\0")[0]
+            elif kind == b"K":
+                records[b"linkpath"] = self._record(block).partition(b"\0")[0]
+            elif kind == b"S":
+                raise _sparse(_text(block[:100]))
+            else:
+                _check(block)
+                raise BadInput("read layer", _show(_text(block[:100])), f"unknown kind of entry {kind!r}")
+
+    def content(self) -> Iterable[memoryview]:
+        """The bytes of the current entry, in pieces."""
+        at, left = self._at, self._left
+        if left > len(self._buffer) - at:
+            return self._pieces()
+        # Most files are small and lie in the buffer as a whole.
+        self._at += left
+        self._left = 0
+        return (memoryview(self._buffer)[at : at + left],) if left else ()
+
+    def _pieces(self) -> Iterator[memoryview]:
+        while self._left:
+            if self._at == len(self._buffer):
+                self._fill()
+            piece = memoryview(self._buffer)[self._at : self._at + self._left]
+            self._at += len(piece)
+            self._left -= len(piece)
+            yield piece
+
+    def _entry(self, block: bytes, kind: bytes, records: dict[bytes, bytes]) -> Header:
+        _check(block)
+        name = _text(block[:100])
+        if block[345] and block[257:263] == b"ustar\0":
+            # star keeps two times where POSIX has the end of the prefix.
+            prefix = block[345:476] if block[508:512] == b"tar\0" else block[345:500]
+            name = _text(prefix) + b"/" + name
+        if kind in (b"\0", b"7", FILE):
+            # V7 had no kind for directories.
+            kind = DIRECTORY if kind == b"\0" and name.endswith(b"/") else FILE
+        try:
+            mode, uid, gid = int(block[100:107], 8), int(block[108:115], 8), int(block[116:123], 8)
+            size, mtime = int(block[124:135], 8), int(block[136:147], 8)
+        except ValueError:
+            mode, uid, gid, size, mtime = (_number(block[a:b]) for a, b in _NUMBERS)
+        header = Header(name, kind, mode & 0o7777, uid, gid, size, mtime * 1_000_000_000)
+        if kind in (HARDLINK, SYMLINK):
+            header.link = _text(block[157:257])
+        elif kind in (CHAR, BLOCKDEV):
+            header.major, header.minor = _number(block[329:337]), _number(block[337:345])
+        if records or self._defaults:
+            _extend(header, {**self._defaults, **records})
+        if kind in _NO_DATA:
+            header.size = 0
+        if header.size < 0 or header.uid < 0 or header.gid < 0:
+            raise _damaged(_show(header.name), "it has a negative size or owner")
+        self._left = header.size
+        self._padding = -header.size % BLOCK
+        return header
+
+    def _record(self, block: bytes) -> bytes:
+        """The data of a header that describes the next one."""
+        _check(block)
+        size = _number(block[124:136])
+        if not 0 <= size <= _LONGEST_RECORD:
+            raise BadInput("read layer", "archive", f"an extended header of {size} bytes; 1 MiB is the most")
+        data = self._take(size)
+        self._padding = -size % BLOCK
+        return data
+
+    def _take(self, size: int, *, last: bool = False) -> bytes:
+        """``size`` bytes in one piece. ``last``: none at all is also fine."""
+        data = self._buffer[self._at : self._at + size]
+        self._at += len(data)
+        while len(data) < size:
+            more = self._read(CHUNK)
+            if not more:
+                if last and not data:
+                    return b""
+                raise _damaged("archive", "it ends in the middle of an entry")
+            self._buffer, self._at = more, size - len(data)
+            data += more[: self._at]
+            self._at = min(self._at, len(more))
+        return data
+
+    def _fill(self) -> None:
+        self._buffer, self._at = self._read(CHUNK), 0
+        if not self._buffer:
+            raise _damaged("archive", "it ends in the middle of a file")
+
+    def _skip(self, size: int) -> None:
+        self._left = self._padding = 0
+        while size:
+            if self._at == len(self._buffer):
+                self._fill()
+            step = min(size, len(self._buffer) - self._at)
+            self._at += step
+            size -= step
+
+    def _finish(self, block: bytes) -> None:
+        # Two readers that disagree where an archive ends see two different layers.
+        if block and self._take(BLOCK, last=True) not in (b"", _ZERO):
+            raise _damaged("archive", "an entry follows the end mark")
+        self._buffer, self._at = b"", 0
+        while self._read(CHUNK):
+            pass
+
+
+def _check(block: bytes) -> None:
+    """Is the header's checksum right, the sum of its bytes with the field itself read as blanks?
+
+    The low half of an adler32 that begins with 0 is that sum, modulo 65521.
+    """
+    try:
+        stored = int(block[148:154], 8)
+    except ValueError:
+        stored = _number(block[148:156])
+    if (stored - 256 - (adler32(block[156:], adler32(block[:148], 0)) & 0xFFFF)) % 65521 == 0:
+        return
+    # Some old programs summed signed characters.
+    signed = sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:])
+    if signed + 256 != stored:
+        raise _damaged("archive", "a header's checksum is wrong")
+
+
+def _number(field: bytes) -> int:
+    """An octal number, or a base-256 one where the first bit is set; blank is 0."""
+    try:
+        return int(field[:-1], 8)
+    except ValueError:
+        pass
+    if field[0] & 0x80:
+        value = int.from_bytes(field, "big")
+        bits = 8 * len(field)
+        # The first bit marks the form, the second is the sign.
+        value &= (1 << (bits - 1)) - 1
+        return value - (1 << (bits - 1)) if field[0] & 0x40 else value
+    try:
+        return int(field.partition(b"\0")[0].strip() or b"0", 8)
+    except ValueError:
+        raise _damaged("archive", f"{field!r} is no number") from None
+
+
+def _text(field: bytes) -> bytes:
+    return field[: field.find(b"\0")] if b"\0" in field else field
+
+
+def _pax_records(data: bytes) -> dict[bytes, bytes]:
+    """``25 path=some/long/name\\n`` and so on; the length counts the whole record."""
+    records: dict[bytes, bytes] = {}
+    at = 0
+    while at < len(data):
+        space = data.find(b" ", at, at + 9)
+        digits = data[at:space] if space > 0 else b""
+        end = at + int(digits) if digits.isdigit() else 0
+        if end <= space or end > len(data) or data[end - 1 : end] != b"\n":
+            # Some writers fill up with zeros.
+            if not data[at:].strip(b"\0"):
+                break
+            raise _damaged("archive", "an extended header cannot be read")
+        key, equals, value = data[space + 1 : end - 1].partition(b"=")
+        if not equals:
+            raise _damaged("archive", "an extended header has a record without '='")
+        records[key] = value
+        at = end
+    return records
+
+
+def _extend(header: Header, records: dict[bytes, bytes]) -> None:
+    """Let pax records overrule the fields of ``header``."""
+    xattrs: dict[str, bytes] = {}
+    try:
+        for key, value in records.items():
+            if key == b"path":
+                header.name = value
+            elif key == b"linkpath":
+                header.link = value
+            elif key == b"size":
+                header.size = int(value)
+            elif key == b"uid":
+                header.uid = int(value)
+            elif key == b"gid":
+                header.gid = int(value)
+            elif key == b"mtime":
+                header.mtime = _nanoseconds(value)
+            elif key == b"SCHILY.devmajor":
+                header.major = int(value)
+            elif key == b"SCHILY.devminor":
+                header.minor = int(value)
+            elif key.startswith(_XATTR):
+                xattrs[key[len(_XATTR) :].decode("utf-8", "surrogateescape")] = value
+            elif key.startswith(b"GNU.sparse."):
+                raise _sparse(header.name)
+    except ValueError:
+        raise _damaged(_show(header.name), "an extended header holds a number that is none") from None
+    if b"\0" in header.name or b"\0" in header.link:
+        raise _damaged(_show(header.name), "a name holds a zero byte")
+    header.xattrs = xattrs
+
+
+def _nanoseconds(value: bytes) -> int:
+    whole, _, fraction = value.partition(b".")
+    nanos = int(fraction[:9].ljust(9, b"0")) if fraction else 0
+    return int(whole or b"0") * 1_000_000_000 + (-nanos if whole.startswith(b"-") else nanos)
+
+
+def _show(name: bytes) -> str:
+    return name[:200].decode("utf-8", "backslashreplace")
+
+
+def _sparse(name: bytes) -> BadInput:
+    return BadInput(
+        "read layer", _show(name), "it is a sparse file, which is not supported",
+        "pack it without --sparse",
+    )  # fmt: skip
+
+
+def _damaged(object: str, cause: str) -> Corrupted:
+    return Corrupted("read layer", object, cause, "get the layer again")

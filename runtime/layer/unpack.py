@@ -1,0 +1,292 @@
+"""Unpacking a layer into the directory form that overlayfs stacks.
+
+Deletions become whiteouts and opaque marks (see ``whiteout``). The archive is not trusted: nothing
+is written outside the target (see ``place``), and what a small archive may grow to is bounded.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Sequence
+
+import msgspec
+
+from sandcell.runtime.errors import BadInput
+from sandcell.runtime.layer import attributes, tar_read, whiteout
+from sandcell.runtime.layer.compress import Source
+from sandcell.runtime.layer.disk import refused
+from sandcell.runtime.layer.place import MOST_OPEN, Directory, Places, clean, refuse
+from sandcell.runtime.layer.remove import remove
+from sandcell.runtime.layer.stack import Stack
+from sandcell.runtime.layer.tar_read import Header, TarReader
+from sandcell.runtime.oci.digest import Digest
+
+MOST_ENTRIES = 5_000_000
+MOST_BYTES = 1 << 40
+_MOST_TOLD = 100
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NODES = {tar_read.CHAR: stat.S_IFCHR, tar_read.BLOCKDEV: stat.S_IFBLK, tar_read.FIFO: stat.S_IFIFO}
+
+
+class Unpacked(msgspec.Struct, frozen=True):
+    """What an archive was: digest and size in bytes of it uncompressed, number of entries.
+
+    ``approximated``: paths (the first hundred) that the host would not give their owner, attribute
+    or device, and where that could not even be recorded; empty where all is exact.
+    """
+
+    diff_id: Digest
+    size: int
+    entries: int
+    approximated: tuple[str, ...] = ()
+
+
+def unpack(
+    tar: Source,
+    target: int,
+    *,
+    flavour: whiteout.XattrFlavour = "trusted",
+    lowers: Sequence[int] = (),
+    recorded_owners: bool = False,
+    most_bytes: int = MOST_BYTES,
+    most_entries: int = MOST_ENTRIES,
+) -> Unpacked:
+    """Unpack the uncompressed archive ``tar`` into the empty open directory ``target``.
+
+    ``lowers``: open directories of the layers below, lowest first; directories that the archive
+    does not mention look as they do there. ``recorded_owners``: owners are read from records there.
+    ``Corrupted`` or ``BadInput`` for an archive that is damaged or refused, ``StoreFull`` where the
+    disk is full; then ``target`` holds a part and must be removed.
+    """
+    hasher = hashlib.sha256()
+    size = 0
+
+    def read(count: int) -> bytes:
+        nonlocal size
+        data = tar.read(count)
+        hasher.update(data)
+        size += len(data)
+        if size > most_bytes:
+            raise BadInput(
+                "unpack", "layer", f"it is larger than {most_bytes} bytes", "do not trust this archive"
+            )
+        return data
+
+    places = Places(target, Stack(lowers), flavour, recorded_owners)
+    unpacker = _Unpacker(places, TarReader(read), Stack(lowers), target)
+    try:
+        entries = unpacker.run(most_entries)
+    except OSError as error:
+        raise refused(error, "unpack", "layer") from error
+    finally:
+        places.forget()
+    return Unpacked(Digest.from_hasher(hasher), size, entries, tuple(unpacker.approximated))
+
+
+class _Unpacker:
+    def __init__(self, places: Places, reader: TarReader, stack: Stack, target: int) -> None:
+        self._places = places
+        self._reader = reader
+        self._stack = stack
+        self.approximated: list[str] = []
+        # On file systems mounted with bsdgroups a new file's group is its directory's.
+        plain = os.fstat(target).st_gid == os.getegid()
+        self._mine = (os.geteuid(), os.getegid()) if plain else (-1, -1)
+
+    def run(self, most_entries: int) -> int:
+        count = 0
+        places, reader = self._places, self._reader
+        while (header := reader.next()) is not None:
+            count += 1
+            if count > most_entries:
+                raise BadInput("unpack", "layer", f"it has more than {most_entries} entries")
+            name = header.name
+            if (
+                name[-1:] == b"/"
+                or name[:1] in (b"/", b".")
+                or b"/." in name
+                or b"//" in name
+                or len(name) > 255
+            ):
+                name = clean(name)
+            if len(places.known) > MOST_OPEN:
+                places.forget()
+            if not name:
+                self._root(header)
+                continue
+            path, _, base = name.rpartition(b"/")
+            parent, real = places.find(path)
+            if base.startswith(whiteout.PREFIX):
+                self._delete(parent, base, name)
+            elif header.type == tar_read.FILE:
+                self._file(parent, base, real, header)
+            elif header.type == tar_read.DIRECTORY:
+                self._directory(parent, base, real, header)
+            else:
+                self._other(parent, base, real, header)
+        self._finish()
+        return count
+
+    def _root(self, header: Header) -> None:
+        if header.type != tar_read.DIRECTORY:
+            raise refuse(header.name, "it is not a directory and takes the place of the root")
+        self._places.directories[b""] = _look(header)
+
+    def _file(self, parent: int, base: bytes, real: bytes, header: Header) -> None:
+        try:
+            fd = os.open(base, _NEW_FILE, 0o600, dir_fd=parent)
+        except FileExistsError:
+            self._clear(parent, base, real)
+            fd = os.open(base, _NEW_FILE, 0o600, dir_fd=parent)
+        try:
+            for piece in self._reader.content():
+                written = os.write(fd, piece)
+                while written < len(piece):
+                    written += os.write(fd, piece[written:])
+            if (header.uid, header.gid) == self._mine:
+                os.fchmod(fd, header.mode)
+            elif not attributes.own(fd, header.uid, header.gid, header.mode):
+                self._approximate(real, base)
+            # After the owner: a change of owner clears file capabilities.
+            if header.xattrs and not attributes.write(fd, header.xattrs):
+                self._approximate(real, base)
+            os.utime(fd, ns=(header.mtime, header.mtime))
+        finally:
+            os.close(fd)
+
+    def _directory(self, parent: int, base: bytes, real: bytes, header: Header) -> None:
+        try:
+            self._places.make(parent, base)
+        except FileExistsError:
+            status = os.stat(base, dir_fd=parent, follow_symlinks=False)
+            if not stat.S_ISDIR(status.st_mode):
+                self._clear(parent, base, real)
+                self._places.make(parent, base, opaque=whiteout.is_whiteout(status))
+        self._places.directories[_join(real, base)] = _look(header)
+
+    def _other(self, parent: int, base: bytes, real: bytes, header: Header) -> None:
+        try:
+            made = self._make_other(parent, base, header)
+        except FileExistsError:
+            self._clear(parent, base, real)
+            made = self._make_other(parent, base, header)
+        if not made:
+            self._approximate(real, base)
+        if not made or header.type == tar_read.HARDLINK:
+            return
+        try:
+            os.chown(base, header.uid, header.gid, dir_fd=parent, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EINVAL):
+                raise
+            self._approximate(real, base)
+        if header.type != tar_read.SYMLINK:
+            # Made here just now: no symlink.
+            os.chmod(base, header.mode, dir_fd=parent)
+        os.utime(base, ns=(header.mtime, header.mtime), dir_fd=parent, follow_symlinks=False)
+
+    def _make_other(self, parent: int, base: bytes, header: Header) -> bool:
+        """A symlink, hard link, device or pipe; ``False`` where the host refuses the device."""
+        if header.type == tar_read.SYMLINK:
+            if not header.link:
+                raise refuse(header.name, "it is a symlink to nothing")
+            os.symlink(header.link, base, dir_fd=parent)
+        elif header.type == tar_read.HARDLINK:
+            self._hardlink(parent, base, header)
+        else:
+            if not (0 <= header.major < 1 << 12 and 0 <= header.minor < 1 << 20):
+                raise refuse(header.name, f"there is no device {header.major}:{header.minor}")
+            try:
+                device = os.makedev(header.major, header.minor)
+                os.mknod(base, _NODES[header.type] | 0o600, device, dir_fd=parent)
+            except PermissionError:
+                return False
+        return True
+
+    def _hardlink(self, parent: int, base: bytes, header: Header) -> None:
+        link = clean(header.link, what="link")
+        path, _, target = link.rpartition(b"/")
+        if not target:
+            raise refuse(header.name, "it is a hard link to the root")
+        directory, real = self._places.find(path)
+        try:
+            status = os.stat(target, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            self._copy_up(directory, target, _join(real, target), header)
+        else:
+            if stat.S_ISDIR(status.st_mode) or whiteout.is_whiteout(status):
+                raise refuse(header.name, f"it is a hard link to {os.fsdecode(link)}, which is no file")
+        os.link(target, base, src_dir_fd=directory, dst_dir_fd=parent, follow_symlinks=False)
+
+    def _copy_up(self, directory: int, base: bytes, real: bytes, header: Header) -> None:
+        """The file of a layer below that a hard link refers to, as overlayfs would bring it up."""
+        path = os.fsdecode(real)
+        found = self._stack.find(path)
+        if found is None or not stat.S_ISREG(found[1].st_mode):
+            raise refuse(header.name, f"it is a hard link to {path}, which is not there")
+        root, status = found
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root), "rb") as old:
+            new_fd = os.open(base, _NEW_FILE, 0o600, dir_fd=directory)
+            with open(new_fd, "wb") as new:
+                shutil.copyfileobj(old, new, tar_read.CHUNK)
+                new.flush()
+                os.fchown(new_fd, status.st_uid, status.st_gid)
+                os.fchmod(new_fd, stat.S_IMODE(status.st_mode))
+                for name in os.listxattr(old.fileno()):
+                    if attributes.carried(name) or name == attributes.OWNER:
+                        os.setxattr(new_fd, name, os.getxattr(old.fileno(), name))
+                os.utime(new_fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
+
+    def _delete(self, parent: int, base: bytes, name: bytes) -> None:
+        """A whiteout. It speaks of the layers below: what this layer itself puts there stays."""
+        if base == whiteout.OPAQUE:
+            whiteout.make_opaque(parent, self._places.flavour)
+            return
+        if base.startswith(whiteout.META):
+            return
+        gone = base[len(whiteout.PREFIX) :]
+        if gone in (b"", b".", b".."):
+            raise refuse(name, "it deletes nothing that has a name")
+        try:
+            whiteout.make_whiteout(gone, parent)
+        except FileExistsError:
+            if stat.S_ISDIR(os.stat(gone, dir_fd=parent, follow_symlinks=False).st_mode):
+                self._places.hide(parent, gone)
+
+    def _clear(self, parent: int, base: bytes, real: bytes) -> None:
+        """Make room for an entry whose name was used before: the last one counts."""
+        if stat.S_ISDIR(os.stat(base, dir_fd=parent, follow_symlinks=False).st_mode):
+            remove(base, parent)
+            self._places.emptied(_join(real, base))
+        else:
+            os.unlink(base, dir_fd=parent)
+
+    def _finish(self) -> None:
+        """Owners, modes and times of the directories, deepest first: files in them are done."""
+        directories = self._places.directories
+        for path in sorted(directories, key=lambda path: -path.count(b"/") if path else 1):
+            look = directories[path]
+            fd = self._places.reopen(path)
+            try:
+                exact = attributes.own(fd, look.uid, look.gid, look.mode)
+                if not (attributes.write(fd, look.xattrs) and exact):
+                    self._approximate(path, b"")
+                if look.mtime is not None:
+                    os.utime(fd, ns=(look.mtime, look.mtime))
+            finally:
+                os.close(fd)
+
+    def _approximate(self, real: bytes, base: bytes) -> None:
+        if len(self.approximated) < _MOST_TOLD:
+            self.approximated.append(os.fsdecode(_join(real, base) if base else real))
+
+
+def _look(header: Header) -> Directory:
+    return Directory(header.mode, header.uid, header.gid, header.mtime, header.xattrs)
+
+
+def _join(directory: bytes, name: bytes) -> bytes:
+    return directory + b"/" + name if directory else name
