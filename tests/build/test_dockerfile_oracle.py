@@ -186,7 +186,6 @@ PIECES = st.sampled_from(
         "\n\tEOF\n",
         "\nE\n",
         "é",
-        "\u00a0",
         "\x1c",
     ]
 )
