@@ -55,6 +55,8 @@ def check(text: str) -> None:
         assert error.source == "\n".join(
             row.rstrip("\r") for row in text.removeprefix("\ufeff").split("\n")[first - 1 : last]
         )
+    if any(row[1] == "ONBUILD" for row in wanted or ()):
+        return  # refused one stage later; the oracle does not show what is inside.
     if any(not flag.isascii() for row in wanted or () for flag in row[3]):
         return  # BuildKit reads flags byte by byte and garbles other letters; we do not.
     assert (parsed and [ours(one) for one in parsed.statements]) == wanted
