@@ -1,0 +1,189 @@
+"""What is done to unpacked trees, as plain functions that may run in another process.
+
+As an unprivileged user, trees are owned by the ids of a user namespace and only its root may handle
+them; so the store hands these functions, by dotted name, to a worker that calls them there. They take
+paths, texts and numbers as keyword arguments and return what JSON can hold; they raise only the
+errors of ``runtime.errors``. Names of files travel as their bytes read as Latin-1, for they may be
+no text at all.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from sandcell.runtime.errors import Corrupted
+from sandcell.runtime.layer import attributes
+from sandcell.runtime.layer.changes import upper_changes
+from sandcell.runtime.layer.compress import Compression, compressor, decompress
+from sandcell.runtime.layer.disk import refused
+from sandcell.runtime.layer.pack import Packed, Sink, pack
+from sandcell.runtime.layer.remove import remove
+from sandcell.runtime.layer.tree import Change
+from sandcell.runtime.layer.unpack import unpack
+from sandcell.runtime.layer.whiteout import XattrFlavour
+from sandcell.runtime.oci.digest import Digest
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def unpack_layer(
+    *,
+    blob: str,
+    target: str,
+    diff_id: str,
+    flavour: XattrFlavour,
+    lowers: Sequence[str],
+    recorded_owners: bool,
+) -> dict[str, Any]:
+    """Unpack the layer file ``blob`` into the new directory ``target`` (mode 755) and verify it.
+
+    ``lowers``: directories of the layers below, lowest first. Gives ``size`` (bytes uncompressed),
+    ``entries`` and ``approximated`` as ``unpack.Unpacked`` has them. ``Corrupted`` where the bytes
+    are not those of ``diff_id``; after any error ``target`` holds a part and must be removed.
+    """
+    opened: list[int] = []
+    try:
+        os.mkdir(target, 0o755)
+        opened.extend(os.open(path, _DIRECTORY) for path in (target, *lowers))
+        _like_below(opened[0], opened[1:], recorded_owners)
+        with open(blob, "rb", buffering=0) as file:
+            done = unpack(
+                decompress(file),
+                opened[0],
+                flavour=flavour,
+                lowers=opened[1:],
+                recorded_owners=recorded_owners,
+            )
+    except OSError as error:
+        raise refused(error, "unpack", diff_id) from error
+    finally:
+        for fd in opened:
+            os.close(fd)
+    if done.diff_id != diff_id:
+        raise Corrupted("unpack", diff_id, f"the layer holds {done.diff_id}", "get the image again")
+    return {"size": done.size, "entries": done.entries, "approximated": list(done.approximated)}
+
+
+def pack_upper(
+    *,
+    upper: str,
+    out: str,
+    compression: Compression,
+    source_date_epoch: int | None,
+    recorded_owners: bool,
+) -> dict[str, Any]:
+    """Write the overlay upper directory ``upper`` as a compressed layer over the existing file ``out``.
+
+    Gives ``diff_id``, ``unpacked_size``, ``entries``, and of the file ``digest`` and ``size``. The
+    file is synced. ``StoreFull``, ``Conflict`` as ``pack.pack``.
+    """
+    try:
+        with open(out, "wb") as file:
+            layer = Squeezed(file, compression)
+            packed = pack(
+                upper,
+                layer,
+                overlay=True,
+                source_date_epoch=source_date_epoch,
+                recorded_owners=recorded_owners,
+            )
+            layer.finish()
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise refused(error, "pack", upper) from error
+    return described(packed) | {"digest": layer.digest, "size": layer.size}
+
+
+def diff_upper(*, upper: str, lowers: Sequence[str], recorded_owners: bool) -> list[dict[str, Any]]:
+    """What ``changes.upper_changes`` finds; ``read_changes`` makes it values again."""
+    try:
+        found = upper_changes(upper, lowers, recorded_owners=recorded_owners)
+    except OSError as error:
+        raise refused(error, "diff", upper) from error
+    return [_plain(change) for change in found]
+
+
+def remove_tree(*, path: str) -> None:
+    """Delete ``path`` and everything below; nothing there is fine. Follows no symlink, enters no mount."""
+    parent, _, name = path.rstrip("/").rpartition("/")
+    try:
+        directory = os.open(parent or "/", _DIRECTORY & ~os.O_NOFOLLOW)
+        try:
+            remove(name, directory)
+        finally:
+            os.close(directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise refused(error, "remove", path) from error
+
+
+def read_changes(rows: Sequence[dict[str, Any]]) -> tuple[Change, ...]:
+    """The values that ``diff_upper`` sent."""
+    return tuple(_renamed(msgspec.convert(row, Change), "latin-1", "utf-8") for row in rows)
+
+
+def described(packed: Packed) -> dict[str, Any]:
+    """``packed`` as JSON can hold it."""
+    return {"diff_id": packed.diff_id, "unpacked_size": packed.size, "entries": packed.entries}
+
+
+class Squeezed:
+    """A sink that compresses into another and knows the digest and size of what came out."""
+
+    def __init__(self, out: Sink, compression: Compression) -> None:
+        self._out = out
+        self._compressor = compressor(compression)
+        self._hasher = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Take ``data``."""
+        self._put(self._compressor.compress(data))
+
+    def finish(self) -> None:
+        """Call once at the end."""
+        self._put(self._compressor.flush())
+
+    @property
+    def digest(self) -> Digest:
+        """Of the compressed bytes; final after ``finish``."""
+        return Digest.from_hasher(self._hasher)
+
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._hasher.update(data)
+            self.size += len(data)
+            self._out.write(data)
+
+
+def _like_below(target: int, lowers: Sequence[int], recorded: bool) -> None:
+    """The root directory looks as in the layer below, unless the archive says otherwise."""
+    uid, gid, mode = 0, 0, 0o755
+    if lowers:
+        uid, gid, mode = attributes.owner(lowers[-1], os.fstat(lowers[-1]), recorded=recorded)
+    attributes.own(target, uid, gid, mode)
+
+
+def _plain(change: Change) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(_renamed(change, "utf-8", "latin-1"))
+    return plain
+
+
+def _renamed(change: Change, old: str, new: str) -> Change:
+    """``change`` with its names decoded otherwise."""
+
+    def again(text: str) -> str:
+        return text.encode(old, "surrogateescape").decode(new, "surrogateescape")
+
+    entry = msgspec.structs.replace(
+        change.entry,
+        path=again(change.entry.path),
+        link=again(change.entry.link),
+        xattrs={again(name): value for name, value in change.entry.xattrs.items()},
+    )
+    return Change(change.kind, again(change.path), entry)
