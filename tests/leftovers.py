@@ -56,7 +56,7 @@ def processes(mark: str, folder: str) -> dict[int, str]:
 
 
 def _mounts(process: Path, folder: str) -> bool:
-    return any(folder in line.partition(" - ")[2] for line in process.joinpath("mountinfo").open())
+    return folder in process.joinpath("mountinfo").read_text()
 
 
 def after_they_end(mark: str, folder: str, seconds: float) -> dict[int, str]:

@@ -30,7 +30,7 @@ _ALLOW_ALL = (0x06).to_bytes(2, sys.byteorder) + bytes(2) + (0x7FFF0000).to_byte
 _UNKNOWN_FLAG = 0x1
 
 
-class Progress:
+class _Progress:
     """What a trial is doing right now, so that a refusal can be told precisely.
 
     ``step``: in words. ``call``: the system call, and ``flags`` its flags where it is unshare.
@@ -53,7 +53,7 @@ class Progress:
         self.step, self.call = step, call
 
 
-# What is tried on every rung; the names are those of the methods of ``Trials``.
+# What is tried on every rung; the names are those of the methods of ``_Trials``.
 ANYWHERE = (
     "chroot",
     "pid namespace",
@@ -64,10 +64,10 @@ ANYWHERE = (
     "seccomp filter",
 )
 
-Work = Callable[[Progress], None]
+Work = Callable[[_Progress], None]
 
 
-def _answered_by_filter(progress: Progress) -> bool:
+def _answered_by_filter(progress: _Progress) -> bool:
     """True when a system-call filter, not the kernel, refused the call.
 
     The call is made once more with arguments that the kernel itself always finds faulty (an
@@ -121,7 +121,7 @@ def _try(work: Work) -> dict[str, object]:
 
 
 def _record(work: Work) -> dict[str, object]:
-    progress = Progress()
+    progress = _Progress()
     try:
         work(progress)
     except OSError as error:
@@ -175,7 +175,7 @@ def _in_child(work: Callable[[], None]) -> None:
         raise OSError(abs(number), os.strerror(abs(number)))
 
 
-class Trials:
+class _Trials:
     """All trials of one entry: with the rights we have (``own``) or as root of a user namespace.
 
     ``scratch``: a directory on the store's file system, or ``""`` where none could be made.
@@ -190,7 +190,7 @@ class Trials:
         """Try the method of that name below, in a child."""
         return _try(getattr(self, name.replace(" ", "_"))) | ({"own": True} if self.own else {})
 
-    def enter(self, progress: Progress) -> None:
+    def enter(self, progress: _Progress) -> None:
         """Become root of a new user namespace, unless our own rights are to be tried."""
         if self.own:
             return
@@ -200,33 +200,33 @@ class Trials:
         _write("/proc/self/uid_map", f"0 {self.uid} 1")
         _write("/proc/self/gid_map", f"0 {self.gid} 1")
 
-    def enter_mounts(self, progress: Progress, more: int = 0) -> str:
+    def enter_mounts(self, progress: _Progress, more: int = 0) -> str:
         """A private mount namespace; gives a directory to mount on."""
         self.enter(progress)
         progress.unshare(syscall.CLONE_NEWNS | more, "make a mount namespace")
         progress.mount("make its mounts private", None, "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
         return self.scratch or "/tmp"
 
-    def user_namespace(self, progress: Progress) -> None:
+    def user_namespace(self, progress: _Progress) -> None:
         self.enter(progress)
 
-    def mount(self, progress: Progress) -> None:
+    def mount(self, progress: _Progress) -> None:
         target = self.enter_mounts(progress)
         progress.mount("mount a tmpfs", b"tmpfs", target, b"tmpfs", mounts.MS_NOSUID)
 
-    def overlay(self, progress: Progress) -> None:
+    def overlay(self, progress: _Progress) -> None:
         self.enter_mounts(progress)
         progress.does("make directories in the store")
         if not self.scratch:
             raise OSError(errno.EACCES, "no scratch directory")
         self._overlay(progress, self.scratch)
 
-    def overlay_in_memory(self, progress: Progress) -> None:
+    def overlay_in_memory(self, progress: _Progress) -> None:
         target = self.enter_mounts(progress)
         progress.mount("mount a tmpfs", b"tmpfs", target, b"tmpfs", mounts.MS_NOSUID)
         self._overlay(progress, target)
 
-    def _overlay(self, progress: Progress, place: str) -> None:
+    def _overlay(self, progress: _Progress, place: str) -> None:
         lower, upper, work, merged = (f"{place}/{name}" for name in ("lower", "upper", "work", "merged"))
         for path in (lower, upper, work, merged, f"{lower}/gone"):
             os.mkdir(path)
@@ -244,19 +244,19 @@ class Trials:
         os.mkdir(f"{merged}/gone")
         mounts.umount(os.fsencode(merged))
 
-    def pivot_root(self, progress: Progress) -> None:
+    def pivot_root(self, progress: _Progress) -> None:
         target = self.enter_mounts(progress)
         progress.mount("mount a tmpfs", b"tmpfs", target, b"tmpfs", mounts.MS_NOSUID)
         progress.does("change the root with pivot_root", "pivot_root")
         os.chdir(target)
         syscall.pivot_root(b".", b".")
 
-    def chroot(self, progress: Progress) -> None:
+    def chroot(self, progress: _Progress) -> None:
         self.enter(progress)
         progress.does("change the root with chroot", "chroot")
         os.chroot(self.scratch or "/tmp")
 
-    def pid_namespace(self, progress: Progress) -> None:
+    def pid_namespace(self, progress: _Progress) -> None:
         self.enter(progress)
         progress.unshare(syscall.CLONE_NEWPID, "make a pid namespace")
 
@@ -267,32 +267,32 @@ class Trials:
         progress.does("start the first process of a pid namespace", "fork")
         _in_child(first)
 
-    def proc(self, progress: Progress) -> None:
+    def proc(self, progress: _Progress) -> None:
         target = self.enter_mounts(progress, syscall.CLONE_NEWPID)
         progress.does("mount /proc for the new pid namespace", "mount")
         _in_child(lambda: mounts.mount(b"proc", os.fsencode(target), b"proc", mounts.MS_NOSUID))
 
-    def network_namespace(self, progress: Progress) -> None:
+    def network_namespace(self, progress: _Progress) -> None:
         self.enter(progress)
         progress.unshare(syscall.CLONE_NEWNET, "make a network namespace")
         progress.does("bring the loopback interface up", "ioctl")
         namespaces.loopback_up()
 
-    def hostname_namespace(self, progress: Progress) -> None:
+    def hostname_namespace(self, progress: _Progress) -> None:
         self.enter(progress)
         progress.unshare(syscall.CLONE_NEWUTS, "make a hostname (uts) namespace")
         progress.does("set the hostname", "sethostname")
         _checked(libc.sethostname(b"probe", 5))
 
-    def ipc_namespace(self, progress: Progress) -> None:
+    def ipc_namespace(self, progress: _Progress) -> None:
         self.enter(progress)
         progress.unshare(syscall.CLONE_NEWIPC, "make an ipc namespace")
 
-    def cgroup_namespace(self, progress: Progress) -> None:
+    def cgroup_namespace(self, progress: _Progress) -> None:
         self.enter(progress)
         progress.unshare(syscall.CLONE_NEWCGROUP, "make a cgroup namespace")
 
-    def seccomp_filter(self, progress: Progress) -> None:
+    def seccomp_filter(self, progress: _Progress) -> None:
         progress.does("install a system-call filter", "seccomp")
         _checked(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         program = ctypes.create_string_buffer(_ALLOW_ALL, len(_ALLOW_ALL))
@@ -356,7 +356,7 @@ def run(store: str, forced: str, nested: bool, maps: list[tuple[str, int, int]])
     scratch, scratch_error = _make_scratch(store)
     trials: dict[str, dict[str, object]] = {}
     try:
-        own, user = Trials(scratch, own=True), Trials(scratch, own=False)
+        own, user = _Trials(scratch, own=True), _Trials(scratch, own=False)
         trials["mount as root"] = own.run("mount")
         trials["user namespace"] = user.run("user namespace")
         # Root of a container's user namespace cannot write trusted.* marks: there, and when it is
