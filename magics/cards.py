@@ -1,0 +1,269 @@
+"""The two pictures everything turns on: an image is a stack of read-only sheets, a container is a
+glass box that stands on such a stack and has a thin writable layer of its own.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sandcell.magics import paper as p
+from sandcell.magics.paper import Card, Html, cell, code, el, row
+
+if TYPE_CHECKING:
+    from sandcell.runtime.engine.values import Container
+    from sandcell.runtime.layer.tree import Change
+    from sandcell.runtime.oci.image import Image, Layer
+
+MOST_SHEETS = 24
+"""Layers drawn one by one; of a higher stack the middle is told in one line."""
+
+
+class Sheet(msgspec.Struct, frozen=True):
+    """One layer as it is drawn: its number from the bottom, the instruction, its bytes."""
+
+    number: int
+    text: str
+    size: int
+
+
+def image_card(image: "Image", name: str = "", notes: Sequence[Html] = ()) -> Card:
+    """The picture of an image. ``notes`` are put below the stack."""
+    title = name or reference(image) or p.short(image.digest)
+    sheets = sheets_of(image)
+    total = sum(one.size for one in sheets)
+    facts = f"{len(sheets)} {'layer' if len(sheets) == 1 else 'layers'}, {p.size(total)}"
+    settings = settings_of(image)
+    text = [f"image {p.visible(title)}  {p.short(image.digest)}  {facts}, read-only"]
+    if sheets:
+        rows = [(f"  {one.number}", p.size(one.size), one.text) for one in reversed(_shortened(sheets))]
+        text.append(p.columns(rows))
+    text += [f"  {key}: {p.visible(value)}" for key, value in settings]
+    html = p.sheet(
+        p.heading("image", title, p.BLUE, p.pill("read-only", p.SHEET, p.BLUE)),
+        p.line(
+            code(f"{image.digest.partition(':')[0]}:{p.short(image.digest)}"),
+            f" · {facts} · {image.platform.architecture}",
+            style="margin-bottom:8px;",
+        ),
+        stack(sheets),
+        settings_table(settings),
+        *notes,
+        kind=f"Image {title}: {facts}, read-only",
+    )
+    return Card("\n".join(text), html)
+
+
+def container_card(
+    container: "Container", image: "Image | None" = None, changes: "Sequence[Change] | None" = None
+) -> Card:
+    """The picture of a container; the stack below it is drawn when its ``image`` is given, what its
+    writable layer holds when ``changes`` are."""
+    state, (mark_paper, mark_ink) = state_of(container)
+    tally = tally_of(changes) if changes is not None else ""
+    unreal = [facet for facet in container.facets if facet.state != "real"]
+    text = [f"container {p.visible(container.name)}  {state}  of image {p.visible(container.image)}"]
+    text.append(f"  writable layer: {tally or 'its own'}")
+    text.append(f"  image {p.visible(container.image)} below, read-only, {p.short(container.image_digest)}")
+    text.append(f"  rung {container.rung}, {_facets_text(container)}")
+    text += [f"    {facet.name} is {facet.state}: {p.visible(facet.reason)}" for facet in unreal]
+    command = " ".join(container.command)
+    inside = [el("div", "padding:8px 12px 6px 12px", *_process(container, command))]
+    writable = el(
+        "div",
+        f"background-color:{p.AMBER_PAPER};color:{p.AMBER};border-top:1px solid {p.AMBER_EDGE};"
+        "padding:3px 12px;font-size:12px;border-radius:0 0 6px 6px",
+        p.table(
+            [
+                row(
+                    cell(el("b", "", "writable layer"), " · this container's own", style="padding:0;"),
+                    cell(tally or "", style="padding:0;text-align:right;white-space:nowrap;"),
+                )
+            ],
+            "font-size:12px;",
+        ),
+    )
+    glass = el(
+        "div",
+        f"background-color:{p.GLASS};border:2px solid {p.AMBER_EDGE};border-radius:8px;margin:0 14px",
+        *inside,
+        writable,
+    )
+    below = el(
+        "div",
+        f"color:{p.SOFT};font-size:12px;margin:3px 0 0 0",
+        "stands on image ",
+        el("b", "", p.visible(container.image)),
+        f" · read-only, shared, never changes · {p.short(container.image_digest)}",
+    )
+    html = p.sheet(
+        p.heading("container", container.name, p.AMBER, p.pill(state, mark_paper, mark_ink)),
+        el("div", "height:8px"),
+        glass,
+        stack(sheets_of(image), still=True) if image is not None else "",
+        below,
+        p.line("rung ", el("b", "", container.rung), f" · {_facets_text(container)}"),
+        *(
+            p.line("· ", el("b", "", facet.name), f" is {facet.state}: {p.visible(facet.reason, 240)}")
+            for facet in unreal
+        ),
+        kind=f"Container {container.name} of image {container.image}, {state}",
+    )
+    return Card("\n".join(text), html)
+
+
+def layer_card(layer: "Layer") -> Card:
+    """The picture of one layer."""
+    text = instruction(layer)
+    one = Sheet(1, text, layer.descriptor.size)
+    kind = f"layer {p.short(layer.descriptor.digest)}  {p.size(one.size)}  {p.visible(text)}"
+    html = p.sheet(
+        p.heading("layer", p.short(layer.descriptor.digest), p.BLUE, p.pill("read-only", p.SHEET, p.BLUE)),
+        el("div", "height:8px"),
+        stack([one]),
+        settings_table([("unpacks to", layer.diff_id), ("with all below", layer.chain_id)]),
+        kind=kind,
+    )
+    return Card(kind, html)
+
+
+def stack(sheets: Sequence[Sheet], *, still: bool = False) -> Html:
+    """Sheets lying on each other, the first of ``sheets`` lowest; ``still``: greyed, as what a
+    container stands on. The bar shows each one's share of the largest."""
+    if not sheets:
+        return p.line("no layers: nothing but settings")
+    largest = max(one.size for one in sheets) or 1
+    paper, edge, ink = (p.STILL, p.STILL_EDGE, p.SOFT) if still else (p.SHEET, p.SHEET_EDGE, p.BLUE)
+    rows = [_sheet(one, largest, paper, edge, ink) for one in reversed(_shortened(sheets))]
+    return el("div", "", *rows)
+
+
+def sheets_of(image: "Image") -> tuple[Sheet, ...]:
+    """What is drawn of an image's layers, lowest first."""
+    return tuple(
+        Sheet(number, instruction(layer), layer.descriptor.size)
+        for number, layer in enumerate(image.layers, 1)
+    )
+
+
+def settings_of(image: "Image") -> list[tuple[str, str]]:
+    """What the image says of how to start, in the words of a Dockerfile."""
+    config = image.config.config
+    found = [
+        ("ENTRYPOINT", _command(config.entrypoint)),
+        ("CMD", _command(config.cmd)),
+        ("WORKDIR", config.working_dir),
+        ("USER", config.user),
+        ("ENV", " ".join(entry for entry in config.env if not entry.startswith("PATH="))),
+        ("EXPOSE", " ".join(config.exposed_ports)),
+        ("VOLUME", " ".join(config.volumes)),
+        ("LABEL", " ".join(f"{key}={value}" for key, value in config.labels.items())),
+    ]
+    return [(key, value) for key, value in found if value]
+
+
+def settings_table(settings: Sequence[tuple[str, str]]) -> Html:
+    """Names and values, two columns."""
+    if not settings:
+        return Html("")
+    rows = [
+        row(cell(key, style=f"color:{p.SOFT};font-size:11px;width:90px;"), cell(code(value)))
+        for key, value in settings
+    ]
+    return el("div", "margin-top:8px", p.table(rows, "font-size:12px;"))
+
+
+def state_of(container: "Container") -> tuple[str, tuple[str, str]]:
+    """The state in words, and the paper and ink of its label."""
+    if container.state == "running":
+        return "running", (p.GREEN_PAPER, p.GREEN)
+    if container.state != "exited":
+        return container.state, (p.STILL, p.SOFT)
+    if container.exit_status is None:
+        return "exited, status unknown", (p.RED_PAPER, p.RED)
+    colours = (p.RED_PAPER, p.RED) if container.exit_status else (p.STILL, p.SOFT)
+    return f"exited ({container.exit_status}){', out of memory' if container.oom else ''}", colours
+
+
+def tally_of(changes: "Sequence[Change]") -> str:
+    """How many files were added, changed and deleted, in words."""
+    kinds = [change.kind for change in changes]
+    words = (("A", "added"), ("C", "changed"), ("D", "deleted"))
+    told = [f"{kinds.count(kind)} {word}" for kind, word in words if kind in kinds]
+    return ", ".join(told) or "nothing changed"
+
+
+def instruction(layer: "Layer") -> str:
+    """The instruction that made a layer, as the history tells it."""
+    if layer.history is None:
+        return "(its history is not told)"
+    return layer.history.created_by or layer.history.comment or "(made without an instruction)"
+
+
+def reference(image: "Image") -> str:
+    """The name the image was asked by, where its descriptor tells."""
+    return (image.descriptor.annotations or {}).get("org.opencontainers.image.ref.name", "")
+
+
+def _sheet(one: Sheet, largest: int, paper: str, edge: str, ink: str) -> Html:
+    share = max(1, round(100 * one.size / largest)) if one.size else 0
+    bar = el(
+        "div",
+        "width:90px;height:7px;background-color:#ffffff;border-radius:3px;display:inline-block",
+        el("div", f"width:{share}%;height:7px;background-color:{edge};border-radius:3px"),
+    )
+    number = str(one.number) if one.number else ""
+    return el(
+        "div",
+        f"background-color:{paper};border:1px solid {edge};border-bottom-width:2px;border-radius:4px;"
+        "padding:4px 10px;margin-bottom:2px",
+        p.table(
+            [
+                row(
+                    cell(number, style=f"color:{ink};font-size:11px;width:22px;padding:0;"),
+                    cell(
+                        code(one.text, f"color:{p.INK};"), style="padding:0 10px 0 0;word-break:break-word;"
+                    ),
+                    cell(bar, style="padding:0;width:94px;"),
+                    cell(
+                        p.size(one.size),
+                        style=f"color:{ink};font-size:12px;padding:0;width:70px;text-align:right;white-space:nowrap;",
+                    ),
+                )
+            ]
+        ),
+    )
+
+
+def _shortened(sheets: Sequence[Sheet]) -> list[Sheet]:
+    """All of a usual stack; of a very high one both ends and a line for the middle."""
+    if len(sheets) <= MOST_SHEETS:
+        return list(sheets)
+    half = MOST_SHEETS // 2
+    middle = sheets[half:-half]
+    told = Sheet(0, f"… {len(middle)} more layers …", sum(one.size for one in middle))
+    return [*sheets[:half], told, *sheets[-half:]]
+
+
+def _process(container: "Container", command: str) -> list[Html]:
+    shown = code("$ " + command if command else "(nothing to run)", f"color:{p.INK};")
+    if container.state == "running" and container.pid:
+        told = f"pid 1 inside · pid {container.pid} on this machine"
+    elif container.state == "exited":
+        told = "its process has ended; its files stay until the container is removed"
+    else:
+        told = "not started yet"
+    if container.rung in ("chroot", "none"):
+        told = told.replace("pid 1 inside · ", "")
+    return [el("div", "", shown), p.line(told)]
+
+
+def _facets_text(container: "Container") -> str:
+    unreal = [facet.name for facet in container.facets if facet.state != "real"]
+    return "not real here: " + ", ".join(unreal) if unreal else "everything is real"
+
+
+def _command(words: Sequence[str]) -> str:
+    import json
+
+    return json.dumps(list(words), ensure_ascii=False) if words else ""

@@ -1,0 +1,352 @@
+"""What every magic takes: the one table behind parsing, help and completion.
+
+Names and flags are docker's unless the surface says otherwise.
+"""
+
+from sandcell.magics.arguments import Flag, Grammar
+
+_NO_PORTS = (
+    "ports need the bridge network, which this version does not have",
+    "--network host shares the host's ports",
+)
+
+_NAME = Flag(
+    key="name", names=("--name",), value="NAME", help="name of the container; one is made up otherwise"
+)
+_ENV = Flag(
+    key="env",
+    names=("-e", "--env"),
+    value="K=V",
+    many=True,
+    help="set a variable; {expr} and $name become Python values, byte for byte",
+)
+_WORKDIR = Flag(key="workdir", names=("-w", "--workdir"), value="DIR", help="directory to start in")
+_USER = Flag(key="user", names=("-u", "--user"), value="USER[:GROUP]", help="user to run as")
+_TTY = Flag(key="tty", names=("--tty",), help="give the program a terminal to write to")
+_EXPLAIN = Flag(key="explain", names=("--explain",), help="show the plan; nothing is done")
+_SHARED = (
+    Flag(key="as", names=("--as",), value="VAR", help="keep the result in a Python variable"),
+    Flag(
+        key="expect",
+        names=("--expect",),
+        value="STATUS",
+        help="pass on exactly this exit status, fail on any other",
+    ),
+    Flag(key="no_raise", names=("--no-raise-error",), help="a non-zero status is not an error"),
+)
+_CREATE = (
+    _NAME,
+    Flag(key="replace", names=("--replace",), help="remove a container of that name first"),
+    _ENV,
+    Flag(
+        key="volumes",
+        names=("-v", "--volume"),
+        value="SRC:DST[:ro]",
+        many=True,
+        help="show a directory of the host inside",
+    ),
+    _WORKDIR,
+    _USER,
+    Flag(key="memory", names=("-m", "--memory"), value="SIZE", help="most memory, e.g. 256m"),
+    Flag(key="cpus", names=("--cpus",), value="N", help="most processor time, in processors, e.g. 1.5"),
+    Flag(key="pids_limit", names=("--pids-limit",), value="N", help="most processes"),
+    Flag(key="network", names=("--network",), value="none|host", help="its own empty network, or the host's"),
+    Flag(
+        key="publish",
+        names=("-p", "--publish"),
+        value="HOST:PORT",
+        many=True,
+        help="publish a port",
+        refused=_NO_PORTS,
+    ),
+    Flag(key="remove", names=("--rm",), help="remove the container when it ends"),
+    Flag(
+        key="background",
+        names=("-d", "--bg", "--detach"),
+        help="do not wait: the container runs on in the background",
+    ),
+    _TTY,
+)
+_DOCKER_ONLY = (
+    Flag(key="entrypoint", names=("--entrypoint",), value="COMMAND", help="run this instead of ENTRYPOINT"),
+    Flag(key="hostname", names=("-h", "--hostname"), value="NAME", help="the container's own host name"),
+    Flag(key="labels", names=("-l", "--label"), value="K=V", many=True, help="a note on the container"),
+    Flag(key="read_only", names=("--read-only",), help="make the container's files read-only"),
+    Flag(key="stop_signal", names=("--stop-signal",), value="SIGNAL", help="what stop sends first"),
+)
+_CELL = (
+    Flag(
+        key="with",
+        names=("--with",),
+        value="INTERPRETER",
+        help='program that runs the cell: bash, python3, "perl -w"',
+    ),
+    Flag(key="strict", names=("--strict",), help="shell cells end at the first failing command (-e)"),
+    Flag(
+        key="send",
+        names=("--send",),
+        value="VAR[=ALIAS]",
+        many=True,
+        help="hand a Python variable to the cell",
+    ),
+    Flag(key="fetch", names=("--fetch",), value="VAR", many=True, help="take a variable back from the cell"),
+)
+
+WITH_IN = {
+    "in",
+    "with",
+    "strict",
+    "send",
+    "fetch",
+    "env",
+    "workdir",
+    "user",
+    "tty",
+    "as",
+    "expect",
+    "no_raise",
+}
+"""Flags that make sense in a container that exists already."""
+
+IMAGE_CELL = Grammar(
+    name="%%image",
+    words="NAME[:TAG]",
+    least=1,
+    most=1,
+    offers="image",
+    about="""
+The cell is a Dockerfile. Its steps run and become the read-only layers of an image.
+""",
+    flags=(
+        Flag(key="context", names=("--context",), value="DIR", help="directory that COPY and ADD read from"),
+        Flag(key="build_args", names=("--build-arg",), value="K=V", many=True, help="value of an ARG"),
+        Flag(key="target", names=("--target",), value="STAGE", help="stop after this stage"),
+        Flag(key="no_cache", names=("--no-cache",), help="run every step again"),
+        Flag(key="pull", names=("--pull",), help="look for a newer base image"),
+        _EXPLAIN,
+        Flag(key="as", names=("--as",), value="VAR", help="keep the image in a Python variable"),
+    ),
+    notes="""
+Example:
+  %%image hello
+  FROM host
+  RUN echo hello > /greeting
+  CMD ["cat", "/greeting"]
+
+Then:  %%container hello   runs a cell in a new container of it
+       %container run hello   runs its CMD
+       %image history hello   shows what each instruction made
+""",
+)
+
+CONTAINER_CELL = Grammar(
+    name="%%container",
+    words="IMAGE  |  --in NAME",
+    most=1,
+    offers="image",
+    terminal="sandcell run -it {0}",
+    about="""
+The cell runs in a new container of IMAGE: always a fresh one, the image never changes.
+With --in NAME it runs inside that running container instead.
+""",
+    flags=(
+        Flag(
+            key="in",
+            names=("--in",),
+            value="NAME",
+            offers="container",
+            help="run the cell inside this running container",
+        ),
+        *_CREATE,
+        *_CELL,
+        *_SHARED,
+        _EXPLAIN,
+    ),
+    notes="""
+The cell is the read-only file /run/sandcell/cell. It is run by --with, else by its #! line, else
+by the image's SHELL or /bin/sh, in place of ENTRYPOINT and CMD. Its standard input is empty.
+The last exit status counts, as in %%bash. Interrupting sends SIGINT, SIGTERM, then SIGKILL to
+every process of this cell.
+
+--send: Python cells find the variable under its name; shell cells find text and numbers in the
+environment and everything else as the path of a file in /run/sandcell/in.
+--fetch: from Python cells the variable of that name; from others the file $SANDCELL_OUT/VAR
+(text, else bytes) or $SANDCELL_OUT/VAR.json. SANDCELL_OUT is /run/sandcell/out in a new container.
+Values may be text, bytes, or anything JSON can hold.
+
+Running a cell again replaces the exited, unnamed container that the same cell made before.
+""",
+)
+
+_RUN_FLAGS = (*_CREATE, *_DOCKER_ONLY, *_SHARED, _EXPLAIN)
+
+
+def _verb(
+    name: str,
+    about: str,
+    *,
+    words: str = "NAME",
+    least: int = 1,
+    most: int | None = 1,
+    stops: bool = False,
+    offers: str = "container",
+    flags: tuple[Flag, ...] = (),
+    terminal: str = "",
+) -> Grammar:
+    return Grammar(
+        name=name,
+        words=words,
+        about=about,
+        flags=flags,
+        least=least,
+        most=most,
+        stops=stops,
+        offers=offers,
+        terminal=terminal,
+    )
+
+
+def _many(name: str, about: str, *flags: Flag) -> Grammar:
+    return _verb(name, about, words="NAME…", most=None, flags=flags)
+
+
+_FORCE = Flag(key="force", names=("-f", "--force"), help="even if it is running")
+_TIME = Flag(key="time", names=("-t", "--time"), value="SECONDS", help="how long to wait before SIGKILL (10)")
+
+CONTAINER_VERBS = {
+    "run": _verb(
+        "%container run",
+        "A new container runs the image's own ENTRYPOINT and CMD, or COMMAND.",
+        words="IMAGE [COMMAND ARG…]",
+        most=None,
+        stops=True,
+        offers="image",
+        flags=_RUN_FLAGS,
+        terminal="sandcell run -it {0}",
+    ),
+    "create": _verb(
+        "%container create",
+        "Make a container and do not start it.",
+        words="IMAGE [COMMAND ARG…]",
+        most=None,
+        stops=True,
+        offers="image",
+        flags=tuple(flag for flag in (*_CREATE, *_DOCKER_ONLY) if flag.key not in ("background", "remove")),
+        terminal="sandcell run -it {0}",
+    ),
+    "exec": _verb(
+        "%container exec",
+        "Run one more command in a running container.",
+        words="NAME COMMAND [ARG…]",
+        least=2,
+        most=None,
+        stops=True,
+        flags=(_ENV, _WORKDIR, _USER, _TTY, *_SHARED),
+        terminal="sandcell exec -it {0} sh",
+    ),
+    "ls": _verb(
+        "%container ls",
+        "Running containers; with -a all of them.",
+        words="",
+        least=0,
+        most=0,
+        flags=(Flag(key="all", names=("-a", "--all"), help="also those that have ended"),),
+    ),
+    "start": _many("%container start", "Start containers again, with the files they had."),
+    "stop": _many("%container stop", "Ask containers to end: their stop signal, later SIGKILL.", _TIME),
+    "restart": _many("%container restart", "Stop, then start.", _TIME),
+    "kill": _many(
+        "%container kill",
+        "Send a signal to the main process of containers.",
+        Flag(key="signal", names=("-s", "--signal"), value="SIGNAL", help="KILL unless given"),
+    ),
+    "wait": _many("%container wait", "Wait until containers have ended; their exit statuses."),
+    "rm": _many("%container rm", "Delete containers and their writable layers.", _FORCE),
+    "logs": _verb(
+        "%container logs",
+        "What a container wrote.",
+        flags=(
+            Flag(key="tail", names=("-n", "--tail"), value="N", help="only the last N lines"),
+            Flag(key="timestamps", names=("-t", "--timestamps"), help="with the time of each line"),
+        ),
+    ),
+    "diff": _verb("%container diff", "The files that changed in its writable layer."),
+    "commit": _verb(
+        "%container commit",
+        "Turn a container's changes into a layer of a new image.",
+        words="NAME [IMAGE[:TAG]]",
+        most=2,
+        flags=(
+            Flag(key="message", names=("-m", "--message"), value="TEXT", help="note in the image's history"),
+            Flag(key="force", names=("-f", "--force"), help="even if the writable layer may be damaged"),
+            Flag(key="as", names=("--as",), value="VAR", help="keep the image in a Python variable"),
+        ),
+    ),
+    "reset": _many("%container reset", "Throw away the writable layer: the image's files are back."),
+    "inspect": _many("%container inspect", "Everything known about containers, as JSON."),
+    "explain": _verb(
+        "%container explain",
+        "The steps that make a container of an image.",
+        words="IMAGE [COMMAND ARG…]",
+        most=None,
+        stops=True,
+        offers="image",
+        flags=tuple(flag for flag in (*_CREATE, *_DOCKER_ONLY) if flag.key != "background"),
+    ),
+}
+
+IMAGE_VERBS = {
+    "ls": _verb("%image ls", "The images of the store.", words="", least=0, most=0),
+    "history": _verb("%image history", "The instructions that made an image, newest first.", offers="image"),
+    "inspect": _verb(
+        "%image inspect", "Everything known about images, as JSON.", words="NAME…", most=None, offers="image"
+    ),
+    "tag": _verb(
+        "%image tag",
+        "One more name for an image.",
+        words="SOURCE TARGET[:TAG]",
+        least=2,
+        most=2,
+        offers="image",
+    ),
+    "rm": _verb(
+        "%image rm",
+        "Remove names; the image goes with its last one.",
+        words="NAME…",
+        most=None,
+        offers="image",
+        flags=(Flag(key="force", names=("-f", "--force"), help="even if containers were made of it"),),
+    ),
+}
+
+SANDCELL_VERBS = {
+    "doctor": _verb(
+        "%sandcell doctor",
+        "What this host allows: which parts of a container are real here, and why.",
+        words="",
+        least=0,
+        most=0,
+    ),
+}
+
+VERBS = {"image": IMAGE_VERBS, "container": CONTAINER_VERBS, "sandcell": SANDCELL_VERBS}
+"""The sub-commands of each line magic."""
+
+CELLS = {"image": IMAGE_CELL, "container": CONTAINER_CELL}
+"""The grammar of each cell magic."""
+
+_ABOUT = {
+    "image": "Images: read-only templates. %%image builds one from a Dockerfile.",
+    "container": "Containers: running instances of images. %%container runs a cell in one.",
+    "sandcell": "The whole of it. Alone: your images and containers.",
+}
+
+
+def overview(magic: str) -> str:
+    """The help of a line magic: its sub-commands, one line each."""
+    verbs = VERBS[magic]
+    width = max(len(name) for name in verbs)
+    rows = [f"  {name:<{width}}  {verb.about.strip()}" for name, verb in verbs.items()]
+    return "\n".join(
+        [f"%{magic} VERB …", "", f"  {_ABOUT[magic]}", "", *rows, "", f"%{magic} VERB --help tells more."]
+    )

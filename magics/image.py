@@ -1,0 +1,110 @@
+"""``%%image`` builds an image of the cell; ``%image`` lists, names and removes images."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sandcell.magics.arguments import Request, parse
+from sandcell.magics.cards import image_card
+from sandcell.magics.complain import Interrupted
+from sandcell.magics.exchange import check_name
+from sandcell.magics.grammar import IMAGE_CELL
+from sandcell.magics.paper import short
+from sandcell.magics.progress import Progress, Watcher
+from sandcell.magics.session import Session
+from sandcell.magics.tables import history_card, images_card, plan_card
+from sandcell.magics.verbs import Action, each
+from sandcell.runtime.errors import InvalidOption, SandcellError
+from sandcell.runtime.oci.reference import Reference
+
+
+def build_cell(session: Session, line: str, body: str, local: Mapping[str, Any] | None = None) -> None:
+    """Carry out an ``%%image`` cell: show the steps while they run, then the image."""
+    request = parse(IMAGE_CELL, line, session.names, local)
+    if request.on("help"):
+        print(IMAGE_CELL.help())  # noqa: T201
+        return
+    name = Reference.parse(request.words[0]).familiar
+    if not body.strip():
+        raise InvalidOption("%%image", name, "the Dockerfile is empty", "begin with a line like: FROM host")
+    if request.on("as"):
+        check_name("--as", request.text("as"))
+    asked: dict[str, Any] = {
+        "name": name,
+        "context": request.text("context") or None,
+        "build_args": dict(_build_arg(text) for text in request.texts("build_args")) or None,
+        "target": request.text("target") or None,
+    }
+    engine = session.engine
+    if request.on("explain"):
+        plan = engine.plan(body, **asked)
+        session.show(plan_card(f"image {name}", str(plan).splitlines()))
+        return
+    progress = Progress(name)
+    draw = session.display() if session.has_html else None
+    try:
+        image = engine.build(
+            body,
+            **asked,
+            no_cache=request.on("no_cache"),
+            pull=request.on("pull"),
+            on_event=Watcher(progress, draw),
+        )
+    except (SandcellError, KeyboardInterrupt) as error:
+        progress.fail()
+        interrupted = isinstance(error, KeyboardInterrupt)
+        if draw is not None and progress.steps:
+            draw(progress.card("interrupted" if interrupted else "failed"))
+        if interrupted:
+            raise Interrupted("interrupted: no image was made; finished steps stay cached") from None
+        raise
+    if request.on("as"):
+        session.names[request.text("as")] = image
+    (draw or session.show)(image_card(image, name, [progress.note()]))
+
+
+def ls(session: Session, _: Request) -> None:
+    """``%image ls``"""
+    session.show(images_card(session.engine.images()))
+
+
+def history(session: Session, request: Request) -> None:
+    """``%image history``"""
+    name = request.words[0]
+    session.show(history_card(name, session.engine.history(name)))
+
+
+def inspect(session: Session, request: Request) -> None:
+    """``%image inspect``: as docker, a list even for one."""
+    found = [session.engine.inspect(name) for name in request.words]
+    print(json.dumps(found, indent=2, ensure_ascii=False, default=str))  # noqa: T201
+
+
+def tag(session: Session, request: Request) -> None:
+    """``%image tag``"""
+    source, target = request.words
+    session.engine.tag(source, target)
+
+
+def rm(session: Session, request: Request) -> None:
+    """``%image rm``: what was untagged and what was deleted, as docker tells it."""
+
+    def remove(name: str) -> None:
+        removed = session.engine.remove_image(name, force=request.on("force"))
+        for untagged in removed.untagged:
+            print(f"untagged: {untagged}")  # noqa: T201
+        for digest in removed.deleted:
+            print(f"deleted: {short(digest)}")  # noqa: T201
+
+    each(request.words, remove)
+
+
+VERBS: dict[str, Action] = {"ls": ls, "history": history, "inspect": inspect, "tag": tag, "rm": rm}
+"""What carries out each sub-command of ``%image``."""
+
+
+def _build_arg(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not key or not sign:
+        raise InvalidOption("%%image", f"--build-arg {text}", "no value", "write --build-arg NAME=value")
+    return key, value

@@ -1,0 +1,27 @@
+"""``%sandcell``: the whole of it at a glance, and what this host allows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sandcell.magics.arguments import Request
+from sandcell.magics.session import Session
+from sandcell.magics.tables import containers_card, doctor_card, images_card
+from sandcell.magics.verbs import Action, dispatch
+
+
+def run_line(session: Session, line: str, local: Mapping[str, Any] | None = None) -> None:
+    """Carry out ``%sandcell …``; alone it shows your images and containers."""
+    if not line.strip():
+        session.show(images_card(session.engine.images()))
+        session.show(containers_card(session.engine.containers(all=True)))
+        return
+    dispatch(session, "sandcell", VERBS, line, local)
+
+
+def doctor(session: Session, _: Request) -> None:
+    """``%sandcell doctor``"""
+    session.show(doctor_card(session.engine.host))
+
+
+VERBS: dict[str, Action] = {"doctor": doctor}
+"""What carries out each sub-command of ``%sandcell``."""

@@ -1,0 +1,245 @@
+"""Lists as pictures: images, containers, an image's history, changed files, what the host allows."""
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sandcell.magics import paper as p
+from sandcell.magics.cards import state_of
+from sandcell.magics.paper import Card, Html, cell, code, el, row
+
+if TYPE_CHECKING:
+    from sandcell.runtime.engine.values import Container, HistoryEntry, ImageEntry
+    from sandcell.runtime.layer.tree import Change
+    from sandcell.runtime.linux.host_model import Host
+
+MOST_ROWS = 200
+"""Rows of the longest list that is shown."""
+
+BUDGET = 30_000
+"""Bytes that the rows of one picture may take."""
+
+_SIGNS = {
+    "A": ("+", p.GREEN, "added"),
+    "C": ("~", p.AMBER, "changed"),
+    "D": ("-", p.RED, "deleted"),
+}
+_STATES = {
+    "real": (p.GREEN_PAPER, p.GREEN),
+    "emulated": (p.AMBER_PAPER, p.AMBER),
+    "shared": (p.RED_PAPER, p.RED),
+}
+
+
+class Diff(msgspec.Struct, frozen=True):
+    """What changed in the writable layer of a container, as ``%container diff`` shows it."""
+
+    container: str
+    changes: "tuple[Change, ...]"
+
+    def __str__(self) -> str:
+        return "\n".join(str(change) for change in self.changes)
+
+
+def images_card(entries: Sequence["ImageEntry"], now: float | None = None) -> Card:
+    """The images of the store."""
+    rows = [
+        (
+            e.name or "(no name)",
+            p.short(e.digest),
+            f"{e.layers}",
+            p.size(e.size),
+            ago(_instant(e.created), now),
+        )
+        for e in entries
+    ]
+    return _list(
+        "images", "read-only templates", p.BLUE, ("NAME", "DIGEST", "LAYERS", "SIZE", "CREATED"), rows
+    )
+
+
+def containers_card(containers: Sequence["Container"], now: float | None = None, note: str = "") -> Card:
+    """Containers; ``note`` says what is left out."""
+    rows = [
+        (one.name, one.image, state_of(one)[0], " ".join(one.command)[:60], ago(one.created, now))
+        for one in containers
+    ]
+    heads = ("NAME", "IMAGE", "STATE", "COMMAND", "CREATED")
+    return _list("containers", "running instances of images", p.AMBER, heads, rows, note)
+
+
+def history_card(name: str, entries: Sequence["HistoryEntry"], now: float | None = None) -> Card:
+    """What made an image, newest first; instructions without a layer changed the settings only."""
+    rows = [
+        (
+            ago(_instant(e.created), now),
+            e.created_by or e.comment,
+            "settings only" if e.empty_layer else p.size(e.size),
+        )
+        for e in entries
+    ]
+    return _list(f"history of {name}", "newest first", p.BLUE, ("CREATED", "INSTRUCTION", "SIZE"), rows)
+
+
+def diff_card(diff: Diff) -> Card:
+    """The files that changed in a container's writable layer."""
+    changes = diff.changes
+    title = f"changes in {diff.container}"
+    shown, left = _rows(changes)
+    text = [f"{title}: {signs(changes)}", *(f"{_SIGNS[c.kind][0]} {_path(c)}" for c in changes[:MOST_ROWS])]
+    if len(changes) > MOST_ROWS:
+        text.append(f"… and {len(changes) - MOST_ROWS} more")
+    html = p.sheet(
+        p.heading("changes", diff.container, p.AMBER, p.pill(signs(changes), p.AMBER_PAPER, p.AMBER)),
+        p.line("since it was created from its image; the image has not changed"),
+        *(shown or [p.line("nothing: the writable layer is empty")]),
+        *left,
+        kind=title,
+    )
+    return Card("\n".join(text), html)
+
+
+def doctor_card(host: "Host") -> Card:
+    """What a container has of its own on this host, what it shares, who refused and what to do."""
+    lines = [f"rung {host.rung} · Linux {host.kernel} · {host.machine}"]
+    lines.append(p.columns([(f"  {f.name}", f.state, f.reason) for f in host.facets]))
+    lines += [f"  to get {f.name}: {f.fix}" for f in host.facets if f.fix and f.state != "real"]
+    rows = []
+    for facet in host.facets:
+        paper, ink = _STATES[facet.state]
+        told = [el("div", "", p.visible(facet.reason, 400))] if facet.reason else []
+        if facet.fix and facet.state != "real":
+            told.append(p.line("to get it: ", code(facet.fix, most=400)))
+        rows.append(
+            row(
+                cell(el("b", "", facet.name), style="width:110px;"),
+                cell(p.pill(facet.state, paper, ink), style="width:80px;"),
+                cell(*told),
+            )
+        )
+    refused = [check for check in host.refused if check.layer][:12]
+    if refused:
+        lines.append("refused by:")
+        lines += [f"  {c.layer}: {c.name}: {p.visible(c.detail, 300)}" for c in refused]
+    html = p.sheet(
+        p.heading("this host", f"rung {host.rung}", p.BLUE),
+        p.line(
+            f"Linux {p.visible(host.kernel)} · {p.visible(host.machine)} · what containers have of their own"
+        ),
+        p.table(rows),
+        *(
+            p.line("· refused: ", el("b", "", c.name), f" by {c.layer}: {p.visible(c.detail, 300)}")
+            for c in refused
+        ),
+        kind=f"This host: rung {host.rung}",
+    )
+    return Card("\n".join(lines), html)
+
+
+def plan_card(title: str, lines: Sequence[str], note: str = "nothing was done") -> Card:
+    """Steps that would be taken, in order."""
+    numbered = [f"{number:3}  {p.visible(text, 240)}" for number, text in enumerate(lines, 1)]
+    shown = _within(el("span", "", text) for text in numbered)
+    more = [p.line(f"… and {len(numbered) - len(shown)} more")] if len(shown) < len(numbered) else []
+    html = p.sheet(
+        p.heading("plan", title, p.BLUE, p.pill(note, p.STILL, p.SOFT)),
+        p.listing(shown),
+        *more,
+        kind=f"Plan: {title}",
+    )
+    return Card("\n".join([f"plan: {title} ({note})", *numbered]), html)
+
+
+def fold_of_changes(summary: Html, changes: Sequence["Change"]) -> Html:
+    """``summary``, opening to the changed files."""
+    shown, left = _rows(changes)
+    return p.fold(summary, *shown, *left)
+
+
+def signs(changes: Sequence["Change"]) -> str:
+    """``+added ~changed -deleted``, as numbers."""
+    kinds: list[str] = [change.kind for change in changes]
+    return " ".join(f"{sign}{kinds.count(kind)}" for kind, (sign, _, _) in _SIGNS.items())
+
+
+def ago(then: float | None, now: float | None = None) -> str:
+    """How long since ``then``, in one unit: ``5 minutes ago``."""
+    if then is None:
+        return ""
+    seconds = int((time.time() if now is None else now) - then)
+    if seconds < 5:
+        return "just now"
+    for length, unit in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= length:
+            number = seconds // length
+            return f"{number} {unit}{'' if number == 1 else 's'} ago"
+    return "just now"
+
+
+def _list(
+    title: str, about: str, ink: str, heads: Sequence[str], rows: Sequence[Sequence[str]], note: str = ""
+) -> Card:
+    shown = rows[:MOST_ROWS]
+    left = f"… and {len(rows) - len(shown)} more" if len(rows) > len(shown) else ""
+    body = p.columns([heads, *shown]) if rows else f"no {title}"
+    head = row(*(cell(text, style=f"color:{p.SOFT};font-size:11px;") for text in heads))
+    drawn = _within(
+        row(
+            cell(el("b", "", p.visible(one[0], 80)) if at_name else p.visible(one[0], 80)),
+            *(cell(code(text, most=100), style="word-break:break-word;") for text in one[1:]),
+            style=f"border-top:1px solid {p.EDGE};",
+        )
+        for one in shown
+        for at_name in [heads[0] == "NAME"]
+    )
+    if len(drawn) < len(shown):
+        left = f"… and {len(rows) - len(drawn)} more"
+    html = p.sheet(
+        el(
+            "div", f"color:{ink};font-size:11px;font-weight:bold;letter-spacing:1px", p.visible(title).upper()
+        ),
+        p.table([head, *drawn]) if rows else p.line(f"none yet: {about}"),
+        *([p.line(left)] if left else []),
+        *([p.line(note)] if note else []),
+        kind=title,
+    )
+    return Card("\n".join(filter(None, [body, left, note])), html)
+
+
+def _rows(changes: Sequence["Change"]) -> tuple[list[Html], list[Html]]:
+    """A listing of changed files, as many as there is room for, and the line that tells of the rest."""
+    shown = _within(_change(change) for change in changes[:MOST_ROWS])
+    left = len(changes) - len(shown)
+    return [p.listing(shown)] if shown else [], [p.line(f"… and {left} more")] if left else []
+
+
+def _change(change: "Change") -> Html:
+    sign, ink, _ = _SIGNS[change.kind]
+    size = f"  {p.size(change.entry.size)}" if change.entry.kind == "file" and change.kind != "D" else ""
+    return el("span", f"color:{ink}", f"{sign} {_path(change)}{size}")
+
+
+def _path(change: "Change") -> str:
+    return "/" + p.visible(change.path, 200) + ("/" if change.entry.kind == "dir" else "")
+
+
+def _within(rows: Iterable[Html]) -> list[Html]:
+    """The first rows that fit the budget."""
+    kept: list[Html] = []
+    used = 0
+    for one in rows:
+        used += len(one.encode())
+        if used > BUDGET:
+            break
+        kept.append(one)
+    return kept
+
+
+def _instant(text: str) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
