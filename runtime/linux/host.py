@@ -15,9 +15,11 @@ from hashlib import blake2b
 import msgspec
 
 import sandcell
+from sandcell.runtime.errors import HostRefused
+from sandcell.runtime.linux import cgroups
 from sandcell.runtime.linux.host_blame import LIMITS
 from sandcell.runtime.linux.host_judge import judge
-from sandcell.runtime.linux.host_model import Check, Facet, Facts, Groups, Host, Rung, State, Trial
+from sandcell.runtime.linux.host_model import LIMITED, Check, Facet, Facts, Groups, Host, Rung, State, Trial
 from sandcell.runtime.linux.idmap import subordinate
 from sandcell.runtime.linux.process import boot_id, read_text
 
@@ -122,6 +124,7 @@ def observe(store: str, forced: str = "") -> Facts:
         masked=_mounts_below("/proc/"),
         chrooted=not _mounts_below("/", exactly=True),
         store=store,
+        groups=_groups(),
         mapper=mapper,
         ranges=ranges,
     )
@@ -133,8 +136,25 @@ def observe(store: str, forced: str = "") -> Facts:
         text = said.decode(errors="replace").strip().rpartition("\n")[2]
         return msgspec.structs.replace(facts, fault=f"the probe ended early: {text or 'it said nothing'}")
     return msgspec.structs.replace(
-        facts, entry=told.entry, trials=told.trials, groups=told.groups, scratch_errno=told.scratch_errno
+        facts, entry=told.entry, trials=told.trials, scratch_errno=told.scratch_errno
     )
+
+
+def _groups() -> Groups:
+    """Make a control group and remove it again; no process is moved."""
+    layout = cgroups.layout()
+    if not layout.writable:
+        return Groups(layout.version, (), layout.refused, layout.fix)
+    group = cgroups.Cgroup(f"sandcell-probe-{os.getpid()}", layout)
+    try:
+        # On v2, handing controllers down would move processes; what is there to hand is written.
+        has = group.create(() if layout.unified else LIMITED)
+        group.remove()
+    except HostRefused as error:
+        return Groups(layout.version, (), error.cause, error.hint)
+    if layout.unified:
+        has = frozenset(_text(f"{layout.base}/cgroup.controllers").split())
+    return Groups(layout.version, tuple(name for name in LIMITED if name in has))
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -143,7 +163,6 @@ class _Told(msgspec.Struct, frozen=True):
     entry: str
     trials: dict[str, Trial]
     scratch_errno: int = 0
-    groups: Groups = Groups()
 
 
 def _ask(arguments_of_run: str) -> bytes:

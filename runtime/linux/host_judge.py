@@ -2,13 +2,11 @@
 
 from sandcell.runtime.errors import HostRefused, InvalidOption
 from sandcell.runtime.linux.host_blame import blame, version
-from sandcell.runtime.linux.host_model import RUNGS, Check, Facet, Facts, Host, Rung, State, Trial
+from sandcell.runtime.linux.host_model import LIMITED, RUNGS, Check, Facet, Facts, Host, Rung, State, Trial
 
 # Below these, calls that have no fall-back are missing. docs/house.md.
 FLOOR = (5, 11)
 MACHINES = ("x86_64", "aarch64")
-
-_LIMITS = ("memory", "cpu", "pids")
 
 # facet → (trials it needs to be real, what is lost without, what is meant by shared)
 _NAMESPACES = {
@@ -125,22 +123,13 @@ def _ranges(facts: Facts) -> Check:
 
 def _groups(facts: Facts) -> Check:
     groups = facts.groups
-    missing = [name for name in _LIMITS if name not in groups.usable]
+    missing = [name for name in LIMITED if name not in groups.usable]
     if not missing:
         return Check("cgroups", True)
-    where = f"cgroup {groups.version}" if groups.version != "none" else "no cgroup file system is mounted"
-    what = f"{where}: no limits of {', '.join(missing)}"
-    if groups.step:
-        what += f" ({groups.step})"
-    if groups.version == "none":
-        return Check("cgroups", False, groups.errno, "delegation", what, "mount cgroup2 at /sys/fs/cgroup")
-    if facts.uid == 0:
-        fix = "start the surrounding container with a writable cgroup (docker: --cgroupns=private)"
-    elif groups.version == "v2":
-        fix = "start the session with: systemd-run --user --scope -p Delegate=yes -- COMMAND"
-    else:
-        fix = "run as root, or boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1)"
-    return Check("cgroups", False, groups.errno, "delegation", what, fix)
+    if groups.refused:
+        return Check("cgroups", False, 0, "delegation", f"no limits: {groups.refused}", groups.fix)
+    what = f"no limits of {', '.join(missing)}: the cgroup above ({groups.version}) has none to give"
+    return Check("cgroups", False, 0, "delegation", what, "let the group above hand those controllers down")
 
 
 def _facets(facts: Facts, rung: Rung) -> tuple[Facet, ...]:

@@ -11,6 +11,8 @@ import msgspec
 Rung = Literal["root", "rootless", "nomount", "chroot", "none"]
 State = Literal["real", "emulated", "shared"]
 
+# What a container's use is limited in, by the names of cgroups(7).
+LIMITED = ("memory", "cpu", "pids")
 RUNGS: tuple[Rung, ...] = ("root", "rootless", "nomount", "chroot", "none")
 
 
@@ -34,14 +36,14 @@ class Trial(msgspec.Struct, frozen=True, omit_defaults=True):
 class Groups(msgspec.Struct, frozen=True, omit_defaults=True):
     """Control groups as a container could use them. ``version``: v1, v2, hybrid or none.
 
-    ``usable``: of memory, cpu and pids, those that a new group really has. ``errno`` and ``step``
-    as in ``Trial``, of making that group.
+    ``usable``: of memory, cpu and pids, those that a new group has or can be given. ``refused``:
+    why no group could be made, ``fix``: what would help; both empty when one could.
     """
 
     version: str = "none"
     usable: tuple[str, ...] = ()
-    errno: int = 0
-    step: str = ""
+    refused: str = ""
+    fix: str = ""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
