@@ -1,0 +1,174 @@
+"""Rows: packing and unpacking a layer beside tar, committing a container beside podman and buildah.
+
+Trees lie on tmpfs, each in a fresh directory: ext4 would be measured at re-using inodes instead.
+"""
+
+import hashlib
+import itertools
+import os
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from tests.bench.place import Place
+from tests.bench.row import Row, Side, Sides, attempt
+from tests.bench.world import IMAGE, World, elapsed, load, version
+
+FILES = 5_000
+_WRITE = 'i=0; while [ $i -lt 2000 ]; do echo "{number} $i {text}" > /srv-$i; i=$((i+1)); done'
+
+
+def tree(world: World) -> str:
+    """``FILES`` files of 1 to 8 KB, compressible like source text, in 100 directories. Made once."""
+    top = Path(world.memory, "tree")
+    if not top.exists():
+        for number in range(FILES):
+            folder = top / f"package_{number % 100}"
+            folder.mkdir(parents=True, exist_ok=True)
+            words = hashlib.sha256(str(number).encode()).hexdigest()
+            text = "".join(
+                f"    value_{words[at % 60 : at % 60 + 4]} = {at * number}\n"
+                for at in range(40 + number % 280)
+            )
+            (folder / f"module_{number}.py").write_text(text)
+    return str(top)
+
+
+def archive(world: World) -> str:
+    """The tree as .tar.gz, by GNU tar. Made once."""
+    path = f"{world.memory}/tree.tar.gz"
+    if not os.path.exists(path):
+        world.host.lap(world.host.find("tar"), "-C", tree(world), "-czf", path, ".")
+    return path
+
+
+class _Scratch:
+    """Fresh paths on tmpfs; what was made there is deleted before the next one is given."""
+
+    def __init__(self, world: World) -> None:
+        self._above = world.memory
+        self._numbers = itertools.count()
+        self._last = ""
+
+    def directory(self) -> str:
+        path = self.name()
+        os.mkdir(path)
+        return path
+
+    def name(self) -> str:
+        shutil.rmtree(self._last, ignore_errors=True)
+        if os.path.isfile(self._last):
+            os.unlink(self._last)
+        self._last = f"{self._above}/scratch-{id(self)}-{next(self._numbers)}"
+        return self._last
+
+
+def unpacking(world: World, stack: ExitStack) -> Sides:
+    """A .tar.gz into a directory; ours also computes the digests that a layer needs."""
+    from sandcell.runtime.layer.compress import decompress
+    from sandcell.runtime.layer.unpack import unpack
+
+    source = archive(world)
+    scratch = _Scratch(world)
+
+    def sample() -> float:
+        target = os.open(scratch.directory(), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with elapsed() as took, open(source, "rb", buffering=0) as file:
+                unpack(decompress(file), target)
+        finally:
+            os.close(target)
+        return took.milliseconds
+
+    peers = [attempt(it, _extract, world.host, it, source, _Scratch(world)) for it in ("tar", "bsdtar")]
+    return Sides(Side(f"layer.unpack, {FILES} files, with digest, tmpfs", sample), peers)
+
+
+def _extract(place: Place, program: str, source: str, scratch: _Scratch) -> Side:
+    found, name = place.find(program), version(place, program)
+    return Side(f"{name} -xzf", lambda: place.lap(found, "-C", scratch.directory(), "-xzf", source).run, name)
+
+
+def packing(world: World, stack: ExitStack) -> Sides:
+    """A directory into a .tar.gz; ours also computes both digests."""
+    from sandcell.runtime.layer.compress import compressor
+    from sandcell.runtime.layer.pack import pack
+
+    source = tree(world)
+    scratch = _Scratch(world)
+
+    class Sink:
+        """Compresses into a file and hashes what it writes."""
+
+        def __init__(self, file: BinaryIO) -> None:
+            self._file = file
+            self._compress = compressor("gzip")
+            self._hasher = hashlib.sha256()
+
+        def write(self, data: bytes, /) -> None:
+            self._out(self._compress.compress(data))
+
+        def finish(self) -> None:
+            self._out(self._compress.flush())
+
+        def _out(self, data: bytes) -> None:
+            self._hasher.update(data)
+            self._file.write(data)
+
+    def sample() -> float:
+        path = scratch.name()
+        with elapsed() as took, open(path, "wb") as file:
+            sink = Sink(file)
+            pack(source, sink)
+            sink.finish()
+        return took.milliseconds
+
+    def tar() -> Side:
+        place, mine = world.host, _Scratch(world)
+        found, name = place.find("tar"), version(place, "tar")
+        argv = ("-C", source, "--sort=name", "-I", "gzip -1", "-cf")
+        return Side(
+            f"{name} --sort=name with gzip -1", lambda: place.lap(found, *argv, mine.name(), ".").run, name
+        )
+
+    return Sides(Side(f"layer.pack, {FILES} files, gzip, both digests, tmpfs", sample), [attempt("tar", tar)])
+
+
+def committing(world: World, stack: ExitStack) -> Sides:
+    """A container with 2,000 new files becomes an image; every sample has files of its own. Deleting them
+    waits for the end of the row: no sample is measured meanwhile."""
+    assert world.image
+    engine, numbers = world.engine, itertools.count()
+
+    def command() -> tuple[str, ...]:
+        return ("/bin/sh", "-c", _WRITE.format(number=next(numbers), text="x" * 900))
+
+    def sample() -> float:
+        made = engine.run(IMAGE, command()).container
+        stack.callback(lambda: engine.remove(made, force=True))
+        with elapsed() as took:
+            engine.commit(made, "localhost/sandcell-bench:committed")
+        return took.milliseconds
+
+    def theirs() -> Side:
+        place = world.newest
+        podman, name = load(world, place), version(place, "podman")
+
+        def sample() -> float:
+            run = place.lap(podman, "run", "-d", "--network", "none", IMAGE, *command(), output=True)
+            made = run.output.split()[-1]
+            place.lap(podman, "wait", made)
+            stack.callback(lambda: place.lap(podman, "rm", "--force", made))
+            return place.lap(podman, "commit", "--quiet", made).run
+
+        return Side(f"{name} commit", sample, name)
+
+    return Sides(Side("engine.commit, 2,000 new files of 0.9 KB", sample), [attempt("podman", theirs)])
+
+
+ROWS = (
+    Row("layer.unpack", unpacking, rounds=8, gaps=(0.0,)),
+    Row("layer.pack", packing, rounds=8, gaps=(0.0,)),
+    Row("layer.commit", committing, rounds=6, gaps=(0.0,)),
+)

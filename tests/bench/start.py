@@ -1,0 +1,150 @@
+"""Rows: start to exit of /bin/true in a container, beside crun, runc, podman, bubblewrap and a process."""
+
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from tests.bench.bundle import Bundle, Recipe
+from tests.bench.place import Place, Unavailable
+from tests.bench.record import Bound
+from tests.bench.row import Row, Side, Sides, attempt
+from tests.bench.world import IMAGE, World, elapsed, load, version
+
+COMMAND = ("/bin/true",)
+TRAIN = 20
+
+
+def recipe(world: World, command: tuple[str, ...] = COMMAND) -> Recipe:
+    """What our engine would do for the measured container, in the words of the runtime spec."""
+    from sandcell.runtime.oci.decode import encode
+
+    plan = world.engine.explain(IMAGE, command, world.options)
+    config: dict[str, Any] = msgspec.json.decode(encode(plan.spec))
+    return Recipe(config, world.lowers)
+
+
+def ours(world: World) -> Side:
+    """The measured container through the engine: from the call to the collected exit status."""
+    engine = world.engine
+    assert world.image
+
+    def sample() -> float:
+        with elapsed() as took:
+            status = engine.run(IMAGE, COMMAND, world.options).status
+        if status != 0:
+            raise RuntimeError(f"our container exited with {status}")
+        return took.milliseconds
+
+    return Side("engine.run: spawner, overlay of 3, all namespaces, cgroup, capabilities, seccomp", sample)
+
+
+def runtime(world: World, place: Place, program: str, *, standing: bool = False) -> Side:
+    """An OCI runtime with our config.json on our layers. Raises Unavailable."""
+    bundle = Bundle(world, place, program, recipe(world))
+    name = version(place, program)
+    if standing:
+        bundle.stand()
+        return Side(
+            f"{name} run alone (root mounted before)", lambda: bundle.run_standing().run, f"{name} alone"
+        )
+    what = f"mount overlay + {name} run + unmount, equal config.json"
+    return Side(what, lambda: bundle.run().total, name, Bound("ratio", 1.0))
+
+
+def against_crun(world: World, stack: ExitStack) -> Sides:
+    """The newest crun, with the overlay mounted for it, and alone."""
+    peers = [
+        attempt("crun", lambda: runtime(world, world.newest, "crun")),
+        attempt("crun alone", lambda: runtime(world, world.newest, "crun", standing=True)),
+    ]
+    return Sides(ours(world), peers)
+
+
+def against_installed(world: World, stack: ExitStack) -> Sides:
+    """The OCI runtimes that this machine's own release has."""
+    names = ("crun", "runc")
+    return Sides(
+        ours(world),
+        [attempt(f"installed {name}", partial(runtime, world, world.installed, name)) for name in names],
+    )
+
+
+def podman_side(world: World, place: Place) -> Side:
+    """``podman run`` of the same image. Raises Unavailable."""
+    podman, name = load(world, place), version(place, "podman")
+    argv = (podman, "run", "--rm", "--network", "none", IMAGE, *COMMAND)
+    what = f"{name} run --rm --network none"
+    return Side(what, lambda: place.lap(*argv).run, name, Bound("ratio", 0.12))
+
+
+def against_podman(world: World, stack: ExitStack) -> Sides:
+    """podman, the newest and the installed one."""
+    peers = [
+        attempt("podman", lambda: podman_side(world, world.newest)),
+        attempt("installed podman", lambda: podman_side(world, world.installed)),
+    ]
+    return Sides(ours(world), peers)
+
+
+def bubblewrap(world: World, place: Place) -> Side:
+    """bwrap on a writable overlay of the same layers. Raises Unavailable."""
+    program, name = place.find("bwrap"), version(place, "bwrap")
+    if "--overlay-src" not in place.lap(program, "--help", output=True).output:
+        raise Unavailable(f"{name} knows no overlay")
+    layers = [word for lower in world.lowers for word in ("--overlay-src", lower)]
+    # A tmpfs as writable layer: bwrap's overlay is not volatile, and would write others' pages out.
+    argv = (
+        program,
+        "--unshare-all",
+        *layers,
+        "--tmp-overlay",
+        "/",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        *COMMAND,
+    )
+    what = f"{name}: overlay, namespaces, /proc, /dev; no cgroup, no seccomp"
+    return Side(what, lambda: place.lap(*argv).run, name)
+
+
+def process(world: World) -> Side:
+    """What no container costs: posix_spawn to exit."""
+    return Side("posix_spawn of /bin/true", lambda: world.host.lap(*COMMAND).run, "process")
+
+
+def against_less(world: World, stack: ExitStack) -> Sides:
+    """Things that isolate less, or not at all."""
+    return Sides(ours(world), [attempt("bwrap", lambda: bubblewrap(world, world.newest)), process(world)])
+
+
+def train(world: World, stack: ExitStack) -> Sides:
+    """Many in a row: whatever a runtime leaves for after its answer is paid by the next start."""
+    mine = ours(world)
+
+    def sample() -> float:
+        with elapsed() as took:
+            for _ in range(TRAIN):
+                mine.sample()
+        return took.milliseconds / TRAIN
+
+    def theirs() -> Side:
+        side = runtime(world, world.newest, "crun")
+        what = f"{TRAIN} in a row, each: {side.what}"
+        return Side(
+            what, lambda: sum(side.sample() for _ in range(TRAIN)) / TRAIN, side.peer, Bound("ratio", 1.0)
+        )
+
+    return Sides(Side(f"{TRAIN} in a row, each: {mine.what}", sample), [attempt("crun", theirs)])
+
+
+ROWS = (
+    Row("start.train", train, rounds=5, gaps=(0.0,)),
+    Row("start.crun", against_crun, rounds=40),
+    Row("start.installed", against_installed, rounds=20),
+    Row("start.podman", against_podman, rounds=12),
+    Row("start.less", against_less, rounds=40),
+)

@@ -1,0 +1,215 @@
+"""What all rows share: scratch directories, the engine, the places where peers run, and the image.
+
+Everything is made when first asked for and undone by ``close``, in reverse order.
+"""
+
+import itertools
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from tests.bench import machine, trixie
+from tests.bench.leftovers import groups, remove_tree, sweep
+from tests.bench.place import Mounts, Place, Unavailable
+from tests.bench.record import Machine
+
+if TYPE_CHECKING:
+    from sandcell import Engine, Options
+    from sandcell.runtime.oci.image import Image
+
+T = TypeVar("T")
+IMAGE = "localhost/sandcell-bench:base"
+_DOCKERFILE = """\
+FROM host:tiny
+RUN echo two > /two
+RUN echo three > /three
+CMD ["/bin/true"]
+"""
+
+
+class World:
+    """``disk``: a fresh directory for stores, ``memory``: one on tmpfs for run state, for ours and peers."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._numbers = itertools.count(1)
+        self._refused: dict[str, Unavailable] = {}
+        self._stack.callback(sweep, groups())
+        self.disk = self._scratch("/var/tmp")
+        self.memory = self._scratch("/dev/shm") if Path("/dev/shm").is_dir() else self._scratch("/var/tmp")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Undo everything: peers' processes and mounts first, directories last."""
+        self._stack.close()
+
+    def _scratch(self, above: str) -> str:
+        path = tempfile.mkdtemp(prefix="sandcell-bench.", dir=above)
+        self._stack.callback(remove_tree, path)
+        return path
+
+    def undo(self, action: Callable[[], object]) -> None:
+        """Call ``action`` at the end, before what was made earlier is undone."""
+        self._stack.callback(action)
+
+    def fresh(self) -> str:
+        """Path below ``disk`` that nobody used, not created."""
+        return f"{self.disk}/{next(self._numbers)}"
+
+    @cached_property
+    def machine(self) -> Machine:
+        return machine.this(self.disk)
+
+    # Ours
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The process environment that leads sandcell to this bench's store."""
+        return {"SANDCELL_HOME": f"{self.disk}/home", "SANDCELL_RUN": f"{self.memory}/run"}
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """Ours, with a store of its own."""
+        from sandcell import Engine
+
+        where = self.environment
+        engine = Engine(home=where["SANDCELL_HOME"], run=where["SANDCELL_RUN"])
+        self.undo(engine.close)
+        return engine
+
+    @cached_property
+    def image(self) -> "Image":
+        """Three layers over the host's smallest userland, named ``IMAGE`` in our store."""
+        return self.engine.build(_DOCKERFILE, name=IMAGE)
+
+    @cached_property
+    def archive(self) -> str:
+        """The same image as an OCI archive, for the peers."""
+        assert self.image
+        path = f"{self.disk}/image.tar"
+        self.engine.save(IMAGE, path)
+        return path
+
+    @cached_property
+    def options(self) -> "Options":
+        """Options of the measured containers: removed afterwards, no network beside loopback."""
+        from sandcell import Options
+
+        return Options(remove=True, network="none")
+
+    @cached_property
+    def lowers(self) -> tuple[str, ...]:
+        """The image's unpacked layers, the bottom one first."""
+        assert self.image
+        store = self.engine.store
+        return tuple(store.lowers(store.find(IMAGE)))
+
+    def sandcell(self, *arguments: str) -> list[str]:
+        """Command line of our program: the installed script, else the module."""
+        script = Path(sys.executable).with_name("sandcell")
+        program = [str(script)] if script.exists() else [sys.executable, "-m", "sandcell.runtime.cli"]
+        return [*program, *arguments]
+
+    # Where peers run
+
+    @cached_property
+    def host(self) -> Place:
+        """This machine as it is, with our store in the environment."""
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        return self._place("host", lambda: Place(None, {**inherited, **self.environment}))
+
+    @cached_property
+    def installed(self) -> Place:
+        """The programs installed here, with private mounts and no hybrid cgroup branch."""
+        return self._place("installed", lambda: Place(self._mounts(), self._settings("installed")))
+
+    @cached_property
+    def newest(self) -> Place:
+        """The programs of Debian's next release, in their own root."""
+
+        def make() -> Place:
+            root = str(trixie.ensure(trixie.cache()))
+            return Place(self._mounts(root), self._settings("newest"))
+
+        return self._place("newest", make)
+
+    def _mounts(self, root: str | None = None) -> Mounts:
+        """Run state, locks and temporary files of the peers are their own and vanish with the place."""
+        return Mounts(
+            hide=tuple(machine.hidden(Path("/proc/self/mountinfo").read_text())),
+            root=root,
+            binds=("/proc", "/sys", "/dev"),
+            covers=("/run", "/tmp", "/var/tmp", "/dev/shm"),
+            keep=(self.disk, self.memory),
+        )
+
+    def _place(self, name: str, make: Callable[[], Place]) -> Place:
+        if name in self._refused:
+            raise self._refused[name]
+        try:
+            place = make()
+        except Unavailable as reason:
+            self._refused[name] = reason
+            raise
+        self.undo(place.close)
+        return place
+
+    def _settings(self, name: str) -> dict[str, str]:
+        """podman and buildah: stores of their own on the same file systems as ours, no systemd."""
+        folder = Path(self.disk, f"containers-{name}")
+        folder.mkdir()
+        files = {
+            "CONTAINERS_CONF": (
+                '[containers]\ndefault_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]\n'
+                'log_driver = "k8s-file"\n[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+            ),
+            "CONTAINERS_STORAGE_CONF": (
+                f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/graph"\n'
+                f'runroot = "{self.memory}/{name}"\n'  # podman refuses more than 50 characters
+            ),
+        }
+        for variable, text in files.items():
+            (folder / variable).write_text(text)
+        return {variable: str(folder / variable) for variable in files}
+
+
+class Elapsed:
+    """Filled when the block that it was given to ends. ``milliseconds``: wall time."""
+
+    milliseconds: float = 0.0
+
+
+@contextmanager
+def elapsed() -> Iterator[Elapsed]:
+    """Time a block on the monotonic clock."""
+    took = Elapsed()
+    begin = time.perf_counter()
+    yield took
+    took.milliseconds = (time.perf_counter() - begin) * 1e3
+
+
+def version(place: Place, program: str) -> str:
+    """``crun 1.21``: the name and the first word of ``--version`` that has a digit first.
+    Raises Unavailable."""
+    said = place.lap(place.find(program), "--version", output=True).output.replace(",", " ").split()
+    number: Any = next((word for word in said if word[:1].isdigit()), "")
+    return f"{program} {number.split('+')[0]}"
+
+
+def load(world: World, place: Place) -> str:
+    """Give podman's store at ``place`` our image. Returns podman's path. Raises Unavailable."""
+    podman = place.find("podman")
+    if IMAGE not in place.lap(podman, "images", "--format", "{{.Repository}}:{{.Tag}}", output=True).output:
+        place.lap(podman, "load", "--input", world.archive)
+    return podman
