@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,12 @@ def test_what_was_given_up_does_not_come_back() -> None:
         caps.set_caps(KEEP, KEEP)
         caps.set_caps(0, 0)
         failures = []
-        for act in (lambda: caps.set_caps(1, 1), lambda: caps.drop_bounding(0), lambda: os.chroot("/")):
+        acts: list[Callable[[], None]] = [
+            lambda: caps.set_caps(1, 1),
+            lambda: caps.drop_bounding(0),
+            lambda: os.chroot("/"),
+        ]
+        for act in acts:
             try:
                 act()
             except OSError as error:
