@@ -19,7 +19,7 @@ from sandcell.runtime.layer import attributes
 from sandcell.runtime.layer.changes import upper_changes
 from sandcell.runtime.layer.compress import Compression, compressor, decompress
 from sandcell.runtime.layer.disk import refused
-from sandcell.runtime.layer.pack import Packed, Sink, pack
+from sandcell.runtime.layer.pack import Sink, pack
 from sandcell.runtime.layer.remove import remove
 from sandcell.runtime.layer.tree import Change
 from sandcell.runtime.layer.unpack import unpack
@@ -95,7 +95,13 @@ def pack_upper(
             os.fsync(file.fileno())
     except OSError as error:
         raise refused(error, "pack", upper) from error
-    return described(packed) | {"digest": layer.digest, "size": layer.size}
+    return {
+        "diff_id": str(packed.diff_id),
+        "unpacked_size": packed.size,
+        "entries": packed.entries,
+        "digest": str(layer.digest),
+        "size": layer.size,
+    }
 
 
 def diff_upper(*, upper: str, lowers: Sequence[str], recorded_owners: bool) -> list[dict[str, Any]]:
@@ -125,11 +131,6 @@ def remove_tree(*, path: str) -> None:
 def read_changes(rows: Sequence[dict[str, Any]]) -> tuple[Change, ...]:
     """The values that ``diff_upper`` sent."""
     return tuple(_renamed(msgspec.convert(row, Change), "latin-1", "utf-8") for row in rows)
-
-
-def described(packed: Packed) -> dict[str, Any]:
-    """``packed`` as JSON can hold it."""
-    return {"diff_id": packed.diff_id, "unpacked_size": packed.size, "entries": packed.entries}
 
 
 class Squeezed:

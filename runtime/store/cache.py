@@ -1,0 +1,67 @@
+"""What a build step made: one small file a step, forgotten without harm."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from sandcell.runtime.errors import SandcellError
+from sandcell.runtime.store.files import Litter, replace
+
+
+class Cache:
+    """Records by key. ``path``: the directory of them. A record holds what JSON can hold."""
+
+    def __init__(self, path: str, litter: Litter) -> None:
+        self._path = path
+        self._litter = litter
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The record of ``key``; ``None`` where there is none, or not a whole one."""
+        return _read(self._file(key))
+
+    def put(self, key: str, record: dict[str, Any]) -> None:
+        """Remember ``record``. It is not synced: after a crash of the machine it may be gone.
+
+        A disk that takes no more is no error here: the step will be done again.
+        """
+        try:
+            replace(self._file(key), msgspec.json.encode(record), self._litter, synced=False)
+        except SandcellError:
+            pass
+
+    def remove(self, key: str) -> None:
+        """Forget ``key``; not knowing it is fine."""
+        try:
+            os.unlink(self._file(key))
+        except FileNotFoundError:
+            pass
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for name in os.listdir(self._path):
+            try:
+                os.unlink(f"{self._path}/{name}")
+            except FileNotFoundError:
+                pass
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """All records, in no order."""
+        for name in os.listdir(self._path):
+            record = _read(f"{self._path}/{name}")
+            if record is not None:
+                yield record
+
+    def _file(self, key: str) -> str:
+        # A key may hold anything, a file name not.
+        return f"{self._path}/{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _read(path: str) -> dict[str, Any] | None:
+    try:
+        with open(path, "rb") as file:
+            return msgspec.json.decode(file.read(), type=dict[str, Any])
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None

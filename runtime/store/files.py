@@ -1,0 +1,125 @@
+"""Files that appear complete or not at all, and locks between processes."""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sandcell.runtime.layer.disk import refused
+
+
+class Litter:
+    """The directory of temporary files. Who makes one holds a lock on it as long as it is in use.
+
+    ``locks``: the directory of lock files of the same store.
+    """
+
+    def __init__(self, path: str, locks: "Locks") -> None:
+        self.path = path
+        self._locks = locks
+
+    def new(self) -> tuple[str, int]:
+        """A new empty file: its path, and a descriptor to write to. Closing that gives it up to ``prune``."""
+        # Shared here, alone in prune: nobody finds a file between its making and its lock.
+        with self._locks.hold("tmp", shared=True):
+            path = f"{self.path}/{secrets.token_hex(8)}"
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        return path, fd
+
+    def clear(self) -> list[str]:
+        """Delete the files of processes that have ended; gives their names."""
+        gone = []
+        with self._locks.hold("tmp"):
+            for name in os.listdir(self.path):
+                path = f"{self.path}/{name}"
+                try:
+                    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                except FileNotFoundError:
+                    continue
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(path)
+                    gone.append(name)
+                except (BlockingIOError, FileNotFoundError):
+                    pass
+                finally:
+                    os.close(fd)
+        return gone
+
+
+class Locks:
+    """Named locks between processes and threads (flock(2)); the kernel frees those of the dead."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @contextmanager
+    def hold(self, name: str, *, shared: bool = False) -> Iterator[None]:
+        """Hold the lock ``name`` in a with statement, waiting for it. Not reentrant."""
+        fd = self._open(name)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def attempt(self, name: str) -> Iterator[bool]:
+        """Hold the lock alone if nobody holds it; the with statement's value tells whether."""
+        fd = self._open(name)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(fd)
+
+    def _open(self, name: str) -> int:
+        try:
+            return os.open(f"{self.path}/{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise refused(error, "lock", name) from error
+
+
+def replace(path: str, data: bytes, litter: Litter, *, synced: bool = True) -> None:
+    """Let ``path`` hold ``data``: readers see the old or the new bytes, after a crash too.
+
+    Not ``synced``: after a crash of the machine the file may be empty. ``StoreFull`` leaves the old one.
+    """
+    try:
+        temporary, fd = litter.new()
+        try:
+            write_all(fd, data)
+            if synced:
+                os.fsync(fd)
+            os.rename(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        finally:
+            os.close(fd)
+        if synced:
+            sync_directory(os.path.dirname(path))
+    except OSError as error:
+        raise refused(error, "write", path) from error
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """write(2) until all is written."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory outlive a crash."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,114 @@
+"""Giving disk space back: what no name, lease or cached step leads to, and what the dead left behind."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sandcell.runtime.errors import SandcellError
+from sandcell.runtime.oci.config import ImageConfig
+from sandcell.runtime.oci.decode import decode
+from sandcell.runtime.oci.digest import Digest
+from sandcell.runtime.oci.image import chain_ids
+from sandcell.runtime.oci.manifest import Index, Manifest, decode_manifest
+from sandcell.runtime.store.worker import Here, Worker
+
+if TYPE_CHECKING:
+    from sandcell.runtime.store.store import Store
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """What was deleted: blobs by digest, snapshots as ``snapshot KEY``; and the bytes that they took."""
+
+    removed: tuple[str, ...] = ()
+    size: int = 0
+
+
+def prune(store: "Store", worker: Worker | None = None, *, cache: bool = False) -> Pruned:
+    """Delete blobs and snapshots that nothing leads to, and files of processes that died.
+
+    Whatever a live process wrote or asked for since it began its work stays. ``cache``: forget what
+    build steps made first, so that only named images stay. May be repeated or interrupted at any time.
+    """
+    store.litter.clear()
+    working_since = store.leases.oldest_work()
+    if cache:
+        store.cache.clear()
+    live = _reachable(store, _roots(store))
+    removed: list[str] = []
+    size = 0
+    for digest in list(store.blobs.list()):
+        if digest not in live:
+            freed = store.blobs.delete(digest, unused_since=working_since)
+            if freed is not None:
+                removed.append(str(digest))
+                size += freed
+    for key in sorted(set(store.snapshots.keys())):
+        record = store.snapshots.record(key)
+        if record is None or record.chain_id not in live:
+            freed = store.snapshots.delete(key, worker or Here(), unused_since=working_since)
+            if freed is not None:
+                removed.append(f"snapshot {key}")
+                size += freed
+    return Pruned(tuple(removed), size)
+
+
+def _roots(store: "Store") -> Iterator[Digest]:
+    """What is named, held by a lease, or told of by a cached step."""
+    yield from (root.digest for root in store.names.roots())
+    for digests in store.leases.held().values():
+        yield from digests
+    for record in store.cache.records():
+        yield from _digests_in(record)
+
+
+def _digests_in(value: Any) -> Iterator[Digest]:
+    if isinstance(value, str):
+        if value.startswith(("sha256:", "sha512:")):
+            yield Digest(value)
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _digests_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _digests_in(inner)
+
+
+def _reachable(store: "Store", roots: Iterable[Digest]) -> set[Digest]:
+    """The digests of all blobs below ``roots``, and the chain ids of all images among them."""
+    live: set[Digest] = set()
+    seen: set[Digest] = set()
+    waiting = list(roots)
+    while waiting:
+        digest = waiting.pop()
+        if digest in seen:
+            continue
+        seen.add(digest)
+        live.add(digest)
+        document = _document(store, digest)
+        if isinstance(document, Index):
+            waiting += [entry.digest for entry in document.manifests]
+        elif document is not None:
+            live.add(document.config.digest)
+            live.update(layer.digest for layer in document.layers)
+            live.update(_chain(store, document))
+    return live
+
+
+def _document(store: "Store", digest: Digest) -> Manifest | Index | None:
+    """The manifest or index that ``digest`` is; ``None`` for any other blob and for a damaged one."""
+    try:
+        with store.blobs.open(digest) as file:
+            if file.read(1) != b"{":
+                return None
+        return decode_manifest(store.blobs.read(digest), object=digest)
+    except SandcellError:
+        return None
+
+
+def _chain(store: "Store", manifest: Manifest) -> tuple[Digest, ...]:
+    try:
+        data = store.blobs.read(manifest.config.digest)
+        return chain_ids(decode(ImageConfig, data, object="config").rootfs.diff_ids)
+    except SandcellError:
+        return ()

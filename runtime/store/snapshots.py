@@ -1,0 +1,245 @@
+"""Layers unpacked, as the read-only directories that containers stand on.
+
+A snapshot is one layer over a given stack, so its key comes from the chain id; files are owned by
+mapped ids and marked in one flavour of attributes, so it comes from these too. Containers only ever
+read them: nothing in them is linked, moved or handed out for writing.
+"""
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import msgspec
+
+from sandcell.runtime.errors import BlobNotFound, InvalidDocument, SandcellError
+from sandcell.runtime.layer.disk import refused
+from sandcell.runtime.layer.whiteout import XattrFlavour
+from sandcell.runtime.linux.idmap import IdMap
+from sandcell.runtime.linux.syscall import fail, libc
+from sandcell.runtime.oci.decode import decode, encode
+from sandcell.runtime.oci.digest import Digest
+from sandcell.runtime.oci.image import Image, Layer
+from sandcell.runtime.store.blobs import BlobStore
+from sandcell.runtime.store.files import Litter, Locks, replace, sync_directory
+from sandcell.runtime.store.worker import REMOVE, UNPACK, Here, Worker
+
+_NEW = ".new-"
+_KEY_LENGTH = 20
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A layer on disk, in overlay form, complete. ``path``: its directory."""
+
+    key: str
+    path: str
+    chain_id: Digest
+
+
+class SnapshotRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept beside a snapshot.
+
+    ``size``: bytes of the layer uncompressed; ``approximated``: paths whose owner, attribute or device
+    this host could not give (the first hundred).
+    """
+
+    chain_id: Digest
+    id_map: str
+    flavour: str
+    size: int = 0
+    entries: int = 0
+    approximated: tuple[str, ...] = ()
+
+
+def snapshot_key(chain_id: Digest, idmap: IdMap, flavour: XattrFlavour) -> str:
+    """The name of a snapshot: short, for a mount of 127 of them must fit in one page of options."""
+    text = f"{chain_id} {idmap.key} {flavour}"
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:_KEY_LENGTH]
+
+
+class Snapshots:
+    """``path``: the directory of snapshots."""
+
+    def __init__(self, path: str, blobs: BlobStore, litter: Litter, locks: Locks) -> None:
+        self._path = path
+        self._blobs = blobs
+        self._litter = litter
+        self._locks = locks
+
+    def ensure(
+        self, image: Image, idmap: IdMap, flavour: XattrFlavour, worker: Worker | None = None
+    ) -> tuple[Snapshot, ...]:
+        """The snapshots of an image's layers, lowest first; unpacks those that are missing.
+
+        Of several callers one unpacks and the others wait. ``BlobNotFound``, ``Corrupted``,
+        ``StoreFull``, and then nothing half-done can be seen. An image without layers has none.
+        """
+        layers = image.layers
+        found = [self._snapshot(layer.chain_id, idmap, flavour) for layer in layers]
+        missing = [at for at, snapshot in enumerate(found) if not self._touch(snapshot.key)]
+        if missing:
+            try:
+                self._unpack(layers, found, missing[0], idmap, flavour, worker or Here())
+            except OSError as error:
+                raise refused(error, "unpack", image.digest) from error
+        return tuple(found)
+
+    def adopt(
+        self, upper: str, chain_id: Digest, idmap: IdMap, flavour: XattrFlavour, size: int, entries: int
+    ) -> bool:
+        """Let the writable directory ``upper`` become the snapshot of the layer just packed from it.
+
+        It moves, so nobody may use it any more. Saves unpacking what a build step wrote; ``False``,
+        and ``upper`` stays, where there is one already or the directory cannot move.
+        """
+        snapshot = self._snapshot(chain_id, idmap, flavour)
+        with self._locks.hold(_lock(snapshot.key)):
+            if self._touch(snapshot.key) or os.path.lexists(snapshot.path):
+                return False
+            _sync_filesystem(os.path.dirname(upper))
+            try:
+                os.rename(upper, snapshot.path)
+            except OSError:
+                return False
+            record = SnapshotRecord(
+                chain_id=chain_id, id_map=idmap.key, flavour=flavour, size=size, entries=entries
+            )
+            self._complete(snapshot, record)
+        return True
+
+    def record(self, key: str) -> SnapshotRecord | None:
+        """What is kept beside the snapshot ``key``; ``None`` where it is not complete."""
+        try:
+            with open(f"{self._path}/{key}.json", "rb") as file:
+                return decode(SnapshotRecord, file.read(), object=key)
+        except (FileNotFoundError, InvalidDocument):
+            return None
+
+    def keys(self) -> Iterator[str]:
+        """Of all snapshots, complete or not."""
+        names = os.listdir(self._path)
+        yield from {name.removeprefix(_NEW).removesuffix(".json") for name in names}
+
+    def used(self, key: str) -> int:
+        """When a complete snapshot was last asked for, in nanoseconds; 0 for one that is not complete."""
+        try:
+            return os.stat(f"{self._path}/{key}.json").st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def delete(self, key: str, worker: Worker, *, unused_since: int | None = None) -> int | None:
+        """Delete a snapshot, complete or not; tells its size as recorded.
+
+        ``None``, and it stays, while somebody unpacks it or where it was asked for after ``unused_since``.
+        """
+        with self._locks.attempt(_lock(key)) as alone:
+            if not alone or (unused_since is not None and self.used(key) >= unused_since):
+                return None
+            record = self.record(key)
+            # First what says that it is complete.
+            if record is not None or self.used(key):
+                os.unlink(f"{self._path}/{key}.json")
+                sync_directory(self._path)
+            worker.run(REMOVE, {"path": f"{self._path}/{key}"})
+            worker.run(REMOVE, {"path": f"{self._path}/{_NEW}{key}"})
+        return record.size if record else 0
+
+    def _snapshot(self, chain_id: Digest, idmap: IdMap, flavour: XattrFlavour) -> Snapshot:
+        key = snapshot_key(chain_id, idmap, flavour)
+        return Snapshot(key, f"{self._path}/{key}", chain_id)
+
+    def _touch(self, key: str) -> bool:
+        """Is it complete? Marks it as in use from now."""
+        try:
+            os.utime(f"{self._path}/{key}.json")
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _unpack(
+        self,
+        layers: Sequence[Layer],
+        found: Sequence[Snapshot],
+        first: int,
+        idmap: IdMap,
+        flavour: XattrFlavour,
+        worker: Worker,
+    ) -> None:
+        """Unpack what is missing from ``first`` on; one sync for all, then the names from the bottom up."""
+        paths = [snapshot.path for snapshot in found]
+        records: dict[int, SnapshotRecord] = {}
+        with ExitStack() as held:
+            for at in range(first, len(layers)):
+                # Always from the bottom up, so two who share layers cannot wait for each other.
+                held.enter_context(self._locks.hold(_lock(found[at].key)))
+                if self._touch(found[at].key):
+                    continue
+                # Moved only within its directory: one that an image made read-only could not leave it.
+                target = paths[at] = f"{self._path}/{_NEW}{found[at].key}"
+                worker.run(REMOVE, {"path": target})
+                worker.run(REMOVE, {"path": found[at].path})
+                try:
+                    records[at] = self._unpack_one(layers[at], target, paths[:at], idmap, flavour, worker)
+                except SandcellError:
+                    for done in (*records, at):
+                        worker.run(REMOVE, {"path": paths[done]})
+                    raise
+            if records:
+                _sync_filesystem(self._path)
+            for at, record in records.items():
+                os.rename(paths[at], found[at].path)
+                self._complete(found[at], record)
+
+    def _unpack_one(
+        self,
+        layer: Layer,
+        target: str,
+        lowers: Sequence[str],
+        idmap: IdMap,
+        flavour: XattrFlavour,
+        worker: Worker,
+    ) -> SnapshotRecord:
+        if not self._blobs.has(layer.descriptor.digest):
+            raise BlobNotFound(
+                "unpack",
+                layer.descriptor.digest,
+                "this layer is not in the store",
+                "build or load the image again",
+            )
+        done = worker.run(
+            UNPACK,
+            {
+                "blob": self._blobs.path(layer.descriptor.digest),
+                "target": target,
+                "diff_id": str(layer.diff_id),
+                "flavour": flavour,
+                "lowers": list(lowers),
+                "recorded_owners": idmap.single,
+            },
+        )
+        return SnapshotRecord(
+            chain_id=layer.chain_id,
+            id_map=idmap.key,
+            flavour=flavour,
+            size=done["size"],
+            entries=done["entries"],
+            approximated=tuple(done["approximated"]),
+        )
+
+    def _complete(self, snapshot: Snapshot, record: SnapshotRecord) -> None:
+        replace(f"{self._path}/{snapshot.key}.json", encode(record), self._litter)
+
+
+def _lock(key: str) -> str:
+    return f"snapshot-{key}"
+
+
+def _sync_filesystem(path: str) -> None:
+    """All that was written to the file system of ``path`` reaches the disk: syncfs(2)."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if libc.syncfs(fd) != 0:
+            fail("syncfs")
+    finally:
+        os.close(fd)

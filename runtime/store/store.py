@@ -1,0 +1,129 @@
+"""The store as one value: blobs, names, snapshots, cache and leases below one directory."""
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import BinaryIO
+
+import msgspec
+
+from sandcell.runtime.errors import Corrupted
+from sandcell.runtime.layer.disk import refused
+from sandcell.runtime.oci.config import ImageConfig
+from sandcell.runtime.oci.descriptor import Descriptor
+from sandcell.runtime.oci.image import Image
+from sandcell.runtime.oci.reference import Reference
+from sandcell.runtime.store import archive, images, prune
+from sandcell.runtime.store.blobs import BlobStore
+from sandcell.runtime.store.cache import Cache
+from sandcell.runtime.store.files import Litter, Locks, replace
+from sandcell.runtime.store.layers import Layers
+from sandcell.runtime.store.leases import Leases
+from sandcell.runtime.store.names import Names, empty_index
+from sandcell.runtime.store.snapshots import Snapshots
+from sandcell.runtime.store.worker import Worker
+
+_DIRECTORIES = (
+    "layout",
+    "layout/blobs",
+    "layout/blobs/sha256",
+    "snapshots",
+    "cache",
+    "leases",
+    "locks",
+    "tmp",
+)
+
+
+class Store:
+    """Images on disk, below the directory ``home``. Opening makes what is missing and costs little.
+
+    ``blobs``, ``names``, ``layers``, ``snapshots``, ``cache`` and ``leases`` do the work; each may be
+    used by many processes and threads at once. ``HostRefused`` and ``StoreFull`` where the directory cannot
+    be made, ``Corrupted`` where it is a layout of another version.
+    """
+
+    def __init__(self, home: str | os.PathLike[str]) -> None:
+        self.home = os.path.abspath(home)
+        self._locks = Locks(f"{self.home}/locks")
+        self.litter = Litter(f"{self.home}/tmp", self._locks)
+        self.blobs = BlobStore(f"{self.layout_path}/blobs", self.litter, self._locks)
+        self.names = Names(f"{self.layout_path}/index.json", self.litter, self._locks)
+        self.layers = Layers(self.blobs)
+        self.snapshots = Snapshots(f"{self.home}/snapshots", self.blobs, self.litter, self._locks)
+        self.cache = Cache(f"{self.home}/cache", self.litter)
+        self.leases = Leases(f"{self.home}/leases", self.litter, self._locks)
+        self._open()
+
+    @property
+    def layout_path(self) -> str:
+        """The OCI image layout, for other tools: ``skopeo copy oci:<layout_path>:<name> …``."""
+        return f"{self.home}/layout"
+
+    def image(self, wanted: str | Reference) -> Image:
+        """The image called ``wanted``: a name (``hello``), a digest, or at least four digits of one.
+
+        Read and verified: ``ImageNotFound`` with names that look alike, ``BlobNotFound``, ``Corrupted``,
+        ``InvalidDocument``.
+        """
+        return images.find(self.blobs, self.names, wanted)[0]
+
+    def load(self, descriptor: Descriptor) -> Image:
+        """The image behind a descriptor of a manifest or an index."""
+        return images.load(self.blobs, descriptor)
+
+    def write_image(
+        self, config: ImageConfig, layers: Sequence[Descriptor], *, annotations: dict[str, str] | None = None
+    ) -> Image:
+        """Store ``config`` and a manifest of it and ``layers`` (stored already, lowest first).
+
+        It has no name yet: hold a working lease until it has. Equal values give the same image.
+        """
+        return images.write(self.blobs, config, layers, annotations or {})
+
+    def save(self, wanted: str | Reference, out: str | BinaryIO) -> None:
+        """Write an image as an oci-archive to a path, or to an open binary file."""
+        image, reference = images.find(self.blobs, self.names, wanted)
+        if isinstance(out, str):
+            archive.save_file(self.blobs, image, reference, out)
+        else:
+            archive.save(self.blobs, image, reference, out)
+
+    def prune(self, worker: Worker | None = None, *, cache: bool = False) -> prune.Pruned:
+        """Delete what nothing leads to (see ``prune.prune``). ``worker`` deletes the unpacked trees."""
+        return prune.prune(self, worker, cache=cache)
+
+    def lock(self, name: str, *, shared: bool = False) -> AbstractContextManager[None]:
+        """Hold a lock of this store in a with statement: all its users, of all processes, wait for it."""
+        return self._locks.hold(name, shared=shared)
+
+    def _open(self) -> None:
+        marker = f"{self.layout_path}/oci-layout"
+        try:
+            with open(marker, "rb") as file:
+                self._check(file.read())
+        except FileNotFoundError:
+            self._make(marker)
+        except OSError as error:
+            raise refused(error, "open", self.home) from error
+
+    def _make(self, marker: str) -> None:
+        """Make the directories, the marker last: without it the next one does this again."""
+        try:
+            os.makedirs(self.home, mode=0o700, exist_ok=True)
+            for name in _DIRECTORIES:
+                os.makedirs(f"{self.home}/{name}", mode=0o700, exist_ok=True)
+            with self._locks.hold("index"):
+                index = f"{self.layout_path}/index.json"
+                if not os.path.exists(index):
+                    replace(index, msgspec.json.encode(empty_index()), self.litter)
+                replace(marker, archive.layout_file(), self.litter)
+        except OSError as error:
+            raise refused(error, "open", self.home) from error
+
+    def _check(self, marker: bytes) -> None:
+        if archive.LAYOUT_VERSION.encode() not in marker:
+            raise Corrupted(
+                "open", self.layout_path, f"it is no OCI image layout of version {archive.LAYOUT_VERSION}",
+                "choose another directory with SANDCELL_HOME",
+            )  # fmt: skip
