@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from sandcell.runtime.build.digest_cache import DigestCache, Stamp, stamp
+from sandcell.runtime.build.digest_cache import DigestCache, Records, Stamp, stamp
 from sandcell.runtime.build.dockerfile import did_you_mean
 from sandcell.runtime.build.patterns import BadPattern, IgnoreRules, clean, compile_pattern, has_wildcard
 from sandcell.runtime.errors import BadInput
@@ -64,9 +64,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Context:
-    """A context directory, held open. ``digests``: the file that remembers content hashes."""
+    """A context directory, held open. ``records`` remember content hashes between builds."""
 
-    def __init__(self, directory: str, digests: str) -> None:
+    def __init__(self, directory: str, records: Records) -> None:
         """Open ``directory`` and read its .dockerignore; ``BadInput`` if either cannot be used."""
         self.directory = directory
         try:
@@ -74,7 +74,7 @@ class Context:
         except OSError as error:
             cause = f"it cannot be opened: {error.strerror}"
             raise BadInput("read build context", directory, cause, "give an existing directory") from None
-        self._digests = DigestCache(digests)
+        self._digests = DigestCache(records, f"context {os.path.realpath(directory)}")
         try:
             self._ignore = IgnoreRules(self._ignore_text())
         except BaseException:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -18,11 +18,24 @@ def stamp(status: os.stat_result) -> Stamp:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-class DigestCache:
-    """Content hashes by place and stamp, kept in one file between builds; losing it costs only time."""
+class Records(Protocol):
+    """What remembers between builds: the store's cache."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The record of ``key``, or ``None``."""
+        ...
+
+    def put(self, key: str, record: dict[str, Any]) -> None:
+        """Remember ``record``."""
+        ...
+
+
+class DigestCache:
+    """Content hashes by place and stamp, in one record for a context; losing it costs only time."""
+
+    def __init__(self, records: Records, key: str) -> None:
+        self._records = records
+        self._key = key
         self._known: dict[str, tuple[Stamp, str]] | None = None
         self._used: dict[str, tuple[Stamp, str]] = {}
         self._changed = False
@@ -44,24 +57,18 @@ class DigestCache:
             self._used[place] = (stamp, digest)
             self._changed = True
 
-    def _load(self) -> dict[str, tuple[Stamp, str]]:
-        try:
-            with open(self._path, "rb") as file:
-                return msgspec.msgpack.decode(file.read(), type=dict[str, tuple[Stamp, str]])
-        except (OSError, msgspec.MsgspecError):
-            return {}
-
     def save(self) -> None:
-        """Write what is new; of a file grown by other builds only what this one used is kept."""
+        """Remember what is new; of a record grown by other builds only what this one used is kept."""
         if not self._changed:
             return
         kept = {**(self._known or {}), **self._used}
         if len(kept) > 1000 + 4 * len(self._used):
             kept = self._used
-        beside = f"{self._path}.{os.getpid()}"
+        self._records.put(self._key, {"files": kept})
+
+    def _load(self) -> dict[str, tuple[Stamp, str]]:
+        record = self._records.get(self._key) or {}
         try:
-            with open(beside, "wb") as file:
-                file.write(msgspec.msgpack.encode(kept))
-            os.replace(beside, self._path)
-        except OSError:
-            pass  # the next build reads the files again
+            return msgspec.convert(record.get("files", {}), dict[str, tuple[Stamp, str]])
+        except msgspec.ValidationError:
+            return {}

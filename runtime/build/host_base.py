@@ -1,0 +1,138 @@
+"""``FROM host``: a base image made of this machine's own programs, with no network.
+
+An image is files and a config, and the files may come from anywhere. ``host`` has a shell, the usual
+small tools and the Python that runs us; ``host:tiny`` the shell and the core tools only. It is made
+once, and again when the machine's programs change.
+"""
+
+import hashlib
+import os
+import sys
+
+import msgspec
+
+from sandcell.runtime.errors import BlobNotFound, HostRefused, ImageNotFound
+from sandcell.runtime.oci.config import History, ImageConfig, RootFs, RunConfig
+from sandcell.runtime.oci.image import Image
+from sandcell.runtime.oci.platform import Platform
+from sandcell.runtime.oci.reference import Reference
+from sandcell.runtime.store import Store
+
+VARIANTS = {"latest": "host", "tiny": "host:tiny"}
+BASE_LABEL = "sandcell.base"
+"""Set to ``host`` in these images and all built on them: they only run on machines like this one."""
+
+_CREATED = "2020-01-01T00:00:00Z"
+_FORM = "1"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def host_image(store: Store, variant: str = "latest") -> Image:
+    """The image ``host:VARIANT`` of the store, made if it is not there or no longer like the machine.
+
+    ``ImageNotFound`` for another variant than ``latest`` and ``tiny``; ``StoreFull``. Of several
+    callers one makes it.
+    """
+    if variant not in VARIANTS:
+        raise ImageNotFound(
+            "find image", f"host:{variant}", "there is no such host image", "use host or host:tiny"
+        )
+    key = _fingerprint(variant)
+    found = _known(store, key)
+    if found is None:
+        with store.lock(f"host-{variant}"):
+            found = _known(store, key) or _make(store, variant, key)
+    return found
+
+
+def host_config(variant: str = "latest", *, bash: bool | None = None, certificates: bool = True) -> RunConfig:
+    """The settings of a host image. ``bash``: whether it has one, by default whether the machine does."""
+    if bash is None:
+        bash = os.path.exists("/usr/bin/bash") or os.path.exists("/bin/bash")
+    env = [f"PATH={_PATH}", "LANG=C.UTF-8", "ENV=/etc/profile"]
+    if variant == "latest" and certificates:
+        env.append("SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt")
+    command = "bash" if bash and variant == "latest" else "sh"
+    return RunConfig(env=tuple(env), cmd=(command,), working_dir="/", labels={BASE_LABEL: "host"})
+
+
+def _known(store: Store, key: str) -> Image | None:
+    record = store.cache.get(key)
+    if record is None:
+        return None
+    try:
+        image = store.image(str(record["digest"]))
+    except (BlobNotFound, ImageNotFound):
+        return None
+    if not all(store.blobs.has(layer.digest) for layer in image.manifest.layers):
+        return None
+    return image
+
+
+def _make(store: Store, variant: str, key: str) -> Image:
+    from sandcell.runtime.build import host_files
+    from sandcell.runtime.build.elf import Loader
+    from sandcell.runtime.build.host_python import Interpreter, add_python
+    from sandcell.runtime.build.host_tree import HostTree
+
+    tree = HostTree()
+    loader = Loader.of_host()
+    host_files.add_layout(tree)
+    programs = host_files.add_programs(tree, host_files.CORE)
+    certificates = False
+    if variant == "latest":
+        programs += host_files.add_programs(tree, host_files.MORE)
+        python = Interpreter.running()
+        modules = add_python(tree, python)
+        host_files.add_libraries(tree, loader, modules, under=python.executable, place=python.place)
+        host_files.add_terminals(tree)
+        host_files.add_locale(tree)
+        certificates = host_files.add_certificates(tree)
+    if not programs:
+        raise HostRefused("make image", VARIANTS[variant], "this machine has no shell in /bin or /usr/bin")
+    host_files.add_libraries(tree, loader, programs)
+    bash = any(program.endswith("/bash") for program in programs)
+    host_files.add_settings(
+        tree,
+        what="Python" if variant == "latest" else "little else",
+        shell="/bin/bash" if bash else "/bin/sh",
+    )
+    with store.leases.working():
+        layer = store.layers.of_entries(tree.entries())
+        here = Platform.here()
+        history = History(
+            created=_CREATED, created_by=f"FROM {VARIANTS[variant]}", comment="files of this machine"
+        )
+        config = ImageConfig(
+            architecture=here.architecture,
+            variant=here.variant,
+            os=here.os,
+            config=host_config(variant, bash=bash, certificates=certificates),
+            rootfs=RootFs(),
+        ).with_layer(layer.diff_id, history)
+        image = store.write_image(config, (layer.descriptor,))
+        store.names.set(Reference.parse(VARIANTS[variant]), image.descriptor)
+    store.cache.put(key, {"digest": str(image.digest)})
+    return image
+
+
+def _fingerprint(variant: str) -> str:
+    """Changes when the machine's programs do: the times of the directories they are installed in."""
+    facts: list[object] = [_FORM, variant, sys.version, sys.base_prefix]
+    paths = ["/usr/bin", "/bin", "/usr/sbin", "/lib", "/usr/lib64", "/etc/ld.so.cache", "/etc/os-release"]
+    if variant == "latest":
+        library = os.path.dirname(os.__file__)
+        paths += [
+            sys.executable,
+            library,
+            f"{library}/lib-dynload",
+            "/etc/ssl/certs",
+            "/usr/local/share/ca-certificates",
+        ]
+    for path in paths:
+        try:
+            status = os.stat(path)
+            facts.append((path, status.st_mtime_ns, status.st_ino))
+        except OSError:
+            facts.append(path)
+    return "host-" + hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
