@@ -124,7 +124,7 @@ def compile_filter(
         ranges: list[Range] = [(0, returns(foreign))]
         for architecture in members:
             table = numbers(architecture)
-            known.update(name for name in by_name if name in table)
+            known |= by_name.keys() & table.keys()
             ranges += _ranges(assembler, table, by_name, targets, default, unheard, architecture)
         if "x32" not in members and token == _AUDIT["x86_64"]:
             ranges.append((X32_BIT, returns(_answer(Action.ERRNO, errno.ENOSYS))))
@@ -229,6 +229,8 @@ def _ranges(
 
 def _clauses(assembler: Assembler, clauses: Sequence[_Clause], default: int) -> int:
     """Code that tries ``clauses`` in order, the first that holds deciding."""
+    if not clauses[0][1]:
+        return returns(clauses[0][2])  # no condition: by far the most
     target = returns(default)
     last = len(clauses)
     for place, (_, args, answer) in enumerate(clauses):
