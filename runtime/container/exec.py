@@ -53,9 +53,9 @@ def serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
     pump.drain(_PATIENCE)
     tell(control, jobs.Exited(status))
     control.close()
-    os.close(born.mount_namespace)
-    if born.cgroup is not None and not born.cgroup.pids():
-        born.cgroup.remove()
+    if born.cgroup is not None and born.cgroup.pids():
+        born.cgroup = None  # what it left behind lives on in the container, and in its group
+    born.let_go()
     if job.directory:
         remove_tree(job.directory)
 
@@ -71,12 +71,18 @@ def _enter(job: jobs.Exec, stdio: tuple[int, int, int]) -> outside.Born | jobs.R
         flags = 0
         for name in job.namespaces:
             flags |= FLAGS[name]
+        if job.cgroup:
+            group = cgroups.Cgroup(job.cgroup, cgroups.layout()).child(job.exec_id)
+        into = group.open() if group is not None else None
+        doors = group.doors() if group is not None else ()
         # Not dumpable before the child enters, so that there is no moment to look.
         process.prctl(process.PR_SET_DUMPABLE, 0)
         helper, helper_fd = clone3(0, signal.SIGCHLD)
         if helper == 0:
             ours.close()
-            _helper(job, target, flags, announced, theirs, stdio)
+            _helper(job, target, flags, announced, theirs, stdio, into, doors)
+        for fd in (*doors, *(() if into is None else (into,))):
+            os.close(fd)
         theirs.close()
         os.close(announced)
         with open(announce, "rb") as pipe:
@@ -88,11 +94,7 @@ def _enter(job: jobs.Exec, stdio: tuple[int, int, int]) -> outside.Born | jobs.R
             return jobs.Refused("enter the container's namespaces", -number)
         pidfd = os.pidfd_open(number)
         try:
-            if job.cgroup:
-                group = cgroups.Cgroup(job.cgroup, cgroups.layout()).child(job.exec_id)
-                group.add(number)
-                ours.send(player.CGROUP_READY)
-            born = outside.Born(number, pidfd, group, -1)
+            born = outside.Born(number, pidfd, group)
             refused = outside.listen(ours, job.inside, born)
         except BaseException:
             outside.reap(number, pidfd)
@@ -101,9 +103,7 @@ def _enter(job: jobs.Exec, stdio: tuple[int, int, int]) -> outside.Born | jobs.R
             ours.close()
         if refused is not None:
             outside.reap(number, pidfd)
-            os.close(born.mount_namespace)
-            if group is not None:
-                group.remove()
+            born.let_go()
             return refused
         return born
     finally:
@@ -117,12 +117,14 @@ def _helper(
     announced: int,
     theirs: socket.socket,
     stdio: tuple[int, int, int],
+    into: int | None,
+    doors: tuple[int, ...],
 ) -> None:
     try:
         setns(target, flags)
-        pid, _ = clone3(_CLONE_PARENT, 0)
+        pid, _ = clone3(_CLONE_PARENT, 0, -1 if into is None else into)
         if pid == 0:
-            player.become(job.inside, theirs, stdio)
+            player.become(job.inside, theirs, stdio, doors)
         os.write(announced, b"%d" % pid)
     except OSError as error:
         os.write(announced, b"-%d" % (error.errno or 5))

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, Never
 
 from sandcell.runtime.container import steps as s
-from sandcell.runtime.linux import capabilities, mounts, namespaces, overlay, process, seccomp
+from sandcell.runtime.linux import capabilities, cgroups, mounts, namespaces, overlay, process, seccomp
 from sandcell.runtime.linux.syscall import (
     CLONE_NEWCGROUP,
     CLOSE_RANGE_CLOEXEC,
@@ -28,25 +28,36 @@ from sandcell.runtime.linux.syscall import (
     unshare,
 )
 
+# pty ioctls that Python 3.11 has no names for (ioctl_tty(2))
+_TIOCSPTLCK = 0x40045431
+_TIOCGPTN = 0x80045430
+
 IDS_READY = b"i"
-CGROUP_READY = b"g"
 FAILED = b"!"
 CONSOLE = b"c"
 
 
 class Scene:
-    """What the steps share: the socket to the monitor and the trees that were opened."""
+    """What the steps share: the socket to the monitor, the doors of the control group, and the
+    trees that were opened."""
 
-    __slots__ = ("console", "sync", "trees")
+    __slots__ = ("console", "doors", "sync", "trees")
 
-    def __init__(self, sync: socket.socket) -> None:
+    def __init__(self, sync: socket.socket, doors: tuple[int, ...]) -> None:
         self.sync = sync
+        self.doors = doors
         self.trees: dict[int, int] = {}
         self.console = -1
 
 
-def become(inside: tuple[s.Inside, ...], sync: socket.socket, stdio: tuple[int, int, int]) -> Never:
-    """Turn this freshly cloned process into a container's; never returns.
+def become(
+    inside: tuple[s.Inside, ...],
+    sync: socket.socket,
+    stdio: tuple[int, int, int],
+    doors: tuple[int, ...] = (),
+) -> Never:
+    """Turn this freshly cloned process into a container's; never returns. ``doors``: of the
+    control group it shall be in, see ``linux.cgroups.enter``.
 
     A failed step is told over ``sync`` as ``!<index> <errno>``; a successful ``execve`` closes it.
     """
@@ -59,7 +70,7 @@ def become(inside: tuple[s.Inside, ...], sync: socket.socket, stdio: tuple[int, 
             os.dup2(fd, number)
         close_range(3, flags=CLOSE_RANGE_CLOEXEC)
         process.default_signals()
-        scene = Scene(sync)
+        scene = Scene(sync, doors)
         for index, step in enumerate(inside):  # noqa: B007
             PERFORM[type(step)](step, scene)
     except OSError as error:
@@ -89,8 +100,8 @@ def _ids(step: s.AwaitIds, scene: Scene) -> None:
     os.setresuid(step.uid, step.uid, step.uid)
 
 
-def _cgroup(step: s.AwaitCgroup, scene: Scene) -> None:
-    _await(scene, CGROUP_READY)
+def _cgroup(step: s.EnterCgroup, scene: Scene) -> None:
+    cgroups.enter(scene.doors)
     if step.new_namespace:
         unshare(CLONE_NEWCGROUP)
 
@@ -184,9 +195,9 @@ def _symlink(step: s.Symlink, scene: Scene) -> None:
 
 def _console(step: s.Console, scene: Scene) -> None:
     master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    fcntl.ioctl(master, termios.TIOCSPTLCK, b"\0\0\0\0")
+    fcntl.ioctl(master, _TIOCSPTLCK, b"\0\0\0\0")
     number = array.array("i", (0,))
-    fcntl.ioctl(master, termios.TIOCGPTN, number)
+    fcntl.ioctl(master, _TIOCGPTN, number)
     slave = os.open(f"/dev/pts/{number[0]}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     scene.sync.sendmsg([CONSOLE], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", (master,)))])
     os.close(master)
@@ -301,7 +312,7 @@ def _execute(step: s.Execute, scene: Scene) -> None:
 
 PERFORM: dict[type, Callable[[Any, Scene], None]] = {
     s.AwaitIds: _ids,
-    s.AwaitCgroup: _cgroup,
+    s.EnterCgroup: _cgroup,
     s.PrivateMounts: _private,
     s.OpenTree: _open_tree,
     s.MountOverlay: _overlay,

@@ -7,22 +7,30 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from sandcell.runtime.container import jobs
 from sandcell.runtime.errors import HostRefused
 from sandcell.runtime.linux import process
+from sandcell.runtime.linux.idmap import IdMap
 
 if TYPE_CHECKING:
     from subprocess import Popen
 
 _BOOT = (
-    "import sys; sys.path[:0] = {paths!r}; from sandcell.runtime.container.spawner import main; main({fd})"
+    "import sys; sys.path[:0] = {paths!r}; "
+    "from sandcell.runtime.container.spawner import main; main({fd}, {idmap!r})"
 )
 
 
 class Launcher:
-    """Owns one spawner process. Safe to use from several threads; cheap until the first use."""
+    """Owns one spawner process. Safe to use from several threads; cheap until the first use.
 
-    def __init__(self) -> None:
+    ``idmap``: what most containers will have, so that their first process can be prepared.
+    """
+
+    def __init__(self, idmap: IdMap) -> None:
+        self._idmap = msgspec.json.encode(idmap).decode()
         self._lock = threading.Lock()
         self._channel: socket.socket | None = None
         self._process: Popen[bytes] | None = None
@@ -41,7 +49,13 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BOOT.format(paths=_paths(), fd=theirs.fileno())],
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    "-c",
+                    _BOOT.format(paths=_paths(), fd=theirs.fileno(), idmap=self._idmap),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -119,8 +133,6 @@ class Control:
 
 def _paths() -> list[str]:
     # With -I -S the helper reads no site-packages; it needs ourselves and msgspec, no more.
-    import msgspec
-
     import sandcell
 
     found = []

@@ -12,6 +12,7 @@ import socket
 import time
 
 from sandcell.runtime.container import jobs, mapped, outside, state
+from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.output import STDERR, STDOUT, Log
 from sandcell.runtime.container.pump import Pump
 from sandcell.runtime.container.steps import Console, MapIds
@@ -22,13 +23,14 @@ LOCK = "lock"
 _PATIENCE = 5.0
 
 
-def serve(job: jobs.Run, control: socket.socket, sinks: list[int]) -> None:
+def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early | None = None) -> None:
     """Carry a container from its making to its end. ``sinks``: the client's pipes for stdout and
-    stderr, or none. Replies: ``Started`` then ``Exited``, or ``Refused``."""
+    stderr, or none; ``early`` as in ``outside.prepare``. Replies: ``Started`` then ``Exited``, or
+    ``Refused``."""
     lock = _lock(job.run)
     sources, targets = pipes(terminal=_wants_terminal(job))
     nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    born = outside.prepare(job.plan, (nothing, targets[0], targets[1]))
+    born = outside.prepare(job.plan, (nothing, targets[0], targets[1]), early)
     for fd in {nothing, *targets}:
         os.close(fd)
     if isinstance(born, jobs.Refused):
@@ -63,9 +65,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int]) -> None:
     control.close()
     # Nobody waits for what follows, so it may take its time.
     log.close()
-    os.close(born.mount_namespace)
-    if born.cgroup is not None:
-        born.cgroup.remove()
+    born.let_go()
     if job.remove:
         mapped.call(_idmap(job), lambda: mapped.remove_tree(job.home))
         mapped.remove_tree(job.run)

@@ -7,6 +7,7 @@ import socket
 
 from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.jobs import Refused
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import cgroups, idmap
@@ -22,18 +23,33 @@ class Born:
 
     __slots__ = ("cgroup", "console", "mount_namespace", "pid", "pidfd")
 
-    def __init__(self, pid: int, pidfd: int, cgroup: cgroups.Cgroup | None, console: int) -> None:
+    def __init__(self, pid: int, pidfd: int, cgroup: cgroups.Cgroup | None, mounts: int = -1) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.cgroup = cgroup
-        self.console = console
+        self.console = -1
         # While this is open the container's mounts outlive init: unmounting an overlay may wait
         # for the disk, and nobody shall wait for that to hear an exit status.
-        self.mount_namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self.mount_namespace = mounts if mounts >= 0 else _mount_namespace(pid)
+
+    def let_go(self) -> None:
+        """Let the mounts go, and remove the control group."""
+        if self.mount_namespace >= 0:
+            os.close(self.mount_namespace)
+        if self.cgroup is not None:
+            self.cgroup.remove()
 
 
-def prepare(plan: s.Plan, stdio: tuple[int, int, int]) -> Born | Refused:
-    """Carry the plan out: a container whose program runs, or why it does not.
+def _mount_namespace(pid: int) -> int:
+    try:
+        return os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1  # it has ended already
+
+
+def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> Born | Refused:
+    """Carry the plan out: a container whose program runs, or why it does not. ``early``: a child
+    that waits for a plan; it is used if it fits and dropped if not.
 
     If it fails, nothing of it is left but directories.
     """
@@ -48,6 +64,13 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int]) -> Born | Refused:
                     flags |= FLAGS[name] if name != _LATER else 0
             else:
                 ids = step.idmap
+        # On v2 a process must be born in its group: moving it there takes longer than a birth.
+        if early is not None and not (cgroup is not None and cgroup.layout.unified) and early.fits(plan):
+            born = _use(early, plan, stdio, cgroup)
+            if born is not None:
+                return born
+        if early is not None:
+            early.drop()
         return _bear(plan, stdio, flags, ids, cgroup)
     except SandcellError as error:
         _discard(cgroup)
@@ -60,7 +83,7 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int]) -> Born | Refused:
 def make_cgroup(step: s.MakeCgroup) -> cgroups.Cgroup:
     """The control group with its limits; removed again if a limit is refused."""
     group = cgroups.Cgroup(step.path, cgroups.layout())
-    controllers = {"memory", "pids", "cpu", "freezer", "devices"}
+    controllers = set(cgroups.USUAL)
     if step.cpuset_cpus or step.cpuset_mems:
         controllers.add("cpuset")
     group.create(controllers)
@@ -89,6 +112,35 @@ def _discard(group: cgroups.Cgroup | None) -> None:
         group.remove()
 
 
+def _use(
+    early: Early, plan: s.Plan, stdio: tuple[int, int, int], cgroup: cgroups.Cgroup | None
+) -> Born | Refused | None:
+    doors = cgroup.doors() if cgroup is not None else ()
+    try:
+        if not early.go(plan, stdio, doors):
+            return None
+    finally:
+        for fd in doors:
+            os.close(fd)
+    born = Born(early.pid, early.pidfd, cgroup, early.mount_namespace)
+    return _settled(early.channel, plan.inside[len(early.prefix) :], born)
+
+
+def _settled(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Born | Refused:
+    try:
+        refused = listen(ours, steps, born)
+    except BaseException:
+        reap(born.pid, born.pidfd)
+        raise
+    finally:
+        ours.close()
+    if refused is None:
+        return born
+    reap(born.pid, born.pidfd)
+    born.let_go()
+    return refused
+
+
 def _bear(
     plan: s.Plan,
     stdio: tuple[int, int, int],
@@ -98,34 +150,23 @@ def _bear(
 ) -> Born | Refused:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     into = cgroup.open() if cgroup is not None else None
+    doors = cgroup.doors() if cgroup is not None else ()
     pid, pidfd = clone3(flags, signal.SIGCHLD, -1 if into is None else into)
     if pid == 0:
         ours.close()
-        player.become(plan.inside, theirs, stdio)
+        player.become(plan.inside, theirs, stdio, doors)
+    for fd in (*doors, *(() if into is None else (into,))):
+        os.close(fd)
     theirs.close()
+    born = Born(pid, pidfd, cgroup)
     try:
         if ids is not None:
             idmap.write(pid, ids)
             ours.send(player.IDS_READY)
-        if cgroup is not None:
-            if into is None:
-                cgroup.add(pid)
-            ours.send(player.CGROUP_READY)
-        born = Born(pid, pidfd, cgroup, -1)
-        refused = listen(ours, plan.inside, born)
     except BaseException:
         reap(pid, pidfd)
         raise
-    finally:
-        ours.close()
-        if into is not None:
-            os.close(into)
-    if refused is not None:
-        reap(pid, pidfd)
-        os.close(born.mount_namespace)
-        _discard(cgroup)
-        return refused
-    return born
+    return _settled(ours, plan.inside, born)
 
 
 def listen(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Refused | None:

@@ -153,10 +153,9 @@ def _files(
     userns: bool,
     own: frozenset[str],
 ) -> list[s.Inside]:
-    # The monitor moves us into the control group while we mount; we wait as late as we can.
     joining: list[s.Inside] = []
     if spec.linux and spec.linux.cgroups_path:
-        joining.append(s.AwaitCgroup(new_namespace="cgroup" in own))
+        joining.append(s.EnterCgroup(new_namespace="cgroup" in own))
     opened: list[s.Inside] = []
     placed: list[s.Inside] = []
     for mount in spec.mounts:
@@ -200,6 +199,9 @@ def _cgroup_files(mount: Mount, below: tuple[CgroupMount, ...]) -> list[s.Inside
         path = f"{mount.destination}/{entry.name}"
         steps.append(s.Directory(path))
         steps.append(s.Mount("cgroup", path, entry.fstype, flags, entry.data))
+    if flags & mounts.MS_RDONLY:
+        again = flags | mounts.MS_REMOUNT
+        steps.append(s.Mount("tmpfs", mount.destination, "tmpfs", again, "mode=755"))
     return steps
 
 

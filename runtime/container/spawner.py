@@ -17,7 +17,11 @@ import select
 import signal
 import socket
 import sys
-from typing import Never
+from typing import TYPE_CHECKING, Never
+
+if TYPE_CHECKING:
+    from sandcell.runtime.container.early import Early
+    from sandcell.runtime.linux.idmap import IdMap
 
 RESERVE = 2
 _SAFE = "SANDCELL_SAFE_EXE"
@@ -25,12 +29,19 @@ _F_ADD_SEALS = 1033
 _ALL_SEALS = 0xF
 
 
-def main(channel_fd: int) -> Never:
-    """Serve the client at the other end of ``channel_fd`` until it closes."""
+def main(channel_fd: int, idmap_text: str) -> Never:
+    """Serve the client at the other end of ``channel_fd`` until it closes. ``idmap_text``: JSON of
+    the id map that its containers usually have."""
     _execute_from_a_safe_copy()
+    # msgspec does without it, and every fork would carry its three megabytes.
+    sys.modules.setdefault("typing_extensions", None)  # type: ignore[arg-type]
     # Loaded once here and shared by all children: these are what a monitor and an init need.
-    from sandcell.runtime.container import exec, mapped, monitor  # noqa: F401
+    import msgspec
 
+    from sandcell.runtime.container import early, exec, mapped, monitor  # noqa: F401
+    from sandcell.runtime.linux.idmap import IdMap
+
+    idmap = msgspec.json.decode(idmap_text, type=IdMap)
     channel = socket.socket(fileno=channel_fd)
     os.set_inheritable(channel_fd, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -38,7 +49,7 @@ def main(channel_fd: int) -> Never:
     gc.collect()
     gc.disable()
     gc.freeze()
-    _keep_a_reserve(channel)
+    _keep_a_reserve(channel, idmap)
     os._exit(0)
 
 
@@ -78,7 +89,7 @@ def _sealed_copy() -> int:
     return copy
 
 
-def _keep_a_reserve(channel: socket.socket) -> None:
+def _keep_a_reserve(channel: socket.socket, idmap: "IdMap") -> None:
     # Nobody waits for a monitor by its parent's hand; the kernel may forget it at once.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     reserve: dict[int, int] = {}
@@ -90,7 +101,7 @@ def _keep_a_reserve(channel: socket.socket) -> None:
             if os.fork() == 0:
                 for fd in (taken, *reserve):
                     os.close(fd)
-                _wait_for_a_job(channel, giving)
+                _wait_for_a_job(channel, giving, idmap)
             os.close(giving)
             # Readable (at its end) as soon as the child has taken a job, or was killed.
             reserve[taken] = taken
@@ -102,14 +113,15 @@ def _keep_a_reserve(channel: socket.socket) -> None:
             os.close(reserve.pop(fd))
 
 
-def _wait_for_a_job(channel: socket.socket, giving: int) -> Never:
-    from sandcell.runtime.container import exec, jobs, mapped, monitor
+def _wait_for_a_job(channel: socket.socket, giving: int, idmap: "IdMap") -> Never:
+    from sandcell.runtime.container import early, exec, jobs, mapped, monitor
     from sandcell.runtime.linux import process
 
     try:
         # Its own session: Jupyter sends signals to whole process groups.
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        waiting = early.prepare(idmap)
         _, fds = process.receive_descriptors(channel, 4)
         os.close(giving)
         channel.close()
@@ -121,10 +133,12 @@ def _wait_for_a_job(channel: socket.socket, giving: int) -> Never:
             os._exit(0)
         job = jobs.decode_job(received[0])
         if isinstance(job, jobs.Run):
-            monitor.serve(job, control, fds[1:])
+            monitor.serve(job, control, fds[1:], waiting)
         elif isinstance(job, jobs.Exec):
+            _drop(waiting)
             exec.serve(job, control, fds[1:])
         else:
+            _drop(waiting)
             monitor.tell(control, mapped.perform(job))
     except Exception as error:
         sys.stderr.write(f"sandcell monitor: {type(error).__name__}: {error}\n")
@@ -132,5 +146,6 @@ def _wait_for_a_job(channel: socket.socket, giving: int) -> Never:
         os._exit(0)
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
+def _drop(waiting: "Early | None") -> None:
+    if waiting is not None:
+        waiting.drop()

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from sandcell.runtime.linux.idmap import IdMap
+from sandcell.runtime.linux.mounts import MS_REMOUNT
 
 
 class Step(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -76,13 +77,13 @@ class AwaitIds(Step, frozen=True, tag=True, array_like=True):
         return "wait for the id maps"
 
 
-class AwaitCgroup(Step, frozen=True, tag=True, array_like=True):
-    """Wait until the monitor has moved us into the control group, then hide what is above it."""
+class EnterCgroup(Step, frozen=True, tag=True, array_like=True):
+    """Move into the control group (on v2 the process was born in it), then hide what is above it."""
 
     new_namespace: bool
 
     def describe(self) -> str:
-        return "wait for the control group" + (", make it look like the top" if self.new_namespace else "")
+        return "enter the control group" + (", make it look like the top" if self.new_namespace else "")
 
 
 class PrivateMounts(Step, frozen=True, tag=True, array_like=True):
@@ -158,7 +159,8 @@ class Mount(Step, frozen=True, tag=True, array_like=True):
     data: str = ""
 
     def describe(self) -> str:
-        return f"mount {self.fstype} at {self.target}" + (f" ({self.data})" if self.data else "")
+        verb = "make read-only" if self.flags & MS_REMOUNT else "mount"
+        return f"{verb} {self.fstype} at {self.target}" + (f" ({self.data})" if self.data else "")
 
 
 class AttachTree(Step, frozen=True, tag=True, array_like=True):
@@ -334,7 +336,7 @@ class Execute(Step, frozen=True, tag=True, array_like=True):
 Outside: TypeAlias = MakeCgroup | NewNamespaces | MapIds
 Inside: TypeAlias = (
     AwaitIds
-    | AwaitCgroup
+    | EnterCgroup
     | PrivateMounts
     | OpenTree
     | MountOverlay

@@ -316,13 +316,7 @@ def start(
 ) -> running.Running:
     """Start the container. ``attach``: its output comes to us. ``WrongState`` when it runs."""
     places = nursery.places
-    if record.current(places, born).status == state.RUNNING:
-        raise WrongState(
-            "start",
-            born.name,
-            "it is running already",
-            f"`exec` runs a command in it; stop it first: stop {born.name}",
-        )
+    refuse_if_running(places, born)
     make_skeleton(places.skeleton)
     os.makedirs(places.running(born.id), mode=0o700, exist_ok=True)
     spec = spec or spec_of(places, born)
@@ -343,6 +337,17 @@ def start(
     begun = running.begin(nursery.launcher, job, members, born.name, born.command, listen=attach)
     begun.exchange = f"{places.container(born.id)}/shared/out"
     return begun
+
+
+def refuse_if_running(places: Places, born: Record) -> None:
+    """``WrongState`` when the container runs."""
+    if record.current(places, born).status == state.RUNNING:
+        raise WrongState(
+            "start",
+            born.name,
+            "it is running already",
+            f"`exec` runs a command in it; stop it first: stop {born.name}",
+        )
 
 
 def group(path: str) -> cgroups.Cgroup | None:

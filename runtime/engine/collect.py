@@ -2,8 +2,11 @@
 
 import time
 
+import msgspec
+
 from sandcell.runtime.container.output import STDOUT, Listener
 from sandcell.runtime.container.running import Running
+from sandcell.runtime.container.state import EXITED
 from sandcell.runtime.engine.values import Result
 
 
@@ -28,5 +31,7 @@ def collect(running: Running, on_output: Listener | None) -> Result:
         stdout=bytes(kept[True]),
         stderr=bytes(kept[False]),
         duration=time.monotonic() - begun,
-        container=running.container,
+        container=msgspec.structs.replace(
+            running.container, state=EXITED, pid=None, exit_status=status, oom=running.oom
+        ),
     )

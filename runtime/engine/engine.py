@@ -4,14 +4,13 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sandcell.runtime.engine.images import Images
-
 from sandcell.runtime.container import output, state
 from sandcell.runtime.container.launcher import Launcher
 from sandcell.runtime.container.options import ExecOptions, Options
 from sandcell.runtime.container.running import Running
 from sandcell.runtime.engine import birth, lifecycle, places, record, visit
 from sandcell.runtime.engine.collect import collect
+from sandcell.runtime.engine.images import PRUNING, Images
 from sandcell.runtime.engine.values import (
     Container,
     ContainerPlan,
@@ -26,12 +25,11 @@ from sandcell.runtime.linux import idmap
 from sandcell.runtime.oci.image import Image
 
 if TYPE_CHECKING:
-    from sandcell.runtime.store.prune import Pruned
-
-    from sandcell.runtime.build.plan import Plan as BuildPlan
+    from sandcell.runtime.build.ops import BuildPlan
     from sandcell.runtime.layer.tree import Change
     from sandcell.runtime.linux.host_model import Host
     from sandcell.runtime.oci.spec import Spec
+    from sandcell.runtime.store.prune import Pruned
 
 Who = Container | str
 
@@ -57,7 +55,7 @@ class Engine:
     ) -> None:
         self.places = places.find(home, run)
         self.on_event = on_event
-        self._launcher = Launcher()
+        self._launcher: Launcher | None = None
         self._host: Host | None = None
         self._nursery: birth.Nursery | None = None
         self._images: Images | None = None
@@ -75,11 +73,12 @@ class Engine:
 
     def warm(self) -> None:
         """Start the helper process that makes containers, so that the first one is quick too."""
-        self._launcher.start()
+        self.launcher.start()
 
     def close(self) -> None:
         """End the helper process. Containers go on; the engine may be used again."""
-        self._launcher.close()
+        if self._launcher is not None:
+            self._launcher.close()
 
     def __enter__(self) -> "Engine":
         return self
@@ -91,7 +90,7 @@ class Engine:
     def nursery(self) -> birth.Nursery:
         """What births need, found once."""
         if self._nursery is None:
-            self._nursery = birth.Nursery(self.places, self.host, self._launcher, _idmap(self.host))
+            self._nursery = birth.Nursery(self.places, self.host, self.launcher, self.idmap)
         return self._nursery
 
     @property
@@ -185,18 +184,20 @@ class Engine:
             except SandcellError:
                 pass  # there was none to replace; what else is wrong shows when it is created
         birth.check(self.nursery, options)
-        found = self.store.find(image)
-        lowers = self.store.lowers(found)
-        born, spec = birth.create(
-            self.nursery, self.store.familiar(image), found.digest, found.config, lowers, command, options
-        )
-        self.store.hold(born.id, found)
+        # Until the record stands, nobody can see that the image is needed: keep `prune` out.
+        with self.store.store.lock(PRUNING, shared=True):
+            found = self.store.find(image)
+            lowers = self.store.lowers(found)
+            born, spec = birth.create(
+                self.nursery, self.store.familiar(image), found.digest, found.config, lowers, command, options
+            )
         self._tell("create", born)
         return born, spec, lowers
 
     def start(self, container: Who) -> Container:
         """Start a container that does not run, in the background."""
         who = self._find(container)
+        birth.refuse_if_running(self.places, who)
         lifecycle.settle(self.places, who)
         birth.start(self.nursery, who, self.store.lowers_of(who), attach=False).close()
         self._tell("start", who)
@@ -215,7 +216,7 @@ class Engine:
             running = birth.start(self.nursery, born, lowers, attach=True, spec=spec)
         except BaseException:
             if options.remove:
-                lifecycle.sweep(self.places, self._launcher, born)
+                lifecycle.sweep(self.places, self.launcher, born)
             raise
         self._tell("start", born)
         running.container = self._value(born)
@@ -284,8 +285,7 @@ class Engine:
     def remove(self, container: Who, *, force: bool = False) -> None:
         """Remove it with its writable layer and its log; ``force`` kills it first."""
         who = self._find(container)
-        lifecycle.remove(self.places, self._launcher, who, force=force)
-        self.store.release(who.id)
+        lifecycle.remove(self.places, self.launcher, who, force=force)
         self._tell("remove", who)
 
     def rename(self, container: Who, name: str) -> Container:
@@ -328,15 +328,13 @@ class Engine:
 
         return changes.diff(self, self._find(container))
 
-    def commit(
-        self, container: Who, name: str | None = None, *, message: str = "", force: bool = False
-    ) -> Image:
+    def commit(self, container: Who, name: str | None = None, *, message: str = "") -> Image:
         """A new image: the container's image and its writable layer on top. The container and its
         image stay as they are."""
         from sandcell.runtime.engine import changes
 
         who = self._find(container)
-        image = changes.commit(self, who, name, message, force=force)
+        image = changes.commit(self, who, name, message)
         self._tell("commit", who)
         return image
 
@@ -376,7 +374,14 @@ class Engine:
     @property
     def launcher(self) -> Launcher:
         """The client's side of the helper process."""
+        if self._launcher is None:
+            self._launcher = Launcher(self.idmap)
         return self._launcher
+
+    @property
+    def idmap(self) -> idmap.IdMap:
+        """The ids that containers have here: the host's for root, else mapped ones."""
+        return idmap.HOST if self.host.rung == "root" else idmap.mine()
 
     def _find(self, container: Who) -> record.Record:
         return record.find(self.places, container.id if isinstance(container, Container) else container)
@@ -386,9 +391,3 @@ class Engine:
 
     def _tell(self, action: str, who: record.Record, status: int | None = None) -> None:
         self.on_event(ContainerEvent(action=action, id=who.id, name=who.name, image=who.image, status=status))
-
-
-def _idmap(host: "Host") -> idmap.IdMap:
-    if host.rung == "root":
-        return idmap.HOST
-    return idmap.mine()

@@ -110,7 +110,7 @@ def _steps(
         values["SANDCELL_DIR"] = directory
     if options.fetch:
         values["SANDCELL_OUT"] = f"{SHARED}/out/{exec_id}"
-    steps: list[s.Inside] = [s.AwaitCgroup(new_namespace=False)] if linux.cgroups_path else []
+    steps: list[s.Inside] = [s.EnterCgroup(new_namespace=False)] if linux.cgroups_path else []
     steps += [s.Console()] if options.tty else []
     steps.append(s.NewSession())
     steps.append(identity(user, capabilities, born.idmap, no_new_privileges=process.no_new_privileges))

@@ -1,6 +1,7 @@
 """Work on unpacked trees, done where their ids make sense: here as root, else by a worker in a user
 namespace that the spawner makes."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sandcell.runtime import errors
@@ -9,7 +10,7 @@ from sandcell.runtime.container.launcher import Launcher
 from sandcell.runtime.linux.idmap import IdMap
 
 
-def run_task(launcher: Launcher, task: jobs.Task) -> Any:
+def run_task(launcher: Callable[[], Launcher], task: jobs.Task) -> Any:
     """What the task's function returns; the error it raised is raised here.
 
     Without an id map the function is simply called. ``HostRefused`` when the worker was killed.
@@ -19,7 +20,7 @@ def run_task(launcher: Launcher, task: jobs.Task) -> Any:
         from importlib import import_module
 
         return getattr(import_module(module), name)(**task.payload)
-    control = launcher.submit(task)
+    control = launcher().submit(task)
     try:
         reply = control.receive()
     finally:
@@ -46,9 +47,9 @@ def _error(reply: jobs.Done) -> Exception:
 
 
 class Worker:
-    """The store's Worker: runs tasks with one id map."""
+    """The store's Worker: runs tasks with one id map. The launcher is asked for when one is needed."""
 
-    def __init__(self, launcher: Launcher, idmap: IdMap) -> None:
+    def __init__(self, launcher: Callable[[], Launcher], idmap: IdMap) -> None:
         self._launcher = launcher
         self._idmap = idmap
 

@@ -5,7 +5,6 @@ of subordinate ids, written by newuidmap(1), or the single id that everybody may
 """
 
 import os
-import subprocess
 from collections.abc import Sequence
 
 import msgspec
@@ -105,6 +104,8 @@ def write(pid: int, idmap: IdMap) -> None:
         _put(f"/proc/{pid}/uid_map", _text(idmap.uids))
         _put(f"/proc/{pid}/gid_map", _text(idmap.gids))
         return
+    import subprocess  # costs the spawner more than this rare call
+
     for tool, ranges in (("newuidmap", idmap.uids), ("newgidmap", idmap.gids)):
         arguments = [tool, str(pid)]
         for r in ranges:

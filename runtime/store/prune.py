@@ -24,17 +24,19 @@ class Pruned(msgspec.Struct, frozen=True):
     size: int = 0
 
 
-def prune(store: "Store", worker: Worker | None = None, *, cache: bool = False) -> Pruned:
+def prune(
+    store: "Store", worker: Worker | None = None, *, cache: bool = False, keep: Iterable[Digest] = ()
+) -> Pruned:
     """Delete blobs and snapshots that nothing leads to, and files of processes that died.
 
     Whatever a live process wrote or asked for since it began its work stays. ``cache``: forget what
-    build steps made first, so that only named images stay. May be repeated or interrupted at any time.
+    build steps made first, so that only named images stay. ``keep``: digests that somebody else needs. May be repeated or interrupted at any time.
     """
     store.litter.clear()
     working_since = store.leases.oldest_work()
     if cache:
         store.cache.clear()
-    live = _reachable(store, _roots(store))
+    live = _reachable(store, (*_roots(store), *keep))
     removed: list[str] = []
     size = 0
     for digest in list(store.blobs.list()):

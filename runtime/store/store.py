@@ -1,7 +1,7 @@
 """The store as one value: blobs, names, snapshots, cache and leases below one directory."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
@@ -11,6 +11,7 @@ from sandcell.runtime.errors import Corrupted
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.oci.config import ImageConfig
 from sandcell.runtime.oci.descriptor import Descriptor
+from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import Image
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import archive, images, prune
@@ -89,9 +90,11 @@ class Store:
         else:
             archive.save(self.blobs, image, reference, out)
 
-    def prune(self, worker: Worker | None = None, *, cache: bool = False) -> prune.Pruned:
+    def prune(
+        self, worker: Worker | None = None, *, cache: bool = False, keep: Iterable[Digest] = ()
+    ) -> prune.Pruned:
         """Delete what nothing leads to (see ``prune.prune``). ``worker`` deletes the unpacked trees."""
-        return prune.prune(self, worker, cache=cache)
+        return prune.prune(self, worker, cache=cache, keep=keep)
 
     def lock(self, name: str, *, shared: bool = False) -> AbstractContextManager[None]:
         """Hold a lock of this store in a with statement: all its users, of all processes, wait for it."""

@@ -1,0 +1,122 @@
+"""A first process prepared before anybody asks for it.
+
+Making namespaces takes about as long as all that follows, and is the same for nearly every
+container. So a monitor in reserve clones its child ahead of time, lets it play the steps that every
+plan begins with, and keeps it waiting for the rest. It is used only when the plan really begins so
+and nothing has been mounted or unmounted on the host meanwhile; else it is dropped and the plan
+played from the start.
+"""
+
+import array
+import os
+import select
+import signal
+import socket
+from typing import Never
+
+import msgspec
+
+from sandcell.runtime.container import inside as player
+from sandcell.runtime.container import steps as s
+from sandcell.runtime.linux import idmap as ids
+from sandcell.runtime.linux import mounts
+from sandcell.runtime.linux.namespaces import FLAGS
+from sandcell.runtime.linux.syscall import clone3
+
+NAMESPACES = ("ipc", "mnt", "net", "pid", "uts")
+_MOST = 160_000  # bytes in one packet, well below what a Unix socket takes by default
+_STDIO = 3
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[tuple[s.Inside, ...]] = msgspec.msgpack.Decoder(tuple[s.Inside, ...])
+
+
+class Early:
+    """A waiting child: already in ``NAMESPACES`` (and ``user``) with ``idmap``'s ids."""
+
+    __slots__ = ("_table", "channel", "idmap", "mount_namespace", "pid", "pidfd", "prefix")
+
+    def __init__(self, idmap: ids.IdMap) -> None:
+        self.idmap = idmap
+        self.prefix = _prefix(idmap)
+        # The kernel marks this file when the mount table changes: proc(5), "mounts".
+        self._table = os.open("/proc/self/mounts", os.O_RDONLY | os.O_CLOEXEC)
+        flags = FLAGS["user"] if idmap.user_namespace else 0
+        for name in NAMESPACES:
+            flags |= FLAGS[name]
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.pid, self.pidfd = clone3(flags, signal.SIGCHLD)
+        if self.pid == 0:
+            self.channel.close()
+            _wait(self.prefix, theirs)
+        theirs.close()
+        self.mount_namespace = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        if idmap.user_namespace:
+            ids.write(self.pid, idmap)
+            self.channel.send(player.IDS_READY)
+
+    def fits(self, plan: s.Plan) -> bool:
+        """True when the plan begins as this child did, and the host's mounts are still the same."""
+        wanted: set[str] = set()
+        idmap = ids.HOST
+        for step in plan.outside:
+            if isinstance(step, s.NewNamespaces):
+                wanted = set(step.names) - {"cgroup", "user"}
+            elif isinstance(step, s.MapIds):
+                idmap = step.idmap
+        return (
+            wanted == set(NAMESPACES)
+            and idmap == self.idmap
+            and plan.inside[: len(self.prefix)] == self.prefix
+            and not select.select([], [], [self._table], 0)[2]
+        )
+
+    def go(self, plan: s.Plan, stdio: tuple[int, int, int], doors: tuple[int, ...]) -> bool:
+        """Let the child play the rest of the plan. False, and nothing happened, when it is too long."""
+        rest = _encoder.encode(plan.inside[len(self.prefix) :])
+        if len(rest) > _MOST:
+            return False
+        fds = array.array("i", (*stdio, *doors))
+        self.channel.sendmsg([rest], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+        return True
+
+    def drop(self) -> None:
+        """End the child that nobody will need."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        self.channel.close()
+        for fd in (self.pidfd, self.mount_namespace, self._table):
+            os.close(fd)
+
+
+def _prefix(idmap: ids.IdMap) -> tuple[s.Inside, ...]:
+    steps: list[s.Inside] = []
+    if idmap.user_namespace:
+        steps.append(s.AwaitIds(idmap.uids[0].inside, idmap.gids[0].inside))
+    return (*steps, s.PrivateMounts(mounts.MS_SLAVE), s.Loopback())
+
+
+def _wait(prefix: tuple[s.Inside, ...], channel: socket.socket) -> Never:
+    try:
+        scene = player.Scene(channel, ())
+        for step in prefix:
+            player.PERFORM[type(step)](step, scene)
+        data, ancillary, _, _ = channel.recvmsg(_MOST, socket.CMSG_SPACE(4 * 32), socket.MSG_CMSG_CLOEXEC)
+        if data:
+            fds = array.array("i")
+            for _, _, payload in ancillary:
+                fds.frombytes(payload)
+            steps = _decoder.decode(data)
+            player.become(steps, channel, (fds[0], fds[1], fds[2]), tuple(fds[_STDIO:]))
+    finally:
+        # Nobody needs us any more, or the host refuses what a plan begins with: whoever plays
+        # that plan from the start will tell why.
+        os._exit(125)
+
+
+def prepare(idmap: ids.IdMap) -> Early | None:
+    """A waiting child, or ``None`` where the host does not allow one."""
+    try:
+        return Early(idmap)
+    except OSError:
+        return None

@@ -1,0 +1,222 @@
+"""Images for the engine: the store, the layers as directories, and builds."""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sandcell.runtime.container import state
+from sandcell.runtime.engine import record
+from sandcell.runtime.engine.record import Record
+from sandcell.runtime.engine.values import HistoryEntry, ImageEntry, Removed
+from sandcell.runtime.engine.work import Worker
+from sandcell.runtime.errors import Conflict, ImageNotFound
+from sandcell.runtime.events import Callback
+from sandcell.runtime.layer.whiteout import XattrFlavour
+from sandcell.runtime.oci.digest import Digest
+from sandcell.runtime.oci.image import Image
+from sandcell.runtime.oci.reference import Reference
+from sandcell.runtime.store import Store
+
+if TYPE_CHECKING:
+    from sandcell.runtime.build.ops import BuildPlan
+    from sandcell.runtime.engine.engine import Engine
+    from sandcell.runtime.store.prune import Pruned
+
+PRUNING = "prune"
+"""The store's lock that keeps new containers and ``prune`` apart."""
+
+
+class Images:
+    """The engine's view of its store."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self.store = Store(engine.places.home)
+
+    # ------------------------------------------------------------ finding
+
+    def find(self, name: str) -> Image:
+        """The image of that name or digest; ``host`` and ``host:tiny`` are made when asked for."""
+        reference = self._reference(name)
+        if reference is not None and reference.is_host:
+            return self.host(reference.tag)
+        return self.store.image(name)
+
+    def host(self, variant: str) -> Image:
+        """The image of this machine's own userland; quick once it has been made."""
+        from sandcell.runtime.build.host_base import host_image
+
+        return host_image(self.store, variant)
+
+    def familiar(self, name: str) -> str:
+        """The name as people see it; digests stay as they are."""
+        reference = self._reference(name)
+        return name if reference is None else reference.familiar
+
+    @staticmethod
+    def _reference(name: str) -> Reference | None:
+        # A digest or the beginning of one is no reference; the store knows these.
+        if name.startswith(("sha256:", "sha512:")):
+            return None
+        return Reference.parse(name)
+
+    def entries(self) -> tuple[ImageEntry, ...]:
+        """Every named image, newest first; one that another tool broke is left out."""
+        found = []
+        for name, descriptor in self.store.names.all().items():
+            try:
+                image = self.store.image(str(descriptor.digest))
+            except ImageNotFound:
+                continue
+            found.append(
+                ImageEntry(
+                    name=name,
+                    digest=image.digest,
+                    created=image.config.created or "",
+                    size=image.size,
+                    layers=len(image.layers),
+                )
+            )
+        return tuple(sorted(found, key=lambda entry: entry.created, reverse=True))
+
+    def history(self, name: str) -> tuple[HistoryEntry, ...]:
+        """The instructions of the image's past, newest first."""
+        image = self.find(name)
+        layers = iter(image.layers)
+        entries = []
+        for told in image.config.history:
+            layer = None if told.empty_layer else next(layers, None)
+            entries.append(
+                HistoryEntry(
+                    created=told.created or "",
+                    created_by=told.created_by or "",
+                    size=layer.descriptor.size if layer else 0,
+                    digest=layer.descriptor.digest if layer else None,
+                    empty_layer=told.empty_layer,
+                    comment=told.comment or "",
+                )
+            )
+        return tuple(reversed(entries))
+
+    # ------------------------------------------------------------ names
+
+    def name(self, name: str, image: Image) -> None:
+        """Let ``name`` mean ``image``."""
+        self.store.names.set(Reference.parse(name), image.descriptor)
+
+    def remove(self, name: str, *, force: bool) -> Removed:
+        """Take the name away; ``Conflict`` when it is the last one and a container was made of it."""
+        reference = self._reference(name)
+        image = self.store.image(name)
+        names = [n for n, descriptor in self.store.names.all().items() if descriptor.digest == image.digest]
+        going = names if reference is None else [reference.familiar]
+        users = [who.name for who in self._made_of(image)]
+        if users and set(going) == set(names) and not force:
+            raise Conflict(
+                "remove image",
+                name,
+                f"container {users[0]} was made of it",
+                "remove the container first, or use --force: the container stays",
+            )
+        for each in going:
+            self.store.names.remove(Reference.parse(each))
+        gone = set(going) == set(names) and not users
+        return Removed(tuple(going), (str(image.digest),) if gone else ())
+
+    def _made_of(self, image: Image) -> list[Record]:
+        """The containers of an image; one that is being removed at its end does not count."""
+        places = self._engine.places
+        return [
+            who
+            for who in record.every(places)
+            if who.image_digest == image.digest
+            and not (who.options.remove and record.current(places, who).status == state.EXITED)
+        ]
+
+    def prune(self) -> "Pruned":
+        """Delete what no name, container or cached step leads to."""
+        with self.store.lock(PRUNING):
+            needed = [who.image_digest for who in record.every(self._engine.places)]
+            return self.store.prune(self.worker, keep=needed)
+
+    def save(self, name: str, path: str) -> None:
+        """Write an OCI archive."""
+        self.find(name)  # makes it, where it is `host`
+        self.store.save(name, path)
+
+    def verify(self, digest: Digest) -> None:
+        """``Corrupted`` when the blob's bytes are not what its digest says."""
+        self.store.blobs.verify(digest)
+
+    # ------------------------------------------------------------ layers as directories
+
+    @property
+    def flavour(self) -> XattrFlavour:
+        """Where overlay marks are kept: a user namespace may only write ``user.*``."""
+        return "user" if self._engine.idmap.user_namespace else "trusted"
+
+    @property
+    def worker(self) -> Worker:
+        """Who handles the unpacked layers."""
+        return Worker(lambda: self._engine.launcher, self._engine.idmap)
+
+    def lowers(self, image: Image) -> tuple[str, ...]:
+        """The image's layers as read-only directories, lowest first; unpacked if need be."""
+        snapshots = self.store.snapshots.ensure(image, self._engine.idmap, self.flavour, self.worker)
+        return tuple(snapshot.path for snapshot in snapshots)
+
+    def lowers_of(self, who: Record) -> tuple[str, ...]:
+        """The layers of the image that the container was made of."""
+        return self.lowers(self.store.image(str(who.image_digest)))
+
+    def stop_signal(self, who: Record) -> str:
+        """STOPSIGNAL of the container's image, empty where it has none."""
+        return self.store.image(str(who.image_digest)).config.config.stop_signal
+
+    # ------------------------------------------------------------ building
+
+    def build(
+        self,
+        text: str,
+        name: str | None,
+        context: str | os.PathLike[str] | None,
+        build_args: Mapping[str, str] | None,
+        target: str | None,
+        no_cache: bool,
+        pull: bool,
+        on_event: Callback,
+    ) -> Image:
+        """Carry a Dockerfile out."""
+        from sandcell.runtime.build.build import build
+        from sandcell.runtime.engine.building import Builder
+
+        with self.store.leases.working():
+            return build(
+                text,
+                store=self.store,
+                run_step=Builder(self._engine),
+                find_image=self.find,
+                name=name,
+                context=context,
+                build_args=build_args,
+                target=target,
+                no_cache=no_cache,
+                pull=pull,
+                on_event=on_event,
+            )
+
+    def plan(
+        self,
+        text: str,
+        name: str | None,
+        context: str | os.PathLike[str] | None,
+        build_args: Mapping[str, str] | None,
+        target: str | None,
+    ) -> "BuildPlan":
+        """What ``build`` would do."""
+        from sandcell.runtime.build.plan import plan
+
+        del name, context
+        return plan(
+            text, find_config=lambda image: self.find(image).config, build_args=build_args, target=target
+        )

@@ -1,0 +1,58 @@
+"""Clearing away what crashes left: half-made containers, forgotten groups and leases; then the store."""
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from sandcell.runtime.engine import lifecycle, record
+from sandcell.runtime.engine.birth import CGROUP_PARENT
+from sandcell.runtime.errors import Conflict
+from sandcell.runtime.linux import cgroups
+from sandcell.runtime.store.prune import Pruned
+
+if TYPE_CHECKING:
+    from sandcell.runtime.engine.engine import Engine
+
+_YOUNG = 60.0
+
+
+def prune(engine: "Engine") -> Pruned:
+    """Remove what nothing needs. Containers that are listed, and named images, stay; so does what is
+    younger than a minute, for somebody may just be making it."""
+    places = engine.places
+    listed = {who.id for who in record.every(places)}
+    for who in record.every(places):
+        record.current(places, who)
+    for parent in (places.containers, f"{places.run}/containers"):
+        for id in os.listdir(parent):
+            path = f"{parent}/{id}"
+            if id not in listed and _old(path):
+                lifecycle.discard(engine.launcher, engine.idmap, path)
+    _groups(engine, listed)
+    return engine.store.prune()
+
+
+def _old(path: str) -> bool:
+    try:
+        return time.time() - os.lstat(path).st_mtime > _YOUNG
+    except FileNotFoundError:
+        return False
+
+
+def _groups(engine: "Engine", listed: set[str]) -> None:
+    """Control groups of this store's containers that are gone: empty ones go, others are somebody's."""
+    layout = cgroups.layout()
+    if not layout.writable:
+        return
+    for base in dict.fromkeys(layout.bases.values()):
+        try:
+            names = os.listdir(f"{base}/{CGROUP_PARENT}")
+        except FileNotFoundError:
+            continue
+        for name in names:
+            if len(name) == 64 and name not in listed and not os.path.isdir(engine.places.running(name)):
+                try:
+                    cgroups.Cgroup(f"{CGROUP_PARENT}/{name}", layout).remove(0)
+                except Conflict:
+                    continue  # another store's container runs in it
+    cgroups.Cgroup(CGROUP_PARENT, layout).prune()
