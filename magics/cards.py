@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sandcell.runtime.layer.tree import Change
     from sandcell.runtime.oci.image import Image, Layer
 
-MOST_SHEETS = 24
+MOST_SHEETS = 16
 """Layers drawn one by one; of a higher stack the middle is told in one line."""
 
 
@@ -37,7 +37,7 @@ def image_card(image: "Image", name: str = "", notes: Sequence[Html] = ()) -> Ca
     text = [f"image {p.visible(title)}  {p.short(image.digest)}  {facts}, read-only"]
     if sheets:
         rows = [(f"  {one.number}", p.size(one.size), one.text) for one in reversed(_shortened(sheets))]
-        text.append(p.columns(rows))
+        text += p.columns(rows)
     text += [f"  {key}: {p.visible(value)}" for key, value in settings]
     html = p.sheet(
         p.heading("image", title, p.BLUE, p.pill("read-only", p.SHEET, p.BLUE)),
@@ -51,7 +51,7 @@ def image_card(image: "Image", name: str = "", notes: Sequence[Html] = ()) -> Ca
         *notes,
         kind=f"Image {title}: {facts}, read-only",
     )
-    return Card("\n".join(text), html)
+    return Card.of(text, html)
 
 
 def container_card(
@@ -109,7 +109,7 @@ def container_card(
         ),
         kind=f"Container {container.name} of image {container.image}, {state}",
     )
-    return Card("\n".join(text), html)
+    return Card.of(text, html)
 
 
 def layer_card(layer: "Layer") -> Card:
@@ -124,7 +124,7 @@ def layer_card(layer: "Layer") -> Card:
         settings_table([("unpacks to", layer.diff_id), ("with all below", layer.chain_id)]),
         kind=kind,
     )
-    return Card(kind, html)
+    return Card.of([kind], html)
 
 
 def stack(sheets: Sequence[Sheet], *, still: bool = False) -> Html:

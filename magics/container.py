@@ -81,7 +81,6 @@ def _run_new(session: Session, request: Request, line: str, body: str, names: Ma
         labels=session.reruns.labels(cell) if cell else {},
         entrypoint=(),
         files=dict(sent.delivery.files),
-        fetch=bool(wish.fetch),
         # A cell's own container ends with the kernel that shows it; a background one goes on.
         die_with_client=not background,
         # With values to fetch the container must outlive its process for a moment.

@@ -41,7 +41,9 @@ def options_of(request: Request, **more: Any) -> "Options":
         given["entrypoint"] = tuple(filter(None, [request.text("entrypoint")]))
     if request.on("name") and not request.text("name"):
         raise InvalidOption("use", "--name", "the name is empty")
-    return Options(**{key: value for key, value in given.items() if value not in ("", False, (), {})}).check()
+    # What was not given is left to the defaults; an empty ENTRYPOINT is something given.
+    chosen = {key: value for key, value in given.items() if value or key == "entrypoint"}
+    return Options(**chosen).check()
 
 
 def environment(request: Request) -> dict[str, str]:

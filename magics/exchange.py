@@ -161,13 +161,16 @@ def _read(directory: int, file: str, name: str) -> bytes | None:
         return None
     except OSError as error:
         raise _no_value(name, f"$SANDCELL_OUT/{file} cannot be read: {error.strerror}") from None
-    with open(opened, "rb") as stream:
+    try:
         found = os.fstat(opened)
         if not stat.S_ISREG(found.st_mode):
             raise _no_value(name, f"$SANDCELL_OUT/{file} is not a regular file")
         if found.st_size > MOST:
             raise _no_value(name, f"{found.st_size:,} bytes are more than the {MOST:,} a value may have")
-        return stream.read(MOST + 1)
+        with open(opened, "rb", closefd=False) as stream:
+            return stream.read(MOST)
+    finally:
+        os.close(opened)
 
 
 def _no_value(name: str, cause: str, hint: str = "") -> InvalidOption:

@@ -278,7 +278,6 @@ CONTAINER_VERBS = {
         most=2,
         flags=(
             Flag(key="message", names=("-m", "--message"), value="TEXT", help="note in the image's history"),
-            Flag(key="force", names=("-f", "--force"), help="even if the writable layer may be damaged"),
             Flag(key="as", names=("--as",), value="VAR", help="keep the image in a Python variable"),
         ),
     ),

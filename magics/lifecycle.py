@@ -134,9 +134,7 @@ def commit(session: Session, request: Request) -> None:
     if request.on("as"):
         check_name("--as", request.text("as"))
     name = request.words[1] if len(request.words) > 1 else None
-    image = session.engine.commit(
-        request.words[0], name, message=request.text("message"), force=request.on("force")
-    )
+    image = session.engine.commit(request.words[0], name, message=request.text("message"))
     if request.on("as"):
         session.names[request.text("as")] = image
     session.show(image_card(image, name or ""))

@@ -44,6 +44,11 @@ class Card(msgspec.Struct, frozen=True):
         """What Jupyter takes: a representation by media type."""
         return {"text/plain": self.text, "text/html": self.html}
 
+    @classmethod
+    def of(cls, lines: Iterable[str], html: Html) -> "Card":
+        """A card whose text is these lines, made visible one by one."""
+        return cls("\n".join(visible(line, 1000) for line in lines), html)
+
 
 def visible(text: str, most: int = WIDEST) -> str:
     """``text`` in one line without anything that is not seen or turns the line around: control
@@ -58,11 +63,13 @@ def visible(text: str, most: int = WIDEST) -> str:
 
 
 def el(name: str, style: str, *children: str, title: str = "") -> Html:
-    """An element with an inline style; plain strings among the children are escaped."""
+    """An element with an inline style; plain strings among the children are made visible and escaped."""
     attributes = f' style="{style}"' if style else ""
     if title:
-        attributes += f' title="{html.escape(visible(title, 400))}"'
-    inner = "".join(child if isinstance(child, Html) else html.escape(child) for child in children)
+        attributes += f' title="{html.escape(visible(title, 240))}"'
+    inner = "".join(
+        child if isinstance(child, Html) else html.escape(visible(child, len(child))) for child in children
+    )
     return Html(f"<{name}{attributes}>{inner}</{name}>")
 
 
@@ -177,16 +184,14 @@ def short(digest: str, length: int = 12) -> str:
     return digest.rpartition(":")[2][:length]
 
 
-def columns(rows: Iterable[Iterable[str]]) -> str:
-    """Rows as aligned text columns."""
+def columns(rows: Iterable[Iterable[str]]) -> list[str]:
+    """Rows as lines of aligned text columns."""
     lines = [[visible(text, 100) for text in each] for each in rows]
-    if not lines:
-        return ""
     widths = [max(len(text) for text in column) for column in zip(*lines, strict=True)]
-    return "\n".join(
+    return [
         "  ".join(text.ljust(width) for text, width in zip(each, widths, strict=True)).rstrip()
         for each in lines
-    )
+    ]
 
 
 def _spaced(parts: Iterable[Html]) -> list[Html]:

@@ -4,7 +4,6 @@ Any Python from 3.5 on must be able to read this. The cell is compiled under the
 new container, so line numbers are the cell's own, and runs as ``__main__``. Values come from the
 directory ``in``, wanted ones go to ``out``; ``exchange.json`` lists both.
 """
-# ruff: noqa: PTH, UP
 
 
 def run() -> None:

@@ -22,7 +22,7 @@ from sandcell.runtime.events import (
 
 _TAIL_LINES = 6
 _KEPT_BYTES = 8_000
-_MOST_STEPS = 60
+_MOST_STEPS = 24
 _PAUSE = 0.1
 _ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-_])")
 
@@ -104,7 +104,7 @@ class Progress:
                     row(cell(""), cell(p.listing(Html(el("span", "", line)) for line in tail)), cell(""))
                 )
         html = p.sheet(p.heading(title, self.name, p.BLUE), p.table(rows), kind=f"{title} {self.name}")
-        return Card("\n".join(lines), html)
+        return Card.of(lines, html)
 
     def note(self) -> Html:
         """The steps of a finished build, folded into one line for the image's card."""
@@ -113,7 +113,7 @@ class Progress:
         summary = f"{len(self.steps)} steps, {cached} cached, {p.duration(spent)}"
         lines = []
         for number, step in self._shown():
-            lines.append(el("span", "", f"{number:2}  {p.visible(step.text)}  {_told(step)}"))
+            lines.append(el("span", "", f"{number:2}  {p.visible(step.text, 100)}  {_told(step)}"))
         return el(
             "div", f"margin-top:8px;color:{p.SOFT};font-size:12px", p.fold(Html(summary), p.listing(lines))
         )
@@ -124,7 +124,11 @@ class Progress:
         return self.steps[number - 1]
 
     def _shown(self) -> list[tuple[int, Step]]:
-        return list(enumerate(self.steps, 1))[-_MOST_STEPS:]
+        """Of a long build only the steps around the one that runs."""
+        numbered = list(enumerate(self.steps, 1))
+        now = next((at for at, step in enumerate(self.steps) if step.state == "running"), len(numbered))
+        first = max(0, min(now - _MOST_STEPS // 2, len(numbered) - _MOST_STEPS))
+        return numbered[first : first + _MOST_STEPS]
 
 
 class Watcher:

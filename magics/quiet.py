@@ -55,7 +55,7 @@ def quiet_card(outcome: Outcome) -> Card:
         body,
         title="+ added, ~ changed, - deleted in this container's own writable layer",
     )
-    return Card(" · ".join([name, *parts]), html)
+    return Card.of([" · ".join([name, *parts])], html)
 
 
 def result_card(result: "Result") -> Card:
@@ -83,4 +83,4 @@ def result_card(result: "Result") -> Card:
         *(blocks or [p.line("it wrote nothing")]),
         kind=f"Result: {facts}",
     )
-    return Card("\n".join(text), html)
+    return Card.of(text, html)

@@ -99,13 +99,13 @@ def diff_card(diff: Diff) -> Card:
         *left,
         kind=title,
     )
-    return Card("\n".join(text), html)
+    return Card.of(text, html)
 
 
 def doctor_card(host: "Host") -> Card:
     """What a container has of its own on this host, what it shares, who refused and what to do."""
     lines = [f"rung {host.rung} · Linux {host.kernel} · {host.machine}"]
-    lines.append(p.columns([(f"  {f.name}", f.state, f.reason) for f in host.facets]))
+    lines += p.columns([(f"  {f.name}", f.state, f.reason) for f in host.facets])
     lines += [f"  to get {f.name}: {f.fix}" for f in host.facets if f.fix and f.state != "real"]
     rows = []
     for facet in host.facets:
@@ -136,7 +136,7 @@ def doctor_card(host: "Host") -> Card:
         ),
         kind=f"This host: rung {host.rung}",
     )
-    return Card("\n".join(lines), html)
+    return Card.of(lines, html)
 
 
 def plan_card(title: str, lines: Sequence[str], note: str = "nothing was done") -> Card:
@@ -150,7 +150,7 @@ def plan_card(title: str, lines: Sequence[str], note: str = "nothing was done") 
         *more,
         kind=f"Plan: {title}",
     )
-    return Card("\n".join([f"plan: {title} ({note})", *numbered]), html)
+    return Card.of([f"plan: {title} ({note})", *numbered], html)
 
 
 def fold_of_changes(summary: Html, changes: Sequence["Change"]) -> Html:
@@ -184,7 +184,7 @@ def _list(
 ) -> Card:
     shown = rows[:MOST_ROWS]
     left = f"… and {len(rows) - len(shown)} more" if len(rows) > len(shown) else ""
-    body = p.columns([heads, *shown]) if rows else f"no {title}"
+    body = p.columns([heads, *shown]) if rows else [f"no {title}"]
     head = row(*(cell(text, style=f"color:{p.SOFT};font-size:11px;") for text in heads))
     drawn = _within(
         row(
@@ -206,7 +206,7 @@ def _list(
         *([p.line(note)] if note else []),
         kind=title,
     )
-    return Card("\n".join(filter(None, [body, left, note])), html)
+    return Card.of([*body, *filter(None, [left, note])], html)
 
 
 def _rows(changes: Sequence["Change"]) -> tuple[list[Html], list[Html]]:

@@ -63,7 +63,7 @@ def engine(tmp_path: Path) -> FakeEngine:
 
 @pytest.fixture
 def notebook(engine: FakeEngine) -> Iterator[Notebook]:
-    shell = InteractiveShell()
+    shell = InteractiveShell.instance()
     notebook = Notebook(shell, engine)
     magics.load(shell, engine)  # type: ignore[arg-type]
     yield notebook
@@ -71,3 +71,4 @@ def notebook(engine: FakeEngine) -> Iterator[Notebook]:
     for run in engine.runs:
         run.close()
     shell.history_manager.end_session()
+    InteractiveShell.clear_instance()

@@ -53,14 +53,16 @@ HOST = Host(
 def image(*steps: tuple[str, int], config: RunConfig | None = None) -> Image:
     """An image value with one layer for each (instruction, compressed size)."""
     kind = "application/vnd.oci.image."
+    digests = [Digest.of(text.encode("utf-8", "replace")) for text, _ in steps]
     layers = tuple(
-        Descriptor(kind + "layer.v1.tar+gzip", Digest.of(text.encode()), size) for text, size in steps
+        Descriptor(kind + "layer.v1.tar+gzip", digest, size)
+        for digest, (_, size) in zip(digests, steps, strict=True)
     )
     document = ImageConfig(
         architecture="amd64",
         os="linux",
         config=config or RunConfig(),
-        rootfs=RootFs(diff_ids=tuple(Digest.of(b"diff" + text.encode()) for text, _ in steps)),
+        rootfs=RootFs(diff_ids=tuple(Digest.of(b"diff" + digest.encode()) for digest in digests)),
         history=tuple(History(created_by=text) for text, _ in steps),
     )
     digest = Digest.of(repr((steps, config)).encode())
@@ -390,9 +392,7 @@ class FakeEngine:
         self.container(container)
         return self.changes
 
-    def commit(
-        self, container: Any, name: str | None = None, *, message: str = "", force: bool = False
-    ) -> Image:
+    def commit(self, container: Any, name: str | None = None, *, message: str = "") -> Image:
         base = self.image(self.container(container).image)
         steps = [
             (layer.history.created_by if layer.history else "", layer.descriptor.size)
