@@ -133,10 +133,8 @@ class Control:
 
 def _paths() -> list[str]:
     # With -I -S the helper reads no site-packages; it needs ourselves and msgspec, no more.
-    import sandcell
-
-    found = []
-    for module in (sandcell, msgspec):
-        assert module.__file__ is not None
-        found.append(os.path.dirname(os.path.dirname(os.path.abspath(module.__file__))))
-    return found
+    ours = os.path.abspath(__file__)
+    for _ in range(4):
+        ours = os.path.dirname(ours)
+    assert msgspec.__file__ is not None
+    return [ours, os.path.dirname(os.path.dirname(os.path.abspath(msgspec.__file__)))]

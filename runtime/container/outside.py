@@ -38,6 +38,10 @@ class Born:
             os.close(self.mount_namespace)
         if self.cgroup is not None:
             self.cgroup.remove()
+            # The directory of all our groups, when this was the last.
+            parent = self.cgroup.path.rpartition("/")[0]
+            if parent:
+                cgroups.Cgroup(parent, self.cgroup.layout).prune()
 
 
 def _mount_namespace(pid: int) -> int:

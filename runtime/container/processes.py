@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable
 
 from sandcell.runtime.linux.cgroups import Cgroup
-
 from sandcell.runtime.linux.process import Identity, alive
 
 MARK = "SANDCELL_EXEC"

@@ -23,6 +23,7 @@ from sandcell.runtime.errors import (
     StartFailed,
     WrongState,
 )
+from sandcell.runtime.linux.process import alive
 
 IMAGE = "claims:1"
 TEXT = """
@@ -378,11 +379,12 @@ def a_killed_monitor_ends_its_container_and_start_works_again(engine: Engine) ->
         assert now.monitor is not None
         assert now.init is not None
         os.kill(now.monitor.pid, signal.SIGKILL)
-        until(lambda: not os.path.exists(f"/proc/{now.monitor.pid}/exe"), "the monitor's end")
+        monitor, init = now.monitor, now.init
+        until(lambda: not alive(monitor), "the monitor's end")
         found = engine.container(id)
         assert (found.state, found.exit_status) == ("exited", None)
         assert "unknown" in found.error
-        until(lambda: not os.path.exists(f"/proc/{now.init.pid}/exe"), "init's end")
+        until(lambda: not alive(init), "init's end")
         engine.start(id)
         assert engine.container(id).state == "running"
         assert who.id == id
