@@ -14,7 +14,6 @@ from hashlib import blake2b
 
 import msgspec
 
-import sandcell
 from sandcell.runtime.errors import HostRefused
 from sandcell.runtime.linux import cgroups
 from sandcell.runtime.linux.host_blame import LIMITS
@@ -30,10 +29,11 @@ _SYSCTLS = (
     "kernel.unprivileged_userns_clone",
     "kernel.apparmor_restrict_unprivileged_userns",
 )
-_FILES = (str(sandcell.__file__), str(msgspec.__file__))
+# Where the probe finds sandcell: this file is sandcell/runtime/linux/host.py.
+_PLACE = os.path.abspath(__file__).rpartition("/sandcell/runtime/")[0]
 _KEPT = 16
 _PROGRAM = (
-    "import sys; sys.path[:0] = sys.argv.pop(1).split(chr(0x1f)); "
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
     "from sandcell.runtime.linux.host_probe import main; main()"
 )
 
@@ -167,8 +167,7 @@ class _Told(msgspec.Struct, frozen=True):
 
 def _ask(arguments_of_run: str) -> bytes:
     """Run the probe and give what it wrote, errors included."""
-    places = "\x1f".join(os.path.dirname(os.path.dirname(os.path.abspath(f))) for f in _FILES)
-    arguments = [sys.executable, "-I", "-S", "-c", _PROGRAM, places, arguments_of_run]
+    arguments = [sys.executable, "-I", "-S", "-c", _PROGRAM, _PLACE, arguments_of_run]
     readable, writable = os.pipe()
     try:
         pid = os.posix_spawn(
