@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from sandcell.runtime.linux.host import Host, probe
 from tests import leftovers
 from tests.plain_user import PlainUser
+
+# A busy machine is not a fault of the code; and a submission is judged by the same examples twice.
+settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("here")
 
 _SESSION = f"SANDCELL_TEST_SESSION={secrets.token_hex(8)}"
 

@@ -104,6 +104,8 @@ def test_the_rules_let_good_files_pass() -> None:
     )
     for check in (house.too_long, house.unfinished, house.undocumented, house.patched):
         assert check("file.py", good) == []
+    waits = "import time\ndef until(condition):\n    while not condition(): time.sleep(0.01)"
+    assert house.patched("file.py", waits) == []
     base = '"""Doc."""\nclass B:\n    """Doc."""\n    def m(self):\n        """Doc."""\n'
     assert house.undocumented("f", base + 'class C(B):\n    """Doc."""\n    def m(self): ...') == []
     assert len(house.undocumented("f", base + 'class C(B):\n    """Doc."""\n    def n(self): ...')) == 1
