@@ -17,6 +17,8 @@ from sandcell.runtime.errors import HostRefused
 PATIENCE = 2.0
 """Seconds between SIGINT, SIGTERM, SIGKILL and giving up."""
 
+_MOMENT = 0.3
+
 _LADDER = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
@@ -56,12 +58,14 @@ def attend(
     run: Run,
     write: Callable[[str, bytes], None],
     *,
+    shared: bool = False,
     patience: float = PATIENCE,
     clock: Callable[[], float] = time.monotonic,
 ) -> Ending:
     """Hand every piece of output to ``write`` and return how the run ended.
 
-    `KeyboardInterrupt` never leaves this function: it climbs the ladder of signals. Raises
+    ``shared``: the container goes on after this run, so what an interrupted run left behind is ended
+    too. `KeyboardInterrupt` never leaves this function: it climbs the ladder of signals. Raises
     `HostRefused` when processes survive SIGKILL (a process in uninterruptible sleep).
     """
     sent = 0
@@ -82,9 +86,8 @@ def attend(
                     break
             status = run.wait(timeout=_left(deadline, clock))
             if status is not None:
-                # After an interrupt the end may have come between two looks at the output.
-                for piece in run.output(timeout=0.2) if sent else ():
-                    write(piece.stream, piece.data)
+                if sent:
+                    _finish(run, write, shared=shared)
                 return Ending(status, _LADDER[sent - 1] if sent else 0)
             if sent == len(_LADDER):
                 raise HostRefused(
@@ -93,6 +96,17 @@ def attend(
             asked = True
         except KeyboardInterrupt:
             asked = True
+
+
+def _finish(run: Run, write: Callable[[str, bytes], None], *, shared: bool) -> None:
+    """After an interrupted run: the output that came between two looks, and its descendants that
+    took no notice (a shell starts background commands with SIGINT ignored)."""
+    if shared:
+        run.signal(signal.SIGTERM)
+    for piece in run.output(timeout=_MOMENT):
+        write(piece.stream, piece.data)
+    if shared:
+        run.signal(signal.SIGKILL)
 
 
 def _send(run: Run, sent: int) -> None:

@@ -75,7 +75,7 @@ def conduct(session: Session, launch: "Callable[[], Running]", wish: Wish, cell:
     screen = Screen(rest, keep=bool(wish.into))
     try:
         try:
-            ending = attend(running, screen.write)
+            ending = attend(running, screen.write, shared=wish.inside)
         finally:
             screen.close()
         duration = time.monotonic() - began

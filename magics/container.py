@@ -51,7 +51,7 @@ def start_background(session: Session, request: Request, container: "Container")
     started = session.engine.start(container)
     if request.on("as"):
         session.names[request.text("as")] = started
-    session.show(container_card(started))
+    session.show(container_card(started, session.engine.image(started.image_digest), ()))
 
 
 def check_background(request: Request, name: str) -> None:

@@ -141,7 +141,7 @@ Then:  %%container hello   runs a cell in a new container of it
 
 CONTAINER_CELL = Grammar(
     name="%%container",
-    words="IMAGE  |  --in NAME",
+    words="IMAGE | --in NAME",
     most=1,
     offers="image",
     terminal="sandcell run -it {0}",

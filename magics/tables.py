@@ -27,6 +27,14 @@ _SIGNS = {
     "C": ("~", p.AMBER, "changed"),
     "D": ("-", p.RED, "deleted"),
 }
+_UNITS = (
+    (365 * 86400, "year"),
+    (30 * 86400, "month"),
+    (86400, "day"),
+    (3600, "hour"),
+    (60, "minute"),
+    (1, "second"),
+)
 _STATES = {
     "real": (p.GREEN_PAPER, p.GREEN),
     "emulated": (p.AMBER_PAPER, p.AMBER),
@@ -172,7 +180,7 @@ def ago(then: float | None, now: float | None = None) -> str:
     seconds = int((time.time() if now is None else now) - then)
     if seconds < 5:
         return "just now"
-    for length, unit in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
+    for length, unit in _UNITS:
         if seconds >= length:
             number = seconds // length
             return f"{number} {unit}{'' if number == 1 else 's'} ago"

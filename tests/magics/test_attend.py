@@ -109,6 +109,15 @@ def test_what_survives_sigkill_is_told() -> None:
         run(script)
 
 
+def test_what_an_interrupted_exec_left_behind_is_ended_too() -> None:
+    script = Script(KeyboardInterrupt)
+    attend(script, lambda stream, data: None, shared=True, clock=script.clock)
+    assert script.sent == [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
+    script = Script("end")
+    attend(script, lambda stream, data: None, shared=True, clock=script.clock)
+    assert script.sent == []
+
+
 def test_interrupts_after_sigkill_change_nothing() -> None:
     script = Script(*[KeyboardInterrupt] * 5, "end", deaf=(signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
     ending, _ = run(script)
