@@ -240,6 +240,7 @@ def test_a_plain_user_with_id_ranges(plain_user: PlainUser) -> None:
 
 
 @pytest.mark.rootless
+@needs_root
 def test_a_plain_user_without_id_ranges(plain_user: PlainUser) -> None:
     host = probed_as(plain_user, "single")
     assert host.rung == "rootless"
