@@ -157,7 +157,7 @@ def create(
     if options.name:
         _claim(places, options.name, id)
     try:
-        _furnish(places, born, options, spec)
+        furnish(places, id, options, spec)
         record.write(places, born)
     except BaseException:
         from sandcell.runtime.container.mapped import remove_tree
@@ -223,9 +223,10 @@ def rename(places: Places, who: Record, name: str) -> Record:
     return renamed
 
 
-def _furnish(places: Places, born: Record, options: Options, spec: Spec) -> None:
-    base = places.container(born.id)
-    os.makedirs(places.running(born.id), mode=0o700)
+def furnish(places: Places, id: str, options: Options, spec: Spec) -> None:
+    """Make a container's directories, the files that are mounted into it, and its config.json."""
+    base = places.container(id)
+    os.makedirs(places.running(id), mode=0o700)
     os.mkdir(base, 0o700)
     for name in ("upper", "work", "rootfs", "etc", "shared"):
         os.mkdir(f"{base}/{name}", 0o755)

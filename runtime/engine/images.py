@@ -188,6 +188,7 @@ class Images:
     ) -> Image:
         """Carry a Dockerfile out."""
         from sandcell.runtime.build.build import build
+
         from sandcell.runtime.engine.building import Builder
 
         with self.store.leases.working():

@@ -81,16 +81,21 @@ def stop(places: Places, who: Record, stop_signal: int, timeout: float) -> None:
 
 def settle(places: Places, who: Record) -> None:
     """Wait until its monitor has cleaned up after it: the last unmount, the last file."""
-    lock = take_lock(places, who, _CLEAN_UP)
+    settle_at(places.running(who.id))
+
+
+def settle_at(run: str) -> None:
+    """``settle`` for the container whose run state is in that directory; bounded."""
+    lock = take_lock(run, _CLEAN_UP)
     if lock is not None:
         os.close(lock)
 
 
-def take_lock(places: Places, who: Record, patience: float) -> int | None:
-    """The container's lock, which its monitor holds from start to clean-up; ``None`` after
-    ``patience`` seconds, or when the container is gone."""
+def take_lock(run: str, patience: float) -> int | None:
+    """The lock in a run directory, which a monitor holds from start to clean-up; ``None`` after
+    ``patience`` seconds, or when the directory is gone."""
     try:
-        fd = os.open(f"{places.running(who.id)}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(f"{run}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
         return None
     deadline = time.monotonic() + patience

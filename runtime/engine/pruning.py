@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sandcell.runtime.engine import lifecycle, record
 from sandcell.runtime.engine.birth import CGROUP_PARENT
+from sandcell.runtime.engine.places import Places
 from sandcell.runtime.errors import Conflict
 from sandcell.runtime.linux import cgroups
 from sandcell.runtime.store.prune import Pruned
@@ -23,13 +24,25 @@ def prune(engine: "Engine") -> Pruned:
     listed = {who.id for who in record.every(places)}
     for who in record.every(places):
         record.current(places, who)
-    for parent in (places.containers, f"{places.run}/containers"):
-        for id in os.listdir(parent):
-            path = f"{parent}/{id}"
-            if id not in listed and _old(path):
-                lifecycle.discard(engine.launcher, engine.idmap, path)
+    for parts in ("", "/builds"):
+        _rests(engine, Places(places.home + parts, places.run + parts), listed)
     _groups(engine, listed)
     return engine.store.prune()
+
+
+def _rests(engine: "Engine", places: Places, listed: set[str]) -> None:
+    """Directories that no container has: of a birth, a removal or a build that was cut off."""
+    for parent in (places.containers, f"{places.run}/containers"):
+        for id in os.listdir(parent) if os.path.isdir(parent) else ():
+            path = f"{parent}/{id}"
+            if id in listed or not _old(path):
+                continue
+            lock = lifecycle.take_lock(places.running(id), 0)
+            if lock is None and os.path.isdir(places.running(id)):
+                continue  # its monitor is still at work
+            lifecycle.discard(engine.launcher, engine.idmap, path)
+            if lock is not None:
+                os.close(lock)
 
 
 def _old(path: str) -> bool:
