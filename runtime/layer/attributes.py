@@ -11,6 +11,7 @@ file owned by root in the image.
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Mapping
 from typing import Final
@@ -22,6 +23,7 @@ _CARRIED = frozenset(("security.capability", "system.posix_acl_access", "system.
 _CANNOT = frozenset(
     (errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EINVAL, errno.ERANGE, errno.ENOSPC, errno.E2BIG)
 )
+_RECORD = re.compile(rb"([0-9]{1,9}):([0-9]{1,9}):([0-7]{1,4})")
 _NO_OWNER = frozenset((errno.EPERM, errno.EINVAL, errno.EACCES))
 
 
@@ -84,8 +86,9 @@ def owner(fd: int, status: os.stat_result, *, recorded: bool) -> tuple[int, int,
     """User, group and mode bits of an open file; with ``recorded`` those kept beside it, if any."""
     if recorded:
         try:
-            uid, gid, mode = os.getxattr(fd, OWNER).split(b":")
-            return int(uid), int(gid), int(mode, 8) & 0o7777
-        except (OSError, ValueError):
-            pass
+            found = _RECORD.fullmatch(os.getxattr(fd, OWNER))
+        except OSError:
+            found = None
+        if found:
+            return int(found[1]), int(found[2]), int(found[3], 8)
     return status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)

@@ -76,15 +76,18 @@ class Places:
         return self.known.get(path) or self._find(path)
 
     def forget(self) -> None:
-        """Close all: when there are many, and when a directory was replaced."""
+        """Close all descriptors."""
         for fd, _ in self.known.values():
             os.close(fd)
         self.known.clear()
 
     def emptied(self, real: bytes) -> None:
         """The directory ``real`` and all in it is no more."""
-        self.forget()
         start = real + b"/"
+        for path, (fd, where) in list(self.known.items()):
+            if where == real or where.startswith(start):
+                os.close(fd)
+                del self.known[path]
         for path in [path for path in self.directories if path == real or path.startswith(start)]:
             del self.directories[path]
 

@@ -19,15 +19,17 @@ def remove(name: str | bytes, dirfd: int) -> None:
     waiting = [top]
     while waiting:
         path = waiting[-1]
-        deeper = _empty(dirfd, path, lifted=len(waiting))
-        if deeper:
-            waiting += deeper
-        else:
+        below = _empty(dirfd, path)
+        if not below:
             waiting.pop()
+        elif path.count("/") < _DEEPEST:
+            waiting += [f"{path}/{one}" for one in below]
+        else:
+            waiting += _lift(dirfd, path, below, f"{top}.{len(waiting)}")
 
 
-def _empty(dirfd: int, path: str, *, lifted: int) -> list[str]:
-    """Delete ``path``, unless it holds directories: then those are told instead."""
+def _empty(dirfd: int, path: str) -> list[str]:
+    """Delete ``path``; if it holds directories, only the files in it, and these are told."""
     try:
         os.unlink(path, dir_fd=dirfd)
         return []
@@ -45,22 +47,22 @@ def _empty(dirfd: int, path: str, *, lifted: int) -> list[str]:
                 below.append(name)
             else:
                 os.unlink(name, dir_fd=directory)
-        if path.count("/") >= _DEEPEST:
-            return [
-                _lift(dirfd, directory, name, f"{path.partition('/')[0]}.{lifted + n}")
-                for n, name in enumerate(below)
-            ]
     finally:
         os.close(directory)
     if not below:
         os.rmdir(path, dir_fd=dirfd)
-    return [f"{path}/{name}" for name in below]
+    return below
 
 
-def _lift(dirfd: int, directory: int, name: str, new: str) -> str:
-    """Move a directory from deep below to the top, where its path is short again."""
-    os.rename(name, new, src_dir_fd=directory, dst_dir_fd=dirfd)
-    return new
+def _lift(dirfd: int, path: str, below: list[str], stem: str) -> list[str]:
+    """Move directories from deep below to the top, where their paths are short again; tells these."""
+    directory = open_directory(dirfd, path)
+    try:
+        for number, name in enumerate(below):
+            os.rename(name, f"{stem}.{number}", src_dir_fd=directory, dst_dir_fd=dirfd)
+    finally:
+        os.close(directory)
+    return [f"{stem}.{number}" for number in range(len(below))]
 
 
 def _open_up(dirfd: int, path: str) -> None:

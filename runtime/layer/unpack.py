@@ -75,8 +75,9 @@ def unpack(
             )
         return data
 
-    places = Places(target, Stack(lowers), flavour, recorded_owners)
-    unpacker = _Unpacker(places, TarReader(read), Stack(lowers), target)
+    stack = Stack(lowers)
+    places = Places(target, stack, flavour, recorded_owners)
+    unpacker = _Unpacker(places, TarReader(read), stack, target)
     try:
         entries = unpacker.run(most_entries)
     except OSError as error:
