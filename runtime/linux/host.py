@@ -105,7 +105,7 @@ def observe(store: str, forced: str = "") -> Facts:
     """Try and read everything, without the cache. ``forced`` as in ``SANDCELL_RUNG``."""
     uid = os.geteuid()
     mapper = _mapper()
-    ranges = _ranges(uid) if uid != 0 else ()
+    ranges = _ranges(uid)
     tools = (mapper, mapper.replace("newuidmap", "newgidmap")) if mapper else ()
     maps = [(tool, *pair) for tool, pair in zip(tools, ranges, strict=False)]
     status = dict(

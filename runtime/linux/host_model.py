@@ -147,6 +147,13 @@ class Host(msgspec.Struct, frozen=True):
         return tuple(check for check in self.checks if not check.ok)
 
     @property
+    def many_ids(self) -> bool:
+        """True when ranges of subordinate ids were really mapped: then a user namespace has more
+        users than one."""
+        found = [self.check(name) for name in ("newuidmap", "newgidmap")]
+        return all(check is not None and check.ok for check in found)
+
+    @property
     def obstacle(self) -> Check | None:
         """The first thing that keeps containers from running here; ``None`` when they run."""
         if self.rung in ("root", "rootless"):

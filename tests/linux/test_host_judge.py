@@ -82,6 +82,7 @@ def test_root_has_everything_but_users_of_its_own() -> None:
 def test_a_plain_user_has_everything() -> None:
     host = judge(USER)
     assert host.rung == "rootless"
+    assert host.many_ids
     assert states(host) == {}
     assert host.refused == ()
 
@@ -216,6 +217,7 @@ def test_why_there_is_one_user_only(facts: Facts, layer: str, word: str) -> None
     assert (host.rung, check.layer) == ("rootless", layer)
     assert word in check.detail
     assert states(host) == {"users": "emulated"}
+    assert not host.many_ids
     assert host.obstacle is None
 
 
