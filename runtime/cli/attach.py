@@ -13,30 +13,44 @@ _ENOUGH = 3
 
 
 class _Signals:
-    """Notes signals as they come, and interrupts us only while we wait for output.
+    """Notes signals as they come, and interrupts us only while we wait.
 
-    Python would run a handler between any two instructions, also between taking a piece of output
-    from the engine and writing it, and a handler that raises there loses the piece.
+    Python runs a handler between any two instructions, also between taking a piece of output from
+    the engine and writing it, and a handler that raises there loses the piece.
     """
 
-    def __init__(self) -> None:
-        self.waiting = False
-        self.interrupts = 0
+    def __init__(self, running: "Running") -> None:
+        self._running = running
+        self._waiting = False
+        self._interrupts = 0
         self._pending: list[int] = []
 
     def note(self, number: int, _frame: FrameType | None) -> None:
+        """The handler."""
         self._pending.append(number)
-        if self.waiting:
+        if self._waiting:
+            self._waiting = False  # so that the next signal cannot interrupt what answers this one
             raise KeyboardInterrupt
 
-    def forward(self, running: "Running") -> None:
+    def waiting(self) -> None:
+        """From now on a signal raises ``KeyboardInterrupt``; one that has come already does so now."""
+        self._waiting = True
+        if self._pending:
+            self.busy()
+            raise KeyboardInterrupt
+
+    def busy(self) -> None:
+        """From now on a signal is only noted."""
+        self._waiting = False
+
+    def forward(self) -> None:
         """Send on what has come. Pid 1 ignores what it has no handler for (pid_namespaces(7)), so
         the third Ctrl-C kills, as docker's client gives up at the third."""
         while self._pending:
             number = self._pending.pop(0)
-            self.interrupts += number == signal.SIGINT
-            running.signal(signal.SIGKILL if self.interrupts >= _ENOUGH else number)
-            if self.interrupts == _ENOUGH - 1 and number == signal.SIGINT:
+            self._interrupts += number == signal.SIGINT
+            self._running.signal(signal.SIGKILL if self._interrupts >= _ENOUGH else number)
+            if self._interrupts == _ENOUGH - 1 and number == signal.SIGINT:
                 print("sandcell: it goes on; Ctrl-C once more kills it", file=sys.stderr, flush=True)
 
 
@@ -48,7 +62,7 @@ def attach(running: "Running") -> int:
     standard output has gone, the program is killed, for nobody would see the rest:
     ``BrokenPipeError`` is raised then. ``running`` is closed in every case.
     """
-    signals = _Signals()
+    signals = _Signals(running)
     before = {number: signal.signal(number, signals.note) for number in _FORWARDED}
     try:
         _pump(running, signals)
@@ -66,32 +80,30 @@ def attach(running: "Running") -> int:
 def _pump(running: "Running", signals: _Signals) -> None:
     streams = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
     while True:
+        signals.forward()
         try:
-            signals.waiting = True
-            signals.forward(running)
+            signals.waiting()
             # A for loop takes an item and stores it without a point where a handler could run.
             for output in running.output():
-                signals.waiting = False
+                signals.busy()
                 stream = streams[output.stream]
                 stream.write(output.data)
                 stream.flush()
-                signals.waiting = True
+                signals.waiting()
+            signals.busy()
             return
         except KeyboardInterrupt:
             continue
-        finally:
-            signals.waiting = False
 
 
 def _wait(running: "Running", signals: _Signals) -> int:
     """The output has ended; the program may live on without it."""
     while True:
+        signals.forward()
         try:
-            signals.waiting = True
-            signals.forward(running)
+            signals.waiting()
             status = running.wait()
+            signals.busy()
             return 0 if status is None else status
         except KeyboardInterrupt:
             continue
-        finally:
-            signals.waiting = False

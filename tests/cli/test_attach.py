@@ -1,5 +1,7 @@
 """Output as it comes, signals both ways, and the exit status."""
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -89,6 +91,32 @@ def _start(*words: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
     )
+
+
+class Writer(io.RawIOBase):
+    """A standard output during whose every write a signal arrives."""
+
+    def write(self, data: Any) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        return len(data)
+
+    def writable(self) -> bool:
+        return True
+
+
+def test_a_signal_that_comes_while_we_write_is_not_kept_until_there_is_more_output() -> None:
+    waited: list[int] = []
+
+    class Waiting(Scripted):
+        def output(self, timeout: float | None = None) -> Iterator[Output]:
+            waited.append(len(self.signals))
+            yield from super().output(timeout)
+
+    running = Waiting(b"a", b"b")
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BufferedWriter(Writer()))):
+        assert attach(cast(Any, running)) == 7
+    assert running.signals == [signal.SIGINT, signal.SIGINT]
+    assert waited == [0, 1, 2]
 
 
 @pytest.mark.slow
