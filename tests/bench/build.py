@@ -6,10 +6,9 @@ from pathlib import Path
 from tests.bench.place import Unavailable
 from tests.bench.record import Bound
 from tests.bench.row import Row, Side, Sides, attempt
-from tests.bench.world import IMAGE, World, elapsed, load, version
+from tests.bench.world import World, elapsed, load, version
 
-DOCKERFILE = f"""\
-FROM {IMAGE}
+STEPS = """\
 ENV LESSON=1
 WORKDIR /srv
 COPY one.txt two.txt ./
@@ -24,6 +23,11 @@ CMD ["/bin/true"]
 NAME = "localhost/sandcell-bench:ten"
 
 
+def dockerfile(world: World) -> str:
+    """Ten steps on the measured image."""
+    return f"FROM {world.image}\n{STEPS}"
+
+
 def context(world: World) -> str:
     """The build's files: two small ones and a directory with one of a megabyte. Made once."""
     folder = Path(world.disk, "context")
@@ -32,7 +36,7 @@ def context(world: World) -> str:
         (folder / "one.txt").write_text("one\n")
         (folder / "two.txt").write_text("two\n")
         (folder / "data/file").write_bytes(bytes(1 << 20))
-        (folder / "Dockerfile").write_text(DOCKERFILE)
+        (folder / "Dockerfile").write_text(dockerfile(world))
     return str(folder)
 
 
@@ -40,9 +44,8 @@ def ours(world: World, *, cached: bool) -> Side:
     """``engine.build`` in a process that has built before."""
     from sandcell.runtime.events import Event, StepFinished
 
-    engine, folder = world.engine, context(world)
-    assert world.image
-    engine.build(DOCKERFILE, name=NAME, context=folder)
+    engine, folder, text = world.engine, context(world), dockerfile(world)
+    engine.build(text, name=NAME, context=folder)
     executed: list[str] = []
 
     def notice(event: Event) -> None:
@@ -52,7 +55,7 @@ def ours(world: World, *, cached: bool) -> Side:
     def sample() -> float:
         executed.clear()
         with elapsed() as took:
-            engine.build(DOCKERFILE, name=NAME, context=folder, no_cache=not cached, on_event=notice)
+            engine.build(text, name=NAME, context=folder, no_cache=not cached, on_event=notice)
         if cached and executed:
             raise RuntimeError(f"steps {', '.join(executed)} were not cached")
         return took.milliseconds
@@ -62,7 +65,6 @@ def ours(world: World, *, cached: bool) -> Side:
 
 def our_command(world: World) -> Side:
     """``sandcell build``, all steps cached."""
-    assert world.image
     argv = world.sandcell("build", "--tag", NAME, context(world))
     return Side("sandcell build, a new process, 10 steps cached", lambda: world.host.lap(*argv).run)
 
@@ -76,7 +78,7 @@ def theirs(world: World, program: str, *, cached: bool) -> Side:
     argv = (where.find(program), "build", cache, "--network", "none", "--tag", NAME, context(world))
     if cached:
         where.lap(*argv)
-        if where.lap(*argv, output=True).output.count("Using cache") < DOCKERFILE.count("\n") - 1:
+        if where.lap(*argv, output=True).output.count("Using cache") < STEPS.count("\n"):
             raise Unavailable(f"{name} does not find its own steps in its cache")
     bound = Bound("ratio", 0.1) if cached and program == "buildah" else None
     return Side(f"{name} build {cache}, {_state(cached)}", lambda: where.lap(*argv).run, name, bound)

@@ -32,6 +32,15 @@ def for_peer(config: dict[str, Any], root: str, stand_in: Callable[[str], str]) 
     return {**config, "root": {**config.get("root", {}), "path": root}, "mounts": mounts, "linux": linux}
 
 
+def dated(config: dict[str, Any]) -> dict[str, Any]:
+    """``config`` without what runtimes of 2023 refuse: the specification's newer version number and
+    the flags of the seccomp filter."""
+    linux = dict(config.get("linux", {}))
+    if "seccomp" in linux:
+        linux["seccomp"] = {key: value for key, value in linux["seccomp"].items() if key != "flags"}
+    return {**config, "ociVersion": "1.0.2", "linux": linux}
+
+
 def _is_bind(mount: dict[str, Any]) -> bool:
     return mount.get("type") == "bind" or bool({"bind", "rbind"} & {*mount.get("options", ())})
 
@@ -54,15 +63,17 @@ class Bundle:
         self.folder = world.fresh()
         self.root = f"{self.folder}/rootfs"
         Path(self.root).mkdir(parents=True)
+        self._binds = Path(self.folder, "binds")
         config = for_peer(recipe.config, self.root, self._stand_in)
         Path(self.folder, "config.json").write_text(json.dumps(config))
         self._state = f"{world.memory}/{program}-{Path(self.folder).name}"
 
     def _stand_in(self, destination: str) -> str:
-        """A file for what is bound into /etc, else a directory, empty."""
-        source = Path(self.folder, "binds", destination.strip("/").replace("/", "-"))
+        """A file for what is bound into /etc, else a directory, empty; but what is bound below another
+        stand-in has its mount point there already."""
+        source = self._binds / destination.strip("/")
         if destination.startswith("/etc/"):
-            source.parent.mkdir(exist_ok=True)
+            source.parent.mkdir(parents=True, exist_ok=True)
             source.touch()
         else:
             source.mkdir(parents=True)

@@ -5,16 +5,15 @@ from contextlib import ExitStack
 from tests.bench.bundle import Bundle
 from tests.bench.row import Row, Side, Sides, attempt
 from tests.bench.start import COMMAND, recipe
-from tests.bench.world import IMAGE, World, elapsed, load, version
+from tests.bench.world import World, elapsed, load, version
 
 SLEEP = ("/bin/sleep", "3600")
 
 
 def against_all(world: World, stack: ExitStack) -> Sides:
     """Start to exit of the entered process."""
-    assert world.image
     engine = world.engine
-    container = engine.start(engine.create(IMAGE, SLEEP, world.options))
+    container = engine.start(engine.create(world.image, SLEEP, world.options))
     stack.callback(engine.remove, container, force=True)
 
     def sample() -> float:
@@ -35,9 +34,8 @@ def against_all(world: World, stack: ExitStack) -> Sides:
     def podman() -> Side:
         place = world.newest
         program, name = load(world, place), version(place, "podman")
-        made = place.lap(
-            program, "run", "-d", "--network", "none", IMAGE, *SLEEP, output=True
-        ).output.split()[-1]
+        argv = (program, "run", "-d", "--network", "none", world.image, *SLEEP)
+        made = place.lap(*argv, output=True).output.split()[-1]
         stack.callback(place.lap, program, "rm", "--force", "--time", "0", made)
         return Side(f"{name} exec", lambda: place.lap(program, "exec", made, *COMMAND).run, name)
 

@@ -1,13 +1,14 @@
 """Rows inside a running Jupyter kernel: loading the extension, and what ``%%container`` adds."""
 
 import os
+import subprocess
 from contextlib import ExitStack
 from typing import Any, Self
 
 from tests.bench.place import Unavailable
 from tests.bench.record import Bound
 from tests.bench.row import Row, Side, Sides
-from tests.bench.world import IMAGE, World
+from tests.bench.world import World
 
 _LOAD = """\
 import time as _time
@@ -15,16 +16,17 @@ _begin = _time.perf_counter()
 get_ipython().run_line_magic("load_ext", {name!r})
 print((_time.perf_counter() - _begin) * 1e3)
 """
-_PREPARE = f"""\
+_PREPARE = """\
 import time as _time
 from sandcell import Engine as _Engine, Options as _Options
 get_ipython().run_line_magic("load_ext", "sandcell")
+_image = {image!r}
 _engine = _Engine()
-_options = _Options(files={{"cell": b"true\\n"}}, network="none", remove=True)
+_options = _Options(files=dict(cell=b"true\\n"), network="none", remove=True)
 def _call():
-    return _engine.run({IMAGE!r}, ("/bin/sh", "/run/sandcell/cell"), _options)
+    return _engine.run(_image, ("/bin/sh", "/run/sandcell/cell"), _options)
 def _magic():
-    get_ipython().run_cell_magic("container", "{IMAGE} --rm --network none", "true\\n")
+    get_ipython().run_cell_magic("container", _image + " --rm --network none", "true\\n")
 def _time_of(action):
     begin = _time.perf_counter()
     action()
@@ -41,7 +43,8 @@ class Kernel:
         except ImportError:
             raise Unavailable("jupyter_client is not installed") from None
         self._manager: Any = KernelManager(kernel_name="python3")
-        self._manager.start_kernel(env={**os.environ, **environment})
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._manager.start_kernel(env={**os.environ, **environment}, **quiet)
         self._client = self._manager.blocking_client()
         self._client.start_channels()
         self._client.wait_for_ready(timeout=60)
@@ -87,9 +90,8 @@ def loading(world: World, stack: ExitStack) -> Sides:
 
 def overhead(world: World, stack: ExitStack) -> Sides:
     """The magic and the plain engine call take turns in one kernel; both run ``true`` by a shell."""
-    assert world.image
     kernel = stack.enter_context(Kernel(world.environment))
-    kernel.execute(_PREPARE)
+    kernel.execute(_PREPARE.format(image=world.image))
 
     def sample(action: str) -> float:
         return float(kernel.execute(f"print(_time_of({action}))").split()[-1])

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from tests.bench.place import Place
 from tests.bench.row import Row, Side, Sides, attempt
-from tests.bench.world import IMAGE, World, elapsed, load, version
+from tests.bench.world import World, elapsed, load, version
 
 FILES = 5_000
 _WRITE = 'i=0; while [ $i -lt 2000 ]; do echo "{number} $i {text}" > /srv-$i; i=$((i+1)); done'
@@ -138,14 +138,13 @@ def packing(world: World, stack: ExitStack) -> Sides:
 def committing(world: World, stack: ExitStack) -> Sides:
     """A container with 2,000 new files becomes an image; every sample has files of its own. Deleting them
     waits for the end of the row: no sample is measured meanwhile."""
-    assert world.image
     engine, numbers = world.engine, itertools.count()
 
     def command() -> tuple[str, ...]:
         return ("/bin/sh", "-c", _WRITE.format(number=next(numbers), text="x" * 900))
 
     def sample() -> float:
-        made = engine.run(IMAGE, command()).container
+        made = engine.run(world.image, command()).container
         stack.callback(lambda: engine.remove(made, force=True))
         with elapsed() as took:
             engine.commit(made, "localhost/sandcell-bench:committed")
@@ -156,7 +155,7 @@ def committing(world: World, stack: ExitStack) -> Sides:
         podman, name = load(world, place), version(place, "podman")
 
         def sample() -> float:
-            run = place.lap(podman, "run", "-d", "--network", "none", IMAGE, *command(), output=True)
+            run = place.lap(podman, "run", "-d", "--network", "none", world.image, *command(), output=True)
             made = run.output.split()[-1]
             place.lap(podman, "wait", made)
             stack.callback(lambda: place.lap(podman, "rm", "--force", made))

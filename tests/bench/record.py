@@ -105,24 +105,37 @@ def line(it: Record) -> str:
     return msgspec.json.encode(it).decode()
 
 
-_HEADER = ("bench", "idle", "ours", "", "peer", "", "unit", "ratio", "bound", "measured")
+_HEADER = ("", "idle", "ours", "", "peer", "", "unit", "ratio", "bound", "measured")
 
 
 def table(records: Sequence[Record]) -> str:
-    """The records as text in columns: medians with (min–max), the skipped ones below."""
-    rows = [_HEADER, *(_cells(it) for it in records if not it.skipped)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER) - 1)]
-    lines = ["  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in rows]
-    skipped = {f"skipped {it.name}: {it.skipped}" for it in records if it.skipped}
-    return "\n".join([*lines, *sorted(skipped)])
+    """The records as text in columns: medians with (min–max), one block per row; what was skipped below."""
+    measured = [it for it in records if not it.skipped]
+    cells = [_cells(it) for it in measured]
+    widths = [max(map(len, column)) for column in zip(_HEADER, *cells, strict=True)]
+    lines = [_join(_HEADER, widths)]
+    block = ""
+    for it, row in zip(measured, cells, strict=True):
+        name = it.name.partition("/")[0]
+        if name != block:
+            lines.append(f"{name}: {it.ours.what if it.ours else 'the peers'}")
+            block = name
+        lines.append(_join(row, widths))
+    lines += sorted({f"skipped {it.name}: {it.skipped}" for it in records if it.skipped})
+    return "\n".join(lines)
+
+
+def _join(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(map(str.ljust, row, widths)).rstrip()
 
 
 def _cells(it: Record) -> tuple[str, ...]:
-    what = f"{it.ours.what if it.ours else '–'} | {it.peer.what if it.peer else '–'}"
     mark = {None: "", True: " ok", False: " MISSED"}[it.holds]
     ratio = "" if it.ratio is None else f"{it.ratio:.2f}"
     idle = f"{it.gap:g} s" if it.gap else "hot"
-    return (it.name, idle, *_timing(it.ours), *_timing(it.peer), it.unit, ratio, it.bound + mark, what)
+    peer = "  " + it.name.partition("/")[2]
+    what = it.peer.what if it.peer else ""
+    return (peer, idle, *_timing(it.ours), *_timing(it.peer), it.unit, ratio, it.bound + mark, what)
 
 
 def _timing(it: Timing | None) -> tuple[str, str]:

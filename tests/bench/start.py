@@ -1,80 +1,90 @@
 """Rows: start to exit of /bin/true in a container, beside crun, runc, podman, bubblewrap and a process."""
 
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import msgspec
 
-from tests.bench.bundle import Bundle, Recipe
+from tests.bench.bundle import Bundle, Recipe, dated
 from tests.bench.place import Place, Unavailable
 from tests.bench.record import Bound
 from tests.bench.row import Row, Side, Sides, attempt
-from tests.bench.world import IMAGE, World, elapsed, load, version
+from tests.bench.world import World, elapsed, load, version
 
 COMMAND = ("/bin/true",)
 TRAIN = 20
 
 
 def recipe(world: World, command: tuple[str, ...] = COMMAND) -> Recipe:
-    """What our engine would do for the measured container, in the words of the runtime spec."""
+    """What our engine would do for the measured container: the words of the runtime spec, and the very
+    directories that it stacks."""
+    from sandcell.runtime.container.steps import MountOverlay
     from sandcell.runtime.oci.decode import encode
 
-    plan = world.engine.explain(IMAGE, command, world.options)
+    plan = world.engine.explain(world.image, command, world.options)
     config: dict[str, Any] = msgspec.json.decode(encode(plan.spec))
-    return Recipe(config, world.lowers)
+    steps: Any = plan.steps
+    (mount,) = (step for step in steps.inside if isinstance(step, MountOverlay))
+    return Recipe(config, mount.lowers)
 
 
 def ours(world: World) -> Side:
     """The measured container through the engine: from the call to the collected exit status."""
-    engine = world.engine
-    assert world.image
+    engine, image = world.engine, world.image
 
     def sample() -> float:
         with elapsed() as took:
-            status = engine.run(IMAGE, COMMAND, world.options).status
+            status = engine.run(image, COMMAND, world.options).status
         if status != 0:
             raise RuntimeError(f"our container exited with {status}")
         return took.milliseconds
 
-    return Side("engine.run: spawner, overlay of 3, all namespaces, cgroup, capabilities, seccomp", sample)
+    return Side("engine.run with everything on", sample)
 
 
-def runtime(world: World, place: Place, program: str, *, standing: bool = False) -> Side:
-    """An OCI runtime with our config.json on our layers. Raises Unavailable."""
-    bundle = Bundle(world, place, program, recipe(world))
-    name = version(place, program)
-    if standing:
-        bundle.stand()
-        return Side(
-            f"{name} run alone (root mounted before)", lambda: bundle.run_standing().run, f"{name} alone"
-        )
-    what = f"mount overlay + {name} run + unmount, equal config.json"
-    return Side(what, lambda: bundle.run().total, name, Bound("ratio", 1.0))
+def runtime(bundle: Bundle, name: str) -> Side:
+    """An OCI runtime with our config.json on our layers, mounted for it."""
+    return Side("overlay mount + run + unmount", lambda: bundle.run().total, name, Bound("ratio", 1.0))
+
+
+def newest_crun(world: World) -> Side:
+    """Raises Unavailable."""
+    bundle = Bundle(world, world.newest, "crun", recipe(world))
+    return runtime(bundle, version(world.newest, "crun"))
+
+
+def standing_crun(world: World) -> Side:
+    """crun without the mounting: its overlay stands, and is used by all samples. Raises Unavailable."""
+    bundle = Bundle(world, world.newest, "crun", recipe(world))
+    bundle.stand()
+    name = f"{version(world.newest, 'crun')} alone"
+    return Side("run; the overlay was mounted before", lambda: bundle.run_standing().run, name)
+
+
+def installed(world: World, program: str) -> Side:
+    """Raises Unavailable."""
+    config, lowers = recipe(world)
+    bundle = Bundle(world, world.installed, program, Recipe(dated(config), lowers))
+    return runtime(bundle, version(world.installed, program))
 
 
 def against_crun(world: World, stack: ExitStack) -> Sides:
     """The newest crun, with the overlay mounted for it, and alone."""
-    peers = [
-        attempt("crun", lambda: runtime(world, world.newest, "crun")),
-        attempt("crun alone", lambda: runtime(world, world.newest, "crun", standing=True)),
-    ]
-    return Sides(ours(world), peers)
+    return Sides(
+        ours(world), [attempt("crun", newest_crun, world), attempt("crun alone", standing_crun, world)]
+    )
 
 
 def against_installed(world: World, stack: ExitStack) -> Sides:
     """The OCI runtimes that this machine's own release has."""
-    names = ("crun", "runc")
-    return Sides(
-        ours(world),
-        [attempt(f"installed {name}", partial(runtime, world, world.installed, name)) for name in names],
-    )
+    peers = [attempt(f"installed {name}", installed, world, name) for name in ("crun", "runc")]
+    return Sides(ours(world), peers)
 
 
 def podman_side(world: World, place: Place) -> Side:
     """``podman run`` of the same image. Raises Unavailable."""
     podman, name = load(world, place), version(place, "podman")
-    argv = (podman, "run", "--rm", "--network", "none", IMAGE, *COMMAND)
+    argv = (podman, "run", "--rm", "--network", "none", world.image, *COMMAND)
     what = f"{name} run --rm --network none"
     return Side(what, lambda: place.lap(*argv).run, name, Bound("ratio", 0.12))
 
@@ -93,7 +103,7 @@ def bubblewrap(world: World, place: Place) -> Side:
     program, name = place.find("bwrap"), version(place, "bwrap")
     if "--overlay-src" not in place.lap(program, "--help", output=True).output:
         raise Unavailable(f"{name} knows no overlay")
-    layers = [word for lower in world.lowers for word in ("--overlay-src", lower)]
+    layers = [word for lower in recipe(world).lowers for word in ("--overlay-src", lower)]
     # A tmpfs as writable layer: bwrap's overlay is not volatile, and would write others' pages out.
     argv = (
         program,
@@ -132,10 +142,12 @@ def train(world: World, stack: ExitStack) -> Sides:
         return took.milliseconds / TRAIN
 
     def theirs() -> Side:
-        side = runtime(world, world.newest, "crun")
-        what = f"{TRAIN} in a row, each: {side.what}"
+        side = newest_crun(world)
         return Side(
-            what, lambda: sum(side.sample() for _ in range(TRAIN)) / TRAIN, side.peer, Bound("ratio", 1.0)
+            f"{TRAIN} in a row, each: {side.what}",
+            lambda: sum(side.sample() for _ in range(TRAIN)) / TRAIN,
+            side.peer,
+            Bound("ratio", 1.0),
         )
 
     return Sides(Side(f"{TRAIN} in a row, each: {mine.what}", sample), [attempt("crun", theirs)])

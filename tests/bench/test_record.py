@@ -85,9 +85,11 @@ def test_the_table_has_a_line_per_record_and_names_what_was_skipped() -> None:
         ]
     )
     lines = text.splitlines()
-    assert len(lines) == 4
-    assert lines[1].split()[:2] == ["start/crun", "hot"]
-    assert "1.50" in lines[1]
-    assert "≤ 1× MISSED" in lines[1]
-    assert "≤ 150 ok" in lines[2]
-    assert lines[3] == "skipped start/runc: runc is not installed"
+    assert len(lines) == 6
+    assert lines[1] == "start: it"
+    assert lines[2].split()[:2] == ["crun", "hot"]
+    assert "1.50" in lines[2]
+    assert "≤ 1× MISSED" in lines[2]
+    assert lines[3] == "kernel: it"
+    assert "≤ 150 ok" in lines[4]
+    assert lines[5] == "skipped start/runc: runc is not installed"
