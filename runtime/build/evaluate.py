@@ -33,6 +33,8 @@ from sandcell.runtime.oci import config as oci
 from sandcell.runtime.oci.config import RunConfig
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SCRATCH = RunConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
+"""The settings that an image made from nothing begins with."""
 _DEFAULT_SHELL = ("/bin/sh", "-c")
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
 _OCTAL = re.compile(r"[0-7]{3,4}")

@@ -10,7 +10,7 @@ import msgspec
 
 from sandcell.runtime.build import stages
 from sandcell.runtime.build.dockerfile import Dockerfile, did_you_mean, parse
-from sandcell.runtime.build.evaluate import DEFAULT_PATH, Evaluation
+from sandcell.runtime.build.evaluate import SCRATCH, Evaluation
 from sandcell.runtime.build.grammar import read
 from sandcell.runtime.build.instructions import Copy, From, Instruction
 from sandcell.runtime.build.ops import Begin, BuildPlan, Op
@@ -102,7 +102,7 @@ class _Planner:
         if parent is not None:
             config = ends[parent]
         elif image == "scratch":
-            config = RunConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
+            config = SCRATCH
         else:
             name, config = self.base(begin, image)
         evaluation = Evaluation(number, config, self.arguments, self.copied_from)

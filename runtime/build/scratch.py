@@ -1,0 +1,75 @@
+"""Directories that a RUN step writes into, which no crash leaves behind for ever.
+
+Each has a locked file of the same name among the store's temporary files: whose lock is free, its
+maker is dead.
+"""
+
+import fcntl
+import os
+from types import TracebackType
+from typing import Self
+
+from sandcell.runtime.layer.disk import refused
+from sandcell.runtime.store import Store
+from sandcell.runtime.store.worker import REMOVE, Worker
+
+
+class Scratch:
+    """Two empty directories, ``upper`` and ``work``, as long as the with statement lasts."""
+
+    def __init__(self, store: Store, worker: Worker) -> None:
+        self._store = store
+        self._worker = worker
+
+    def __enter__(self) -> Self:
+        try:
+            self._token, self._lock = self._store.litter.new()
+            self._path = f"{_home(self._store)}/{os.path.basename(self._token)}"
+            self.upper, self.work = f"{self._path}/upper", f"{self._path}/work"
+            for path in (self.upper, self.work):
+                # The tree's root, which everybody in it must be able to enter.
+                os.makedirs(path)
+                os.chmod(path, 0o755)
+        except OSError as error:
+            raise refused(error, "build", "step") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._worker.run(REMOVE, {"path": self._path})
+        os.unlink(self._token)
+        os.close(self._lock)
+
+
+def clear(store: Store, worker: Worker) -> list[str]:
+    """Delete what builds that died left behind; gives the names. May be repeated at any time."""
+    home = _home(store)
+    gone = []
+    try:
+        names = os.listdir(home)
+    except FileNotFoundError:
+        return []
+    for name in names:
+        if not _in_use(f"{store.litter.path}/{name}"):
+            worker.run(REMOVE, {"path": f"{home}/{name}"})
+            gone.append(name)
+    return gone
+
+
+def _home(store: Store) -> str:
+    return f"{store.home}/builds"
+
+
+def _in_use(token: str) -> bool:
+    try:
+        fd = os.open(token, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
