@@ -1,6 +1,5 @@
 """``sandcell doctor | info | prune | version | completion``."""
 
-import json
 import platform
 import sys
 
@@ -9,7 +8,7 @@ import click
 from sandcell.runtime.cli import COMPLETION
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.human import size
-from sandcell.runtime.cli.table import format_option
+from sandcell.runtime.cli.table import as_json, format_option
 
 
 @click.command("doctor")
@@ -21,13 +20,8 @@ def doctor_command(door: Door, form: str) -> None:
     host = door.engine.host
     if form == "json":
         for facet in host.facets:
-            print(
-                json.dumps(
-                    {"Facet": facet.name, "State": facet.state, "Reason": facet.reason, "Fix": facet.fix},
-                    ensure_ascii=False,
-                    separators=(",", ":"),
-                )
-            )
+            row = {"Facet": facet.name, "State": facet.state, "Reason": facet.reason, "Fix": facet.fix}
+            print(as_json(row))
         return
     from sandcell.runtime.engine.doctor import report
 
@@ -57,7 +51,7 @@ def info_command(door: Door, form: str) -> None:
         "Python": platform.python_version(),
     }
     if form == "json":
-        print(json.dumps(facts, ensure_ascii=False, separators=(",", ":")))
+        print(as_json(facts))
     else:
         print("\n".join(f"{name + ':':19}{value}" for name, value in facts.items()))
 

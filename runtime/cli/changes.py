@@ -1,14 +1,12 @@
 """``sandcell diff | commit | inspect``: what a container has become."""
 
-import json
-import sys
-
 import click
+import msgspec
 
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.failure import complain, exit_status
 from sandcell.runtime.cli.names import CONTAINER
-from sandcell.runtime.cli.table import format_option
+from sandcell.runtime.cli.table import as_json, format_option
 from sandcell.runtime.errors import SandcellError
 
 
@@ -21,20 +19,19 @@ def diff_command(door: Door, container: str, form: str) -> None:
     for change in door.engine.diff(container):
         path = "/" + change.path.lstrip("/")
         if form == "json":
-            print(json.dumps({"Kind": change.kind, "Path": path}, ensure_ascii=False, separators=(",", ":")))
+            print(as_json({"Kind": change.kind, "Path": path}))
         else:
             print(f"{change.kind} {path}")
 
 
 @click.command("commit")
 @click.option("-m", "--message", default="", help="A note kept in the history of the new image.")
-@click.option("-f", "--force", is_flag=True, help="Though the host crashed while the container ran.")
 @click.argument("container", type=CONTAINER)
 @click.argument("image", required=False)
 @click.pass_obj
-def commit_command(door: Door, container: str, image: str | None, message: str, force: bool) -> None:
+def commit_command(door: Door, container: str, image: str | None, message: str) -> None:
     """Make a new image of CONTAINER's image and its changes, called IMAGE; print its digest."""
-    print(door.engine.commit(container, image, message=message, force=force).digest)
+    print(door.engine.commit(container, image, message=message).digest)
 
 
 @click.command("inspect")
@@ -60,8 +57,7 @@ def inspect_command(door: Door, names: tuple[str, ...], form: str) -> int:
             status = exit_status(error, door.verb)
     if form == "json":
         for value in found:
-            print(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+            print(as_json(value))
     else:
-        json.dump(found, sys.stdout, ensure_ascii=False, indent=4)
-        print()
+        print(msgspec.json.format(as_json(found), indent=4))
     return status

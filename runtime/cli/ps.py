@@ -1,6 +1,5 @@
 """``sandcell ps``. People and prompts call it often: what it imports is counted in milliseconds."""
 
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -8,7 +7,7 @@ import click
 
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.human import ago, duration, ellipsis, short, stamp
-from sandcell.runtime.cli.table import format_option, show
+from sandcell.runtime.cli.table import as_json, format_option, show
 from sandcell.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def _matches(container: "Container", key: str, value: str) -> bool:
 def _row(container: "Container", now: float, whole: bool) -> dict[str, str]:
     command = " ".join(container.command)
     return {
-        "Command": json.dumps(command if whole else ellipsis(command, 20), ensure_ascii=False),
+        "Command": as_json(command if whole else ellipsis(command, 20)),
         "CreatedAt": stamp(container.created),
         "ID": container.id if whole else short(container.id),
         "Image": container.image,

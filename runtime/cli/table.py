@@ -1,10 +1,10 @@
 """Rows as people and as programs want them: a table of columns, or one JSON object a line."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -25,9 +25,14 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[tuple[str, str]], 
     """Print ``rows``. ``columns``: (heading, key of the row); ``json`` prints the whole row."""
     if form == "json":
         for row in rows:
-            print(json.dumps(row, ensure_ascii=False, separators=(",", ":")))
+            print(as_json(row))
         return
     print(table([heading for heading, _ in columns], [[str(row[key]) for _, key in columns] for row in rows]))
+
+
+def as_json(value: Any) -> str:
+    """``value`` as JSON on one line; kinds of text such as digests are text."""
+    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

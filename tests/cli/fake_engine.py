@@ -274,11 +274,9 @@ class FakeEngine:
         self.container(container)
         return self.changes
 
-    def commit(
-        self, container: str, name: str | None, *, message: str = "", force: bool = False
-    ) -> ImageEntry:
+    def commit(self, container: str, name: str | None, *, message: str = "") -> ImageEntry:
         self.container(container)
-        self.asked = {"message": message, "force": force}
+        self.asked = {"message": message}
         image = entry(name or "", "d")
         self.image_records[image.name] = image
         return image
