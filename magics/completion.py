@@ -118,7 +118,7 @@ def _hooks(shell: Any, names: Names) -> Callable[[], None]:
 
     def forget() -> None:
         for key in keys:
-            shell.Completer.custom_completers.s_dict.pop(key, None)
+            shell.Completer.custom_completers.strs.pop(key, None)
 
     return forget
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import IPython
 import pytest
 from IPython.core.completer import provisionalcompleter
 
@@ -95,12 +96,17 @@ def completions(notebook: Notebook, text: str) -> list[str]:
 
 def test_in_a_shell(notebook: Notebook) -> None:
     assert "%container stop" in completions(notebook, "%container st")
+    assert "%image history host:tiny" in completions(notebook, "%image history host:")
+    assert "%%container host --network" in completions(notebook, "%%container host --net")
+
+
+@pytest.mark.skipif(IPython.version_info < (8, 6), reason="this IPython shows completers one line only")
+def test_in_a_dockerfile_and_with_nothing_else_beside(notebook: Notebook) -> None:
+    assert completions(notebook, "%%image x\nENTRY") == ["%%image x\nENTRYPOINT"]
     assert completions(notebook, "%image history host:") == [
         "%image history host:latest",
         "%image history host:tiny",
     ]
-    assert completions(notebook, "%%container host --net") == ["%%container host --network"]
-    assert completions(notebook, "%%image x\nENTRY") == ["%%image x\nENTRYPOINT"]
 
 
 @pytest.mark.slow
