@@ -23,7 +23,7 @@ _CARRIED = frozenset(("security.capability", "system.posix_acl_access", "system.
 _CANNOT = frozenset(
     (errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EINVAL, errno.ERANGE, errno.ENOSPC, errno.E2BIG)
 )
-_RECORD = re.compile(rb"([0-9]{1,9}):([0-9]{1,9}):([0-7]{1,4})")
+_RECORD = re.compile(rb"([0-9]{1,10}):([0-9]{1,10}):([0-7]{1,4})")
 _NO_OWNER = frozenset((errno.EPERM, errno.EINVAL, errno.EACCES))
 
 
