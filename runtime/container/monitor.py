@@ -41,7 +41,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     now = time.time()
     living = state.State(
         status=state.RUNNING,
-        init=process.identify(born.pid),
+        init=process.identify(born.pid, ended=True),
         monitor=process.identify(os.getpid()),
         started=now,
     )

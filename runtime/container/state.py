@@ -29,7 +29,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     finished: float | None = None
     oom: bool = False
     error: str = ""
-    suspect: bool = False
 
 
 _encoder = msgspec.json.Encoder()

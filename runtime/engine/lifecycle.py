@@ -45,11 +45,11 @@ def wait(places: Places, who: Record, timeout: float | None = None) -> state.Sta
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         now = record.current(places, who)
-        if now.status != state.RUNNING or now.monitor is None or now.init is None:
+        if now.status != state.RUNNING or now.monitor is None:
             return now
         # The monitor ends soon after init, but writes the state in between: wait for init first,
         # then for the state, whose writer is the monitor.
-        watched = now.init if alive(now.init) else now.monitor
+        watched = now.init if now.init is not None and alive(now.init) else now.monitor
         try:
             pidfd = os.pidfd_open(watched.pid)
         except OSError:

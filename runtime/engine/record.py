@@ -102,8 +102,14 @@ def _hint(name: str, records: list[Record]) -> str:
 def current(places: Places, record: Record) -> state.State:
     """How the container stands, checked against the living processes and written if it changed."""
     run = places.running(record.id)
-    said = state.read(run, places.container(record.id))
+    home = places.container(record.id)
+    said = state.read(run, home)
     true = state.truth(said)
+    if true is not said:
+        # The monitor may have written its last word and ended since we read; it is gone now, so
+        # what is read this time is final.
+        said = state.read(run, home)
+        true = state.truth(said)
     if true is not said:
         os.makedirs(run, mode=0o700, exist_ok=True)
         state.write(run, true)

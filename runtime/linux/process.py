@@ -52,19 +52,21 @@ def read_text(path: str) -> str:
         os.close(fd)
 
 
-def start_time(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat, or ``None`` when there is no such process or it is a zombie."""
+def start_time(pid: int, *, ended: bool = False) -> int | None:
+    """Field 22 of /proc/PID/stat, or ``None`` when there is no such process; a zombie is one only
+    where ``ended`` ones count."""
     try:
         # The name in parentheses may hold anything, a closing parenthesis too.
         fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    return None if fields[0] in "ZX" and not ended else int(fields[19])
 
 
-def identify(pid: int) -> Identity | None:
-    """The identity of a living process, or ``None``."""
-    start = start_time(pid)
+def identify(pid: int, *, ended: bool = False) -> Identity | None:
+    """The identity of a living process, or ``None``; with ``ended`` also of a child of ours that
+    has ended and was not yet waited for."""
+    start = start_time(pid, ended=ended)
     return None if start is None else Identity(pid, start, boot_id())
 
 

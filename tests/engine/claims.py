@@ -209,6 +209,7 @@ def a_command_that_is_not_there_is_127_and_one_that_cannot_run_126(engine: Engin
 @claim
 def stop_and_start_keep_its_files_and_a_fresh_one_has_none_of_them(engine: Engine) -> None:
     with background(engine, "trap 'exit 3' TERM; echo again >> /kept; while :; do sleep 0.02; done") as id:
+        until(lambda: engine.exec(id, ("test", "-e", "/kept")).status == 0, "the first start")
         engine.stop(id)
         assert engine.container(id).exit_status == 3
         engine.start(id)
