@@ -138,8 +138,8 @@ def test_deleting_inside_deletes_nothing_outside(rounds: list[Seen]) -> None:
 
 def test_the_change_is_shown_and_kept_in_the_new_image_only(rounds: list[Seen]) -> None:
     for seen in rounds:
-        assert "A /added.txt" in seen.printed["diff"]
-        assert "D /note.txt" in seen.printed["diff"]
+        assert "+ /added.txt" in seen.printed["diff"]
+        assert "- /note.txt" in seen.printed["diff"]
         assert "I was added later." in seen.printed["proof-new"]
         assert "I was added later." not in seen.printed["proof-old"]
 
