@@ -39,14 +39,15 @@ CONSOLE = b"c"
 
 class Scene:
     """What the steps share: the socket to the monitor, the doors of the control group, and the
-    trees that were opened."""
+    trees that were opened; those ``unrestricted`` get their flags when they have a place."""
 
-    __slots__ = ("console", "doors", "sync", "trees")
+    __slots__ = ("console", "doors", "sync", "trees", "unrestricted")
 
     def __init__(self, sync: socket.socket, doors: tuple[int, ...]) -> None:
         self.sync = sync
         self.doors = doors
         self.trees: dict[int, int] = {}
+        self.unrestricted: set[int] = set()
         self.console = -1
 
 
@@ -111,7 +112,17 @@ def _private(step: s.PrivateMounts, scene: Scene) -> None:
 
 
 def _open_tree(step: s.OpenTree, scene: Scene) -> None:
-    scene.trees[step.key] = mounts.clone_tree(os.fsencode(step.source), recursive=step.recursive)
+    tree = mounts.clone_tree(os.fsencode(step.source), recursive=step.recursive)
+    scene.trees[step.key] = tree
+    # Before anything is placed: a link in the image may lead to an open descriptor too.
+    if not mounts.restrict(tree, step.flags, recursive=step.recursive):
+        scene.unrestricted.add(step.key)
+
+
+def _open_kernel(step: s.OpenKernel, scene: Scene) -> None:
+    scene.trees[step.key] = mounts.detached(
+        step.fstype.encode(), step.source.encode(), step.flags, step.data.encode()
+    )
 
 
 def _overlay(step: s.MountOverlay, scene: Scene) -> None:
@@ -126,9 +137,7 @@ def _bind_root(step: s.BindRoot, scene: Scene) -> None:
 
 def _pivot(step: s.PivotRoot, scene: Scene) -> None:
     os.chdir(step.root)
-    # Stacks the old root on the new one: "." is the old one's top until DropOldRoot, while "/"
-    # already leads into the container, and proc may still be mounted in a user namespace, which
-    # needs the host's proc in sight.
+    # Stacks the old root on the new one. No path may be walked until it is gone: "/.." leads to it.
     pivot_root(b".", b".")
 
 
@@ -167,7 +176,10 @@ def _attach(step: s.AttachTree, scene: Scene) -> None:
         make_directories(step.target, 0o755)
     else:
         _make_file(step.target)
-    mounts.attach(tree, os.fsencode(step.target), step.flags, recursive=step.recursive)
+    target = os.fsencode(step.target)
+    mounts.attach(tree, target)
+    if step.key in scene.unrestricted:
+        mounts.remount(target, step.flags)
 
 
 def _make_file(path: str) -> None:
@@ -315,6 +327,7 @@ PERFORM: dict[type, Callable[[Any, Scene], None]] = {
     s.EnterCgroup: _cgroup,
     s.PrivateMounts: _private,
     s.OpenTree: _open_tree,
+    s.OpenKernel: _open_kernel,
     s.MountOverlay: _overlay,
     s.BindRoot: _bind_root,
     s.PivotRoot: _pivot,

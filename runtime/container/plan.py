@@ -1,9 +1,9 @@
 """``Spec`` → ``Plan``: which steps make this container, in which order. Pure.
 
 The order is a matter of safety. Everything of the host that the container shall see is opened
-first; then the root is changed; then the rest is mounted by paths that can only lead into the
-container; then the host's tree is let go; then rights are given up, last of all the right to make
-system calls outside the filter.
+first; then the root is changed and the host's tree let go, with nothing in between, for an image's
+links may lead anywhere; then the rest is mounted by paths that can only lead into the container;
+then rights are given up, last of all the right to make system calls outside the filter.
 """
 
 import resource
@@ -37,6 +37,10 @@ _FLAGS = {
     "strictatime": mounts.MS_STRICTATIME,
 }
 _IGNORED = ("rw", "suid", "dev", "exec", "defaults", "bind", "rbind")
+
+# A user namespace may only mount these where all of the host's can be seen, so before the host's
+# tree is let go; and never on a link, by which an image would have them where nothing is masked.
+_VISIBLE = ("proc", "sysfs")
 
 _NODES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _LINKS = (
@@ -163,11 +167,16 @@ def _files(
             key = len(opened)
             recursive = "rbind" in mount.options
             flags, _ = _options(mount)
-            opened.append(s.OpenTree(key, mount.source, recursive))
-            placed.append(s.AttachTree(key, mount.destination, flags, recursive))
+            opened.append(s.OpenTree(key, mount.source, flags, recursive))
+            placed.append(s.AttachTree(key, mount.destination, flags))
         elif mount.type == "cgroup":
             placed += joining + _cgroup_files(mount, cgroup_mounts)
             joining = []
+        elif mount.type in _VISIBLE:
+            key = len(opened)
+            flags, data = _options(mount)
+            opened.append(s.OpenKernel(key, mount.type, mount.source or mount.type, flags, data))
+            placed.append(s.AttachTree(key, mount.destination, flags))
         else:
             flags, data = _options(mount)
             placed.append(s.Directory(mount.destination))
@@ -176,7 +185,7 @@ def _files(
                 placed += _devices(opened, userns=userns)
     root: list[s.Inside] = [_root(rootfs)]
     terminal: list[s.Inside] = [s.Console()] if spec.process and spec.process.terminal else []
-    return [*opened, *root, s.PivotRoot(rootfs.path), *placed, *terminal, *joining, s.DropOldRoot()]
+    return [*opened, *root, s.PivotRoot(rootfs.path), s.DropOldRoot(), *placed, *terminal, *joining]
 
 
 def _root(rootfs: Rootfs) -> s.MountOverlay | s.BindRoot:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from sandcell.runtime.linux.idmap import IdMap
-from sandcell.runtime.linux.mounts import MS_REMOUNT
+from sandcell.runtime.linux.mounts import MS_RDONLY, MS_REMOUNT
 
 
 class Step(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -96,14 +96,31 @@ class PrivateMounts(Step, frozen=True, tag=True, array_like=True):
 
 
 class OpenTree(Step, frozen=True, tag=True, array_like=True):
-    """Open a detached copy of a host mount or file, to be attached later by ``AttachTree``."""
+    """Open a detached copy of a host mount or file, to be attached later by ``AttachTree``.
+
+    ``flags``: MS_*, of the whole tree where ``recursive``.
+    """
 
     key: int
     source: str
+    flags: int = 0
     recursive: bool = False
 
     def describe(self) -> str:
         return f"open {self.source} of the host"
+
+
+class OpenKernel(Step, frozen=True, tag=True, array_like=True):
+    """Make a detached mount of a file system of the kernel's, to be attached by ``AttachTree``."""
+
+    key: int
+    fstype: str
+    source: str
+    flags: int
+    data: str = ""
+
+    def describe(self) -> str:
+        return f"open a {self.fstype} of its own" + (f" ({self.data})" if self.data else "")
 
 
 class MountOverlay(Step, frozen=True, tag=True, array_like=True):
@@ -131,7 +148,7 @@ class BindRoot(Step, frozen=True, tag=True, array_like=True):
 
 
 class PivotRoot(Step, frozen=True, tag=True, array_like=True):
-    """Make ``root`` the root directory; the host's tree stays stacked until ``DropOldRoot``."""
+    """Make ``root`` the root directory; the host's tree lies on top of it until ``DropOldRoot``."""
 
     root: str
 
@@ -164,15 +181,14 @@ class Mount(Step, frozen=True, tag=True, array_like=True):
 
 
 class AttachTree(Step, frozen=True, tag=True, array_like=True):
-    """Attach what ``OpenTree`` opened, on a new file or directory where none stands; ``flags``: MS_*."""
+    """Attach what was opened under ``key``, on a new file or directory where none stands."""
 
     key: int
     target: str
     flags: int = 0
-    recursive: bool = False
 
     def describe(self) -> str:
-        return f"attach it at {self.target}" + (" read-only" if self.flags & 1 else "")
+        return f"attach it at {self.target}" + (" read-only" if self.flags & MS_RDONLY else "")
 
 
 class Node(Step, frozen=True, tag=True, array_like=True):
@@ -339,6 +355,7 @@ Inside: TypeAlias = (
     | EnterCgroup
     | PrivateMounts
     | OpenTree
+    | OpenKernel
     | MountOverlay
     | BindRoot
     | PivotRoot

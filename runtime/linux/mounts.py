@@ -15,6 +15,9 @@ from sandcell.runtime.linux.syscall import (
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
     fail,
+    fsconfig,
+    fsmount,
+    fsopen,
     libc,
     mount_setattr,
     move_mount,
@@ -66,30 +69,50 @@ def clone_tree(path: bytes, *, recursive: bool) -> int:
     return open_tree(AT_FDCWD, path, flags)
 
 
-def attach(tree: int, target: bytes, flags: int = 0, *, recursive: bool = False) -> None:
-    """Attach the detached ``tree`` at ``target`` and give it the MS_* ``flags``; closes ``tree``."""
-    restricted = restrict(tree, flags, recursive=recursive)
+def detached(fstype: bytes, source: bytes, flags: int, data: bytes = b"") -> int:
+    """A descriptor of a new mount that is nowhere yet; ``flags`` and ``data`` as of ``mount``.
+
+    fsopen(2), fsconfig(2), fsmount(2).
+    """
+    context = fsopen(fstype)
+    try:
+        fsconfig(context, b"source", source)
+        for option in data.split(b",") if data else ():
+            name, sign, value = option.partition(b"=")
+            fsconfig(context, name, value if sign else None)
+        return fsmount(context, attributes(flags))
+    finally:
+        os.close(context)
+
+
+def attach(tree: int, target: bytes) -> None:
+    """Attach the detached ``tree`` at ``target``, which is not followed if it is a link itself;
+    closes ``tree``."""
     move_mount(tree, AT_FDCWD, target)
     os.close(tree)
-    if not restricted:
-        remount(target, flags)
 
 
 def restrict(tree: int, flags: int, *, recursive: bool = False) -> bool:
     """Set MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC on a detached tree; False before Linux 5.12."""
-    attributes = 0
-    for old, new in _ATTRIBUTES:
-        if flags & old:
-            attributes |= new
-    if not attributes:
+    wanted = attributes(flags)
+    if not wanted:
         return True
     try:
-        mount_setattr(tree, b"", AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), set=attributes)
+        mount_setattr(tree, b"", AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), set=wanted)
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
         return False
     return True
+
+
+def attributes(flags: int) -> int:
+    """The MOUNT_ATTR_* of mount_setattr(2) and fsmount(2) that the MS_* ``flags`` ask for."""
+    wanted = 0
+    for old, new in _ATTRIBUTES:
+        if flags & old:
+            wanted |= new
+    return wanted
 
 
 def remount(target: bytes, flags: int) -> None:

@@ -67,6 +67,11 @@ OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
 CLOSE_RANGE_CLOEXEC = 4
+FSOPEN_CLOEXEC = 1
+FSMOUNT_CLOEXEC = 1
+_FSCONFIG_SET_FLAG = 0
+_FSCONFIG_SET_STRING = 1
+_FSCONFIG_CMD_CREATE = 6
 
 
 def call(name: str, *args: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
@@ -152,6 +157,23 @@ def open_tree(dirfd: int, path: bytes, flags: int) -> int:
 def move_mount(from_fd: int, to_fd: int, to_path: bytes) -> None:
     """Attach the detached mount ``from_fd`` at ``to_path`` below ``to_fd``. move_mount(2)."""
     call("move_mount", from_fd, b"", to_fd, to_path, MOVE_MOUNT_F_EMPTY_PATH)
+
+
+def fsopen(fstype: bytes) -> int:
+    """A descriptor in which a new file system is described. fsopen(2)."""
+    return call("fsopen", fstype, FSOPEN_CLOEXEC)
+
+
+def fsconfig(context: int, name: bytes, value: bytes | None) -> None:
+    """Give the file system of ``context`` an option, as a flag where ``value`` is ``None``. fsconfig(2)."""
+    command = _FSCONFIG_SET_FLAG if value is None else _FSCONFIG_SET_STRING
+    call("fsconfig", context, command, name, value, 0)
+
+
+def fsmount(context: int, attributes: int) -> int:
+    """Make the file system of ``context``: a descriptor of its detached mount. fsmount(2)."""
+    call("fsconfig", context, _FSCONFIG_CMD_CREATE, None, None, 0)
+    return call("fsmount", context, FSMOUNT_CLOEXEC, attributes)
 
 
 def mount_setattr(dirfd: int, path: bytes, flags: int, *, set: int = 0, clear: int = 0) -> None:
