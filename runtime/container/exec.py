@@ -22,7 +22,6 @@ from sandcell.runtime.linux.namespaces import FLAGS
 from sandcell.runtime.linux.syscall import clone3, setns
 
 _CLONE_PARENT = 0x00008000
-_PATIENCE = 5.0
 
 
 def serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
@@ -50,12 +49,13 @@ def serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
 
     pump.run(born.pidfd, control.fileno(), hang_up)
     status = collect(born.pidfd)
-    pump.drain(_PATIENCE)
+    pump.finish()
     tell(control, jobs.Exited(status))
     control.close()
     if born.cgroup is not None and born.cgroup.pids():
         born.cgroup = None  # what it left behind lives on in the container, and in its group
     born.let_go()
+    pump.hand_over()
     if job.directory:
         remove_tree(job.directory)
 

@@ -20,7 +20,6 @@ from sandcell.runtime.linux import process
 from sandcell.runtime.linux.idmap import HOST, IdMap
 
 LOCK = "lock"
-_PATIENCE = 5.0
 
 
 def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early | None = None) -> None:
@@ -57,15 +56,16 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
 
     pump.run(born.pidfd, control.fileno(), hang_up)
     status = collect(born.pidfd)
-    pump.drain(_PATIENCE)
+    pump.finish()
     oom = born.cgroup is not None and status == 128 + signal.SIGKILL and born.cgroup.usage().oom_kills > 0
     ended = state.State(status=state.EXITED, exit_status=status, started=now, finished=time.time(), oom=oom)
     state.write(job.run, ended)
     tell(control, jobs.Exited(status, oom))
     control.close()
     # Nobody waits for what follows, so it may take its time.
-    log.close()
     born.let_go()
+    pump.hand_over()
+    log.close()
     if job.remove:
         mapped.call(_idmap(job), lambda: mapped.remove_tree(job.home))
         mapped.remove_tree(job.run)

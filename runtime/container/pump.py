@@ -78,35 +78,33 @@ class Pump:
             poll.register(client, select.POLLIN)
         while True:
             self._arrange(poll)
-            for fd, _ in poll.poll():
+            for fd, event in poll.poll():
                 if fd == ended:
                     return
                 if fd == client:
                     poll.unregister(client)
                     on_hang_up()
                 else:
-                    self._serve(fd, poll)
+                    self._serve(fd, event, poll)
 
-    def drain(self, patience: float) -> None:
+    def finish(self) -> None:
         """Read what is left after the process ended, without waiting for more to be written, and
-        give the client ``patience`` seconds at a time to take it."""
+        hand on what the client takes at once."""
         for stream in self._streams:
             while stream.source >= 0 and select.select([stream.source], [], [], 0)[0]:
                 self._read(stream)
             if stream.source >= 0:
                 stream.end()
+
+    def hand_over(self) -> None:
+        """Wait until the client has taken everything or has gone away."""
         poll = select.poll()
         while any(stream.pending for stream in self._streams):
             for stream in self._streams:
                 if stream.pending:
                     poll.register(stream.sink, select.POLLOUT)
-            ready = poll.poll(patience * 1000)
-            if not ready:
-                break
-            for fd, _ in ready:
-                self._serve(fd, poll)
-        for stream in self._streams:
-            stream.forget()
+            for fd, event in poll.poll():
+                self._serve(fd, event, poll)
 
     def _arrange(self, poll: "select.poll") -> None:
         for stream in self._streams:
@@ -117,15 +115,16 @@ class Pump:
                 # Without POLLOUT still a client that goes away is noticed.
                 poll.register(stream.sink, select.POLLOUT if stream.pending else 0)
 
-    def _serve(self, fd: int, poll: "select.poll") -> None:
+    def _serve(self, fd: int, event: int, poll: "select.poll") -> None:
         for stream in self._streams:
             if fd == stream.source:
                 self._read(stream)
             elif fd == stream.sink:
-                if stream.pending:
-                    stream.flush()
-                else:
+                # Writable is old news when what was pending has gone out meanwhile.
+                if event & select.POLLERR:
                     stream.forget()
+                else:
+                    stream.flush()
         if all(fd not in (stream.source, stream.sink) for stream in self._streams):
             poll.unregister(fd)
 

@@ -75,7 +75,8 @@ def _pump(tmp_path: Path, feed: bytes, read_from_client: bool) -> tuple[bytes, b
         thread.start()
     pump = Pump([("stdout", source, sink)], log)
     pump.run(ended, -1, lambda: None)
-    pump.drain(5)
+    pump.finish()
+    pump.hand_over()
     for thread in threads:
         thread.join(10)
     log.close()
