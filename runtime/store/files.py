@@ -60,7 +60,7 @@ class Locks:
         """Hold the lock ``name`` in a with statement, waiting for it. Not reentrant."""
         fd = self._open(name)
         try:
-            fcntl.flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            self._lock(fd, name, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
             yield
         finally:
             os.close(fd)
@@ -70,14 +70,18 @@ class Locks:
         """Hold the lock alone if nobody holds it; the with statement's value tells whether."""
         fd = self._open(name)
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+            yield self._lock(fd, name, fcntl.LOCK_EX | fcntl.LOCK_NB)
         finally:
             os.close(fd)
+
+    def _lock(self, fd: int, name: str, how: int) -> bool:
+        try:
+            fcntl.flock(fd, how)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise refused(error, "lock", name) from error
+        return True
 
     def _open(self, name: str) -> int:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from sandcell.runtime.errors import Corrupted, InvalidReference
+from sandcell.runtime.errors import Corrupted, InvalidDocument, InvalidReference
 from sandcell.runtime.oci import media_types
 from sandcell.runtime.oci.decode import decode, encode
 from sandcell.runtime.oci.descriptor import Descriptor
@@ -56,7 +56,10 @@ class Names:
         return _descriptor(entry)
 
     def all(self) -> dict[str, Descriptor]:
-        """Every name in its familiar form, sorted; one of another tool's that is no name to us, as it is."""
+        """Every name in its familiar form, sorted; one of another tool's that is no name to us, as it is.
+
+        Entries that make no sense are left out.
+        """
         found = {}
         for entry in _entries(self._read()):
             name = _name(entry)
@@ -65,11 +68,14 @@ class Names:
                     name = Reference.parse(name).familiar
                 except InvalidReference:
                     pass
-                found[name] = _descriptor(entry)
+                try:
+                    found[name] = _descriptor(entry)
+                except InvalidDocument:
+                    pass
         return dict(sorted(found.items()))
 
     def roots(self) -> tuple[Descriptor, ...]:
-        """Everything the index leads to, named or not."""
+        """Everything the index leads to, named or not; ``InvalidDocument`` if we cannot tell."""
         return tuple(_descriptor(entry) for entry in _entries(self._read()))
 
     def _read(self) -> dict[str, Any]:

@@ -30,7 +30,8 @@ def prune(
     """Delete blobs and snapshots that nothing leads to, and files of processes that died.
 
     Whatever a live process wrote or asked for since it began its work stays. ``cache``: forget what
-    build steps made first, so that only named images stay. ``keep``: digests that somebody else needs. May be repeated or interrupted at any time.
+    build steps made first, so that only named images stay. ``keep``: digests that
+    somebody else needs. May be repeated or interrupted at any time.
     """
     store.litter.clear()
     working_since = store.leases.oldest_work()

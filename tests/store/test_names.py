@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from sandcell.runtime.errors import Corrupted, ImageNotFound, InvalidReference
+from sandcell.runtime.errors import Corrupted, ImageNotFound, InvalidDocument, InvalidReference
 from sandcell.runtime.oci import media_types
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import Store
@@ -82,6 +82,19 @@ def test_a_name_that_another_tool_wrote_its_way_is_found_and_moved(store):
     store.names.set(ref("app"), two.descriptor)
     assert len(index(store)["manifests"]) == 1
     assert store.image("app").digest == two.digest
+
+
+def test_an_entry_that_makes_no_sense_does_not_hide_the_others(store):
+    image(store, {"a": b"1"}, name="ours")
+    document = index(store)
+    document["manifests"] += [{"annotations": {media_types.REF_NAME: "odd"}, "digest": "sha384:1"}, 7]
+    with open(f"{store.layout_path}/index.json", "w") as file:
+        json.dump(document, file)
+    assert list(store.names.all()) == ["ours:latest"]
+    # What it leads to is not known, so nothing is thrown away.
+    with pytest.raises(InvalidDocument):
+        store.prune()
+    assert store.image("ours")
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", '{"manifests":3}', ""])

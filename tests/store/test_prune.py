@@ -84,6 +84,13 @@ def test_an_image_behind_an_index_is_reached(store):
     assert store.prune().removed == ()
 
 
+def test_what_somebody_needs_stays(store):
+    made = image(store, {"a": b"1"})
+    later(store)
+    assert store.prune(keep=[made.digest]).removed == ()
+    assert whole(store, made)
+
+
 def test_damage_does_not_stop_it(store):
     made = image(store, {"a": b"1"}, name="damaged")
     with open(store.blobs.path(made.digest), "wb") as file:
