@@ -89,8 +89,7 @@ class Carrier:
         owner = owner_ids(op.owner, files.read)
         with Spool(self._store.litter) as spool:
             placing = Placing(files.tree.entries, owner, self._seconds())
-            for load in loads(owner, spool):
-                placing.put(load, op.destination, into=op.into)
+            placing.put_all(loads(owner, spool), op.destination, into=op.into)
             layer = self._store.layers.of_entries(placing.entries(), source_date_epoch=self._epoch)
         return self._made(state, layer)
 

@@ -131,6 +131,13 @@ class Context:
             os.close(fd)
             raise
 
+    def read(self, item: Item) -> "Unchanged":
+        """Open a listed file; closing it is a ``ContextError`` if it is no longer what was listed."""
+        try:
+            return Unchanged(self._descriptor(item.place, os.O_RDONLY | os.O_NONBLOCK), item)
+        except OSError as error:
+            raise ContextError(f"{item.place} cannot be read: {error.strerror}") from None
+
     def digest(self, item: Item) -> str:
         """SHA-256 of a file's content, in hexadecimal; read only if it may have changed."""
         known = self._digests.get(item.place, item.stamp)
@@ -287,6 +294,23 @@ class Context:
             return hint.replace("mean ", f"mean {parent}/" if parent else "mean ")
         there = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
         return f"in {parent or self.directory} there is: {there}" if names else "the directory is empty"
+
+
+class Unchanged(FileIO):
+    """A file of the context that must stay as it was listed: its digest already stands for its content."""
+
+    def __init__(self, fd: int, item: Item) -> None:
+        super().__init__(fd, "rb")
+        self._item = item
+
+    def close(self) -> None:
+        """Let go of it; ``ContextError`` if it changed."""
+        changed = not self.closed and stamp(os.fstat(self.fileno())) != self._item.stamp
+        super().close()
+        if changed:
+            raise ContextError(
+                f"{self._item.place} changed while it was read", "try again when nothing writes to it"
+            )
 
 
 def _leaves(path: str) -> bool:

@@ -5,6 +5,8 @@ goes into the destination if that is written with a slash at its end or is a dir
 is missing above is made. Links of the tree on the way are followed as from its root.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from sandcell.runtime.build.image_files import resolve
@@ -13,7 +15,9 @@ from sandcell.runtime.layer.tree import Entry, order
 
 
 class PlacingError(ValueError):
-    """It cannot be put there; the text says why."""
+    """It cannot be put there; the text says why, ``hint`` perhaps what to do."""
+
+    hint = ""
 
 
 class Thing(msgspec.Struct, frozen=True):
@@ -56,6 +60,19 @@ class Placing:
     def directory(self, path: str) -> None:
         """Make a directory and what is missing above it; one that is there stays as it is."""
         self._make(resolve(self._tree, path), path)
+
+    def put_all(self, loads: Iterable[Load], destination: str, *, into: bool) -> None:
+        """Put several sources; more than one need a directory to go to."""
+        listed = list(loads)
+        there = self._tree.get(resolve(self._tree, destination))
+        if len(listed) > 1 and not into and (there is None or there.kind != "dir"):
+            error = PlacingError(
+                f"{len(listed)} files match, and {destination} is not written as a directory"
+            )
+            error.hint = f"end it with a slash: {destination}/"
+            raise error
+        for load in listed:
+            self.put(load, destination, into=into)
 
     def put(self, load: Load, destination: str, *, into: bool) -> None:
         """Put one source; ``destination`` is absolute, ``into`` says it is meant as a directory."""

@@ -19,6 +19,7 @@ from sandcell.runtime.build.ops import Place
 from sandcell.runtime.build.patterns import clean, compile_pattern, has_wildcard
 from sandcell.runtime.build.placing import Load, Thing
 from sandcell.runtime.build.spool import Spool
+from sandcell.runtime.errors import BadInput, Corrupted
 from sandcell.runtime.layer.tree import Entry
 
 _SECOND = 1_000_000_000
@@ -41,11 +42,6 @@ class ContextSources:
                 )
             else:
                 self._found.extend(context.sources(source))
-
-    @property
-    def count(self) -> int:
-        """How many there are, wildcards resolved."""
-        return len(self._found)
 
     def digest(self) -> str:
         """Of everything that would be copied."""
@@ -89,8 +85,13 @@ class ContextSources:
         item = source.items[0]
         if not self._op.unpack or item.kind != "file" or self._context is None:
             return None
-        with self._context.open(item.place) as file:
-            return unpacked(file, spool, owner if self._op.owner else None, time)
+        try:
+            with self._context.read(item) as file:
+                return unpacked(file, spool, owner if self._op.owner else None, time)
+        except (BadInput, Corrupted) as error:
+            raise ContextError(
+                f"{item.place}: {error.object}: {error.cause}", "it is unpacked by ADD, not by COPY"
+            ) from None
 
     def _thing(self, item: Item, owner: tuple[int, int]) -> Thing:
         time = item.mtime // _SECOND
@@ -99,7 +100,7 @@ class ContextSources:
         entry = Entry(item.path, item.kind, self._mode(item.mode), *owner, item.size, time)
         content = None
         if item.kind == "file" and self._context is not None:
-            content = partial(self._context.open, item.place)
+            content = partial(self._context.read, item)
         return Thing(item.path, entry, content)
 
 

@@ -1,0 +1,3 @@
+from tests.build.world import world
+
+__all__ = ["world"]
