@@ -81,6 +81,7 @@ def container_card(
                 )
             ],
             "font-size:12px;",
+            p.AMBER,
         ),
     )
     glass = el(
@@ -194,10 +195,16 @@ def tally_of(changes: "Sequence[Change]") -> str:
 
 
 def instruction(layer: "Layer") -> str:
-    """The instruction that made a layer, as the history tells it."""
+    """The instruction that made a layer, as somebody would write it: image-spec's history has docker's
+    ``RUN /bin/sh -c …`` and, for others, ``/bin/sh -c #(nop) …``."""
     if layer.history is None:
         return "(its history is not told)"
-    return layer.history.created_by or layer.history.comment or "(made without an instruction)"
+    told = layer.history.created_by or layer.history.comment or "(made without an instruction)"
+    if "/run/sandcell/" in told:
+        # What a container's cell left behind: the command is ours and says nothing.
+        return f"commit: {layer.history.comment}" if layer.history.comment else "commit of a container"
+    told = told.removeprefix("/bin/sh -c #(nop) ").lstrip()
+    return told.replace("RUN /bin/sh -c ", "RUN ", 1) if told.startswith("RUN ") else told
 
 
 def reference(image: "Image") -> str:
@@ -221,9 +228,7 @@ def _sheet(one: Sheet, largest: int, paper: str, edge: str, ink: str) -> Html:
             [
                 row(
                     cell(number, style=f"color:{ink};font-size:11px;width:22px;padding:0;"),
-                    cell(
-                        code(one.text, f"color:{p.INK};"), style="padding:0 10px 0 0;word-break:break-word;"
-                    ),
+                    cell(code(one.text), style="padding:0 10px 0 0;word-break:break-word;"),
                     cell(bar, style="padding:0;width:94px;"),
                     cell(
                         p.size(one.size),
@@ -246,7 +251,7 @@ def _shortened(sheets: Sequence[Sheet]) -> list[Sheet]:
 
 
 def _process(container: "Container", command: str) -> list[Html]:
-    shown = code("$ " + command if command else "(nothing to run)", f"color:{p.INK};")
+    shown = code("$ " + command if command else "(nothing to run)")
     if container.state == "running" and container.pid:
         told = f"pid 1 inside · pid {container.pid} on this machine"
     elif container.state == "exited":

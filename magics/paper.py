@@ -100,19 +100,21 @@ def cell(*children: str, style: str = "", title: str = "") -> Html:
     return el("td", base + style, *children, title=title)
 
 
-def table(rows: Iterable[Html], style: str = "") -> Html:
+def table(rows: Iterable[Html], style: str = "", ink: str = INK) -> Html:
     """A table that looks the same on every page."""
     base = (
-        f"border-collapse:collapse;border:none;margin:0;width:100%;font-size:13px;color:inherit;"
+        f"border-collapse:collapse;border:none;margin:0;width:100%;font-size:13px;color:{ink};"
         f"table-layout:auto;{style}"
     )
     return el("table", base, el("tbody", "", *rows))
 
 
-def code(text: str, style: str = "", most: int = WIDEST) -> Html:
+def code(text: str, ink: str = INK, most: int = WIDEST) -> Html:
     """Text from outside in a fixed pitch, in one line."""
-    base = f"{MONO};font-size:12px;color:inherit;background-color:transparent;padding:0;border:none;"
-    return el("code", base + style, visible(text, most), title=text if len(text) > most else "")
+    # Jupyter's themes colour code, pre and table themselves, and its sanitiser drops `inherit`: each
+    # of them says its own ink.
+    style = f"{MONO};font-size:12px;color:{ink};background-color:transparent;padding:0;border:none"
+    return el("code", style, visible(text, most), title=text if len(text) > most else "")
 
 
 def listing(lines: Iterable[Html]) -> Html:

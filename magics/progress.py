@@ -88,7 +88,7 @@ class Progress:
                         title=word,
                     ),
                     cell(
-                        code(step.text, f"color:{p.SOFT if step.state == 'waiting' else p.INK};"),
+                        code(step.text, p.SOFT if step.state == "waiting" else p.INK),
                         style="word-break:break-word;",
                     ),
                     cell(

@@ -149,16 +149,15 @@ def doctor_card(host: "Host") -> Card:
 
 def plan_card(title: str, lines: Sequence[str], note: str = "nothing was done") -> Card:
     """Steps that would be taken, in order."""
-    numbered = [f"{number:3}  {p.visible(text, 240)}" for number, text in enumerate(lines, 1)]
-    shown = _within(el("span", "", text) for text in numbered)
-    more = [p.line(f"… and {len(numbered) - len(shown)} more")] if len(shown) < len(numbered) else []
+    shown = _within(el("span", "", p.visible(text, 240)) for text in lines)
+    more = [p.line(f"… and {len(lines) - len(shown)} more")] if len(shown) < len(lines) else []
     html = p.sheet(
         p.heading("plan", title, p.BLUE, p.pill(note, p.STILL, p.SOFT)),
         p.listing(shown),
         *more,
         kind=f"Plan: {title}",
     )
-    return Card.of([f"plan: {title} ({note})", *numbered], html)
+    return Card.of([f"plan: {title} ({note})", *lines], html)
 
 
 def fold_of_changes(summary: Html, changes: Sequence["Change"]) -> Html:
@@ -196,12 +195,10 @@ def _list(
     head = row(*(cell(text, style=f"color:{p.SOFT};font-size:11px;") for text in heads))
     drawn = _within(
         row(
-            cell(el("b", "", p.visible(one[0], 80)) if at_name else p.visible(one[0], 80)),
-            *(cell(code(text, most=100), style="word-break:break-word;") for text in one[1:]),
+            *(_named(name, text) for name, text in zip(heads, one, strict=True)),
             style=f"border-top:1px solid {p.EDGE};",
         )
         for one in shown
-        for at_name in [heads[0] == "NAME"]
     )
     if len(drawn) < len(shown):
         left = f"… and {len(rows) - len(drawn)} more"
@@ -215,6 +212,15 @@ def _list(
         kind=title,
     )
     return Card.of([*body, *filter(None, [left, note])], html)
+
+
+def _named(head: str, text: str) -> Html:
+    """A cell of a list, drawn as its column asks for."""
+    if head == "NAME":
+        return cell(el("b", "", p.visible(text, 80)), style="white-space:nowrap;")
+    if head in ("COMMAND", "INSTRUCTION"):
+        return cell(code(text, most=100), style="word-break:break-word;")
+    return cell(p.visible(text, 60), style="font-size:12px;white-space:nowrap;")
 
 
 def _rows(changes: Sequence["Change"]) -> tuple[list[Html], list[Html]]:

@@ -147,10 +147,14 @@ class Page(HTMLParser):
         self.attributes |= {name for name, _ in attrs}
         _, ink, paper = self._stack[-1]
         style = dict(attrs).get("style") or ""
+        assert "inherit" not in style, "Jupyter's sanitiser drops it"
+        if tag in ("table", "code", "pre"):
+            # Jupyter's themes give these an ink of the theme, whatever stands around them.
+            ink = "#eeeeee"
         for declaration in filter(None, style.split(";")):
             name, _, value = declaration.partition(":")
             self.properties.add(name.strip())
-            if name == "color" and value != "inherit":
+            if name == "color":
                 ink = value
             if name == "background-color" and value != "transparent":
                 paper = value
