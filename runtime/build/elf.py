@@ -14,6 +14,7 @@ import msgspec
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NEEDED, _DT_STRTAB, _DT_RPATH, _DT_RUNPATH = 1, 5, 15, 29
 _LONGEST_STRING = 4096
+_LARGEST_TABLE = 1 << 20
 # PT_INTERP names one of these on Linux; the cache has entries of other word sizes too.
 _CACHE_MAGIC = b"glibc-ld.so.cache1.1"
 _CACHE_HEADER = struct.Struct("=20sII20x")
@@ -65,7 +66,7 @@ class _Reader:
 
     def read(self) -> Elf | None:
         ident = os.pread(self.fd, 64, 0)
-        if ident[:4] != b"\x7fELF" or ident[4] not in (1, 2) or ident[5] not in (1, 2):
+        if len(ident) < 52 or ident[:4] != b"\x7fELF" or ident[4] not in (1, 2) or ident[5] not in (1, 2):
             return None
         wide = ident[4] == 2
         order = "<" if ident[5] == 1 else ">"
@@ -80,7 +81,7 @@ class _Reader:
                 *struct.unpack_from(order + "I", ident, 28),
                 *struct.unpack_from(order + "HH", ident, 42),
             )
-        table = os.pread(self.fd, size * count, offset)
+        table = os.pread(self.fd, min(size * count, _LARGEST_TABLE), offset)
         loads: list[tuple[int, int, int]] = []
         dynamic = (0, 0)
         interpreter = ""
@@ -99,9 +100,10 @@ class _Reader:
 
     def tags(self, dynamic: tuple[int, int], order: str, *, wide: bool) -> list[tuple[int, int]]:
         pair = struct.Struct(order + ("qQ" if wide else "iI"))
-        data = os.pread(self.fd, dynamic[1] - dynamic[1] % pair.size, dynamic[0])
+        length = min(dynamic[1], _LARGEST_TABLE)
+        data = os.pread(self.fd, length, dynamic[0])
         found = []
-        for tag, value in pair.iter_unpack(data):
+        for tag, value in pair.iter_unpack(data[: len(data) - len(data) % pair.size]):
             if tag == 0:
                 break
             found.append((tag, value))

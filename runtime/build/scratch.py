@@ -58,7 +58,7 @@ def clear(store: Store, worker: Worker) -> list[str]:
 
 
 def _home(store: Store) -> str:
-    return f"{store.home}/builds"
+    return f"{store.home}/scratch"
 
 
 def _in_use(token: str) -> bool:

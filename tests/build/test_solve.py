@@ -131,13 +131,13 @@ def test_a_command_that_fails(command: str, status: int, cause: str, hint: str, 
     assert hint in error.hint
     assert error.source.startswith("RUN ")
     assert world.store.image("x").digest == before
-    assert os.listdir(f"{world.store.home}/builds") == []
+    assert os.listdir(f"{world.store.home}/scratch") == []
 
 
 def test_an_interrupted_step_leaves_nothing(world: World) -> None:
     with pytest.raises(KeyboardInterrupt):
         world.build("RUN stop")
-    assert os.listdir(f"{world.store.home}/builds") == []
+    assert os.listdir(f"{world.store.home}/scratch") == []
     assert os.listdir(f"{world.store.home}/tmp") == []
 
 
@@ -195,12 +195,12 @@ def test_what_a_dead_build_left_is_cleared(world: World) -> None:
         "os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", script, world.store.home], check=False)
-    (left,) = os.listdir(f"{world.store.home}/builds")
+    (left,) = os.listdir(f"{world.store.home}/scratch")
     with scratch.Scratch(world.store, Here()) as mine:
         assert scratch.clear(world.store, Here()) == [left]
         assert Path(mine.upper).is_dir()
     world.store.prune()
-    assert os.listdir(f"{world.store.home}/builds") == os.listdir(f"{world.store.home}/tmp") == []
+    assert os.listdir(f"{world.store.home}/scratch") == os.listdir(f"{world.store.home}/tmp") == []
 
 
 def test_the_modules_of_a_warm_build_stay_light(world: World) -> None:
