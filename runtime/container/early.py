@@ -72,12 +72,16 @@ class Early:
         )
 
     def go(self, plan: s.Plan, stdio: tuple[int, int, int], doors: tuple[int, ...]) -> bool:
-        """Let the child play the rest of the plan. False, and nothing happened, when it is too long."""
+        """Let the child play the rest of the plan. False, and nothing happened, when that is too long
+        or the child has ended: then a host that refused what it began with says so again."""
         rest = _encoder.encode(plan.inside[len(self.prefix) :])
         if len(rest) > _MOST:
             return False
         fds = array.array("i", (*stdio, *doors))
-        self.channel.sendmsg([rest], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+        try:
+            self.channel.sendmsg([rest], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+        except BrokenPipeError:
+            return False
         return True
 
     def drop(self) -> None:

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import resource
+import signal
 import socket
 import stat
 import sys
@@ -301,7 +302,19 @@ def _cwd(step: s.WorkingDirectory, scene: Scene) -> None:
     os.chdir(step.path)
 
 
+def _stay_with_the_monitor(sync: socket.socket) -> None:
+    """From now on, and across execve, this process is killed when its monitor dies: nobody else
+    could tell its end. To be called again after every change of ids, which ends it. prctl(2)."""
+    process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        sync.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+    except BlockingIOError:
+        return  # it is there
+    os._exit(125)
+
+
 def _execute(step: s.Execute, scene: Scene) -> None:
+    _stay_with_the_monitor(scene.sync)
     # os.execvpe would import a module to read PATH, and would do it from the container's files.
     program, environment = step.arguments[0], {}
     for entry in step.environment:
