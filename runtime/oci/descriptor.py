@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from sandcell.runtime.oci.digest import Digest
+from sandcell.runtime.oci.media_types import REF_NAME
 from sandcell.runtime.oci.platform import Platform
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -22,6 +23,6 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     platform: Platform | None = None
     artifact_type: str = ""
 
-    def annotated(self, **annotations: str) -> "Descriptor":
-        """The same with these annotations added; ``_`` cannot stand for a dot, so pass ``**{key: value}``."""
-        return msgspec.structs.replace(self, annotations={**self.annotations, **annotations})
+    def named(self, name: str) -> "Descriptor":
+        """The same as an entry of an index that has this name (image-spec, annotations.md)."""
+        return msgspec.structs.replace(self, annotations={**self.annotations, REF_NAME: name})

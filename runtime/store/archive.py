@@ -11,7 +11,6 @@ import msgspec
 from sandcell.runtime.errors import Corrupted
 from sandcell.runtime.layer import tar_write
 from sandcell.runtime.layer.disk import refused
-from sandcell.runtime.oci import media_types
 from sandcell.runtime.oci.decode import encode
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
@@ -35,9 +34,7 @@ def save(blobs: BlobStore, image: Image, reference: Reference | None, out: Binar
     Blobs are streamed and verified on the way: ``Corrupted`` and ``BlobNotFound`` leave a part that
     is of no use.
     """
-    named = image.descriptor
-    if reference is not None:
-        named = named.annotated(**{media_types.REF_NAME: reference.familiar})
+    named = image.descriptor if reference is None else image.descriptor.named(reference.familiar)
     try:
         _file(out, "oci-layout", layout_file())
         _file(out, "index.json", encode(Index(manifests=(named,))))

@@ -2,13 +2,17 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from sandcell.runtime.errors import SandcellError
+from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.store.files import Litter, replace
+
+_DIGEST = re.compile(rb'"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})"')
 
 
 class Cache:
@@ -20,7 +24,11 @@ class Cache:
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The record of ``key``; ``None`` where there is none, or not a whole one."""
-        return _read(self._file(key))
+        try:
+            with open(self._file(key), "rb") as file:
+                return msgspec.json.decode(file.read(), type=dict[str, Any])
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
 
     def put(self, key: str, record: dict[str, Any]) -> None:
         """Remember ``record``. It is not synced: after a crash of the machine it may be gone.
@@ -32,13 +40,6 @@ class Cache:
         except SandcellError:
             pass
 
-    def remove(self, key: str) -> None:
-        """Forget ``key``; not knowing it is fine."""
-        try:
-            os.unlink(self._file(key))
-        except FileNotFoundError:
-            pass
-
     def clear(self) -> None:
         """Forget everything."""
         for name in os.listdir(self._path):
@@ -47,21 +48,16 @@ class Cache:
             except FileNotFoundError:
                 pass
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        """All records, in no order."""
+    def digests(self) -> Iterator[Digest]:
+        """Every digest that any record tells of."""
         for name in os.listdir(self._path):
-            record = _read(f"{self._path}/{name}")
-            if record is not None:
-                yield record
+            try:
+                with open(f"{self._path}/{name}", "rb") as file:
+                    data = file.read()
+            except FileNotFoundError:
+                continue
+            yield from (Digest(found.decode()) for found in _DIGEST.findall(data))
 
     def _file(self, key: str) -> str:
         # A key may hold anything, a file name not.
         return f"{self._path}/{hashlib.sha256(key.encode()).hexdigest()}"
-
-
-def _read(path: str) -> dict[str, Any] | None:
-    try:
-        with open(path, "rb") as file:
-            return msgspec.json.decode(file.read(), type=dict[str, Any])
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return None

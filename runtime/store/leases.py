@@ -1,62 +1,27 @@
-"""What is in use although no name leads to it, so that ``prune`` leaves it alone.
+"""Work in progress, so that ``prune`` leaves alone what no name leads to yet.
 
-Two kinds. A *hold* lists digests and stays until it is released, whoever dies: a container holds the
-manifest of its image. A *working* lease belongs to a process and protects whatever that writes or
-touches meanwhile: blobs of a build that has no name yet.
+A lease belongs to a process and ends with it, however that ends. It protects whatever is written or
+touched in the store from its beginning on: the blobs of a build, the layers of a container to be.
 """
 
 import fcntl
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-import msgspec
-
 from sandcell.runtime.layer.disk import refused
-from sandcell.runtime.oci.digest import Digest
-from sandcell.runtime.store.files import Litter, Locks, replace
+from sandcell.runtime.store.files import Locks
 
 _WORKING = "working-"
-_HOLD = "hold-"
 
 
 class Leases:
     """``path``: the directory of lease files."""
 
-    def __init__(self, path: str, litter: Litter, locks: Locks) -> None:
+    def __init__(self, path: str, locks: Locks) -> None:
         self._path = path
-        self._litter = litter
         self._locks = locks
-
-    def hold(self, owner: str, digests: Iterable[Digest]) -> None:
-        """Keep ``digests`` and what they lead to until ``owner`` releases them. Replaces an earlier hold.
-
-        ``owner``: letters, digits, '-', '_' and '.', for instance a container's id.
-        """
-        replace(
-            f"{self._path}/{_HOLD}{owner}", msgspec.json.encode([str(one) for one in digests]), self._litter
-        )
-
-    def release(self, owner: str) -> None:
-        """End the hold of ``owner``; no hold is fine."""
-        try:
-            os.unlink(f"{self._path}/{_HOLD}{owner}")
-        except FileNotFoundError:
-            pass
-
-    def held(self) -> dict[str, tuple[Digest, ...]]:
-        """All holds by owner."""
-        found = {}
-        for name in os.listdir(self._path):
-            if name.startswith(_HOLD):
-                try:
-                    with open(f"{self._path}/{name}", "rb") as file:
-                        digests = msgspec.json.decode(file.read(), type=list[str])
-                except (FileNotFoundError, msgspec.MsgspecError):
-                    continue
-                found[name.removeprefix(_HOLD)] = tuple(Digest(one) for one in digests)
-        return found
 
     @contextmanager
     def working(self) -> Iterator[None]:

@@ -32,9 +32,7 @@ class Names:
 
     def set(self, reference: Reference, descriptor: Descriptor) -> None:
         """Let ``reference`` name ``descriptor``; what it named before loses the name. Durable on return."""
-        name = reference.familiar
-        annotated = descriptor.annotated(**{media_types.REF_NAME: name})
-        entry = msgspec.json.decode(encode(annotated))
+        entry = msgspec.json.decode(encode(descriptor.named(reference.familiar)))
         with self._locks.hold("index"):
             index = self._read()
             entries = _entries(index)

@@ -1,7 +1,7 @@
 """Giving disk space back: what no name, lease or cached step leads to, and what the dead left behind."""
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -30,14 +30,15 @@ def prune(
     """Delete blobs and snapshots that nothing leads to, and files of processes that died.
 
     Whatever a live process wrote or asked for since it began its work stays. ``cache``: forget what
-    build steps made first, so that only named images stay. ``keep``: digests that
-    somebody else needs. May be repeated or interrupted at any time.
+    build steps made first, so that only named images stay. ``keep``: digests that somebody else
+    needs. May be repeated or interrupted at any time.
     """
     store.litter.clear()
     working_since = store.leases.oldest_work()
     if cache:
         store.cache.clear()
-    live = _reachable(store, (*_roots(store), *keep))
+    named = (root.digest for root in store.names.roots())
+    live = _reachable(store, (*named, *store.cache.digests(), *keep))
     removed: list[str] = []
     size = 0
     for digest in list(store.blobs.list()):
@@ -54,27 +55,6 @@ def prune(
                 removed.append(f"snapshot {key}")
                 size += freed
     return Pruned(tuple(removed), size)
-
-
-def _roots(store: "Store") -> Iterator[Digest]:
-    """What is named, held by a lease, or told of by a cached step."""
-    yield from (root.digest for root in store.names.roots())
-    for digests in store.leases.held().values():
-        yield from digests
-    for record in store.cache.records():
-        yield from _digests_in(record)
-
-
-def _digests_in(value: Any) -> Iterator[Digest]:
-    if isinstance(value, str):
-        if value.startswith(("sha256:", "sha512:")):
-            yield Digest(value)
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _digests_in(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _digests_in(inner)
 
 
 def _reachable(store: "Store", roots: Iterable[Digest]) -> set[Digest]:

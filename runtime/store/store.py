@@ -53,7 +53,7 @@ class Store:
         self.layers = Layers(self.blobs)
         self.snapshots = Snapshots(f"{self.home}/snapshots", self.blobs, self.litter, self._locks)
         self.cache = Cache(f"{self.home}/cache", self.litter)
-        self.leases = Leases(f"{self.home}/leases", self.litter, self._locks)
+        self.leases = Leases(f"{self.home}/leases", self._locks)
         self._open()
 
     @property

@@ -38,18 +38,6 @@ def test_what_is_named_stays_and_the_rest_goes(store):
     assert store.prune().removed == ()
 
 
-def test_what_is_held_stays_until_released(store):
-    made = image(store, {"a": b"1"})
-    store.snapshots.ensure(made, HOST, FLAVOUR)
-    store.leases.hold("container-1", [made.digest])
-    later(store)
-    assert store.prune().removed == ()
-    assert store.leases.held() == {"container-1": (made.digest,)}
-    store.leases.release("container-1")
-    store.leases.release("container-1")
-    assert len(store.prune().removed) == 4
-
-
 def test_what_a_cached_step_tells_of_stays_until_the_cache_is_forgotten(store):
     made = image(store, {"a": b"1"})
     store.cache.put("step", {"layer": {"digest": str(made.manifest.layers[0].digest), "size": 3}})
@@ -123,6 +111,5 @@ def test_the_cache_keeps_what_it_was_told(store):
     with open(f"{store.home}/cache/{name}", "wb"):
         pass
     assert store.cache.get("key/with: anything\n") is None
-    store.cache.remove("key/with: anything\n")
-    store.cache.remove("key/with: anything\n")
+    store.cache.clear()
     assert os.listdir(f"{store.home}/cache") == []
