@@ -69,7 +69,7 @@ def our_command(world: World) -> Side:
     return Side("sandcell build, a new process, 10 steps cached", lambda: world.host.lap(*argv).run)
 
 
-def theirs(world: World, program: str, *, cached: bool) -> Side:
+def theirs(world: World, program: str, *, cached: bool, bound: Bound | None = None) -> Side:
     """``buildah build`` or ``podman build`` of the same Dockerfile. Raises Unavailable."""
     where = world.newest
     load(world, where)
@@ -80,7 +80,6 @@ def theirs(world: World, program: str, *, cached: bool) -> Side:
         where.lap(*argv)
         if where.lap(*argv, output=True).output.count("Using cache") < STEPS.count("\n"):
             raise Unavailable(f"{name} does not find its own steps in its cache")
-    bound = Bound("ratio", 0.1) if cached and program == "buildah" else None
     return Side(f"{name} build {cache}, {_state(cached)}", lambda: where.lap(*argv).run, name, bound)
 
 
@@ -90,8 +89,10 @@ def _state(cached: bool) -> str:
 
 def against_buildah(world: World, stack: ExitStack) -> Sides:
     """A rebuild that finds every step in the cache."""
-    programs = ("buildah", "podman")
-    peers = [attempt(it, theirs, world, it, cached=True) for it in programs]
+    peers = [
+        attempt("buildah", theirs, world, "buildah", cached=True, bound=Bound("ratio", 0.1)),
+        attempt("podman", theirs, world, "podman", cached=True),
+    ]
     return Sides(ours(world, cached=True), peers)
 
 
@@ -103,8 +104,7 @@ def command_against_buildah(world: World, stack: ExitStack) -> Sides:
 
 def cold(world: World, stack: ExitStack) -> Sides:
     """Every step executed; the base image is there."""
-    programs = ("buildah", "podman")
-    peers = [attempt(it, theirs, world, it, cached=False) for it in programs]
+    peers = [attempt(it, theirs, world, it, cached=False) for it in ("buildah", "podman")]
     return Sides(ours(world, cached=False), peers)
 
 

@@ -131,7 +131,7 @@ def _join(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def _cells(it: Record) -> tuple[str, ...]:
     mark = {None: "", True: " ok", False: " MISSED"}[it.holds]
-    ratio = "" if it.ratio is None else f"{it.ratio:.2f}"
+    ratio = "" if it.ratio is None else f"{it.ratio:.3g}"
     idle = f"{it.gap:g} s" if it.gap else "hot"
     peer = "  " + it.name.partition("/")[2]
     what = it.peer.what if it.peer else ""

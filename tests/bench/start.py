@@ -147,7 +147,6 @@ def train(world: World, stack: ExitStack) -> Sides:
             f"{TRAIN} in a row, each: {side.what}",
             lambda: sum(side.sample() for _ in range(TRAIN)) / TRAIN,
             side.peer,
-            Bound("ratio", 1.0),
         )
 
     return Sides(Side(f"{TRAIN} in a row, each: {mine.what}", sample), [attempt("crun", theirs)])
