@@ -11,6 +11,7 @@ from collections.abc import Callable
 from sandcell.runtime.container.output import Log
 
 _PIECE = 65536
+_HELD = 1 << 20  # the most that anybody without privilege may let a pipe hold: pipe(7)
 _BACKLOG = 4 * 1024 * 1024
 
 
@@ -91,8 +92,10 @@ class Pump:
         """Read what is left after the process ended, without waiting for more to be written, and
         hand on what the client takes at once."""
         for stream in self._streams:
-            while stream.source >= 0 and select.select([stream.source], [], [], 0)[0]:
-                self._read(stream)
+            # Not more than it can hold: an exec'd process may leave others behind that write on.
+            left = _HELD
+            while stream.source >= 0 and left > 0 and select.select([stream.source], [], [], 0)[0]:
+                left -= self._read(stream)
             if stream.source >= 0:
                 stream.end()
 
@@ -128,16 +131,15 @@ class Pump:
         if all(fd not in (stream.source, stream.sink) for stream in self._streams):
             poll.unregister(fd)
 
-    def _read(self, stream: _Stream) -> None:
+    def _read(self, stream: _Stream) -> int:
         try:
             data = os.read(stream.source, _PIECE)
-        except BlockingIOError:
-            return
         except OSError:
             data = b""  # EIO: the last process of a terminal has closed it
         if not data:
             stream.end()
-            return
+            return 0
         if self._log:
             self._log.write(stream.name, data)
         stream.take(data)
+        return len(data)
