@@ -29,7 +29,7 @@ class Sheet(msgspec.Struct, frozen=True):
 
 def image_card(image: "Image", name: str = "", notes: Sequence[Html] = ()) -> Card:
     """The picture of an image. ``notes`` are put below the stack."""
-    title = name or reference(image) or p.short(image.digest)
+    title = name or reference(image) or "without a name"
     sheets = sheets_of(image)
     total = sum(one.size for one in sheets)
     facts = f"{len(sheets)} {'layer' if len(sheets) == 1 else 'layers'}, {p.size(total)}"

@@ -17,6 +17,7 @@ from sandcell.runtime.errors import SandcellError
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.values import Container
+    from sandcell.runtime.oci.image import Image
 
 Draw = Callable[[Any], Card]
 
@@ -42,17 +43,29 @@ def register(session: Session) -> Callable[[], None]:
 def _draws(session: Session) -> dict[tuple[str, str], Draw]:
     engine = "sandcell.runtime.engine.values"
     return {
-        ("sandcell.runtime.oci.image", "Image"): image_card,
+        ("sandcell.runtime.oci.image", "Image"): lambda image: image_card(image, _name(session, image)),
         ("sandcell.runtime.oci.image", "Layer"): layer_card,
         (engine, "Container"): lambda container: _container(session, container),
         (engine, "Result"): result_card,
         (engine, "ContainerPlan"): lambda plan: plan_card("a container", str(plan).splitlines()),
-        ("sandcell.runtime.build.plan", "Plan"): lambda plan: plan_card("an image", str(plan).splitlines()),
+        ("sandcell.runtime.build.ops", "BuildPlan"): lambda plan: plan_card(
+            "an image", str(plan).splitlines()
+        ),
         ("sandcell.runtime.container.steps", "Plan"): lambda plan: plan_card(
             "a container", str(plan).splitlines()
         ),
         ("sandcell.magics.tables", "Diff"): diff_card,
     }
+
+
+def _name(session: Session, image: "Image") -> str:
+    """A name the image has now; empty when it has none, or nobody can be asked without waiting."""
+    engine = session.engine_if_ready
+    try:
+        entries = engine.images() if engine is not None else ()
+    except SandcellError:
+        return ""
+    return next((entry.name for entry in entries if entry.digest == image.digest), "")
 
 
 def _container(session: Session, container: "Container") -> Card:
