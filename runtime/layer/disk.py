@@ -3,6 +3,7 @@
 import errno
 
 from sandcell.runtime.errors import HostRefused, SandcellError, StoreFull
+from sandcell.runtime.layer.tree import told
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
@@ -13,5 +14,5 @@ def refused(error: OSError, operation: str, object: str) -> SandcellError:
     if error.errno in _FULL:
         cause = "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror).lower()
         return StoreFull(operation, object, cause, "free some space, or run: sandcell prune")
-    where = f" ({error.filename})" if isinstance(error.filename, str) else ""
+    where = f" ({told(error.filename)})" if isinstance(error.filename, str) else ""
     return HostRefused(operation, object, f"{error.strerror or error}{where}")

@@ -14,10 +14,10 @@ import msgspec
 from sandcell.runtime.errors import Conflict
 from sandcell.runtime.layer import tar_write, whiteout
 from sandcell.runtime.layer.scan import scan
-from sandcell.runtime.layer.tree import Entry
+from sandcell.runtime.layer.tree import Entry, told
 from sandcell.runtime.oci.digest import Digest
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 _KINDS = {
     "file": b"0",
     "hardlink": b"1",
@@ -142,12 +142,14 @@ class _Archive:
     def __init__(self, out: Sink) -> None:
         self._out = out
         self._hasher = hashlib.sha256()
-        self._pending = bytearray()
+        self._pending: list[bytes] = []
+        self._waiting = 0
         self._size = 0
 
     def write(self, data: bytes) -> None:
-        self._pending += data
-        if len(self._pending) >= _CHUNK:
+        self._pending.append(data)
+        self._waiting += len(data)
+        if self._waiting >= _CHUNK:
             self._flush()
 
     def copy(self, entry: Entry, content: Content) -> None:
@@ -167,7 +169,7 @@ class _Archive:
         if left:
             raise Conflict(
                 "pack",
-                entry.path,
+                told(entry.path),
                 "the file changed while it was read",
                 "try again when nothing writes to it",
             )
@@ -190,9 +192,9 @@ class _Archive:
         return size - left
 
     def _flush(self) -> None:
-        if self._pending:
-            data = bytes(self._pending)
-            self._pending.clear()
-            self._hasher.update(data)
-            self._size += len(data)
-            self._out.write(data)
+        data = b"".join(self._pending)
+        self._pending.clear()
+        self._waiting = 0
+        self._hasher.update(data)
+        self._size += len(data)
+        self._out.write(data)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sandcell.runtime.errors import BadInput
 from sandcell.runtime.layer import attributes, whiteout
-from sandcell.runtime.layer.tree import Entry, Kind
+from sandcell.runtime.layer.tree import Entry, Kind, told
 from sandcell.runtime.linux.syscall import (
     RESOLVE_BENEATH,
     RESOLVE_NO_SYMLINKS,
@@ -53,7 +53,10 @@ def scan(
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
                 if name.startswith(".wh."):
                     raise BadInput(
-                        "pack", prefix + name, "a layer cannot hold names that begin with .wh.", "rename it"
+                        "pack",
+                        told(prefix + name),
+                        "a layer cannot hold names that begin with .wh.",
+                        "rename it",
                     )
                 if stat.S_ISDIR(status.st_mode):
                     below.append(prefix + name)

@@ -54,6 +54,11 @@ class Tree(msgspec.Struct, frozen=True):
     entries: dict[str, Entry] = {}
 
 
+def told(path: str) -> str:
+    """``path`` as text that any encoder takes, for messages and records."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
 def order(path: str) -> tuple[str, ...]:
     """Sort key: a directory, then what it holds, then its next sibling."""
     return tuple(path.split("/"))

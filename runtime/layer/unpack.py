@@ -21,6 +21,7 @@ from sandcell.runtime.layer.place import MOST_OPEN, Directory, Places, clean, re
 from sandcell.runtime.layer.remove import remove
 from sandcell.runtime.layer.stack import Stack
 from sandcell.runtime.layer.tar_read import Header, TarReader
+from sandcell.runtime.layer.tree import told
 from sandcell.runtime.oci.digest import Digest
 
 MOST_ENTRIES = 5_000_000
@@ -219,7 +220,7 @@ class _Unpacker:
             self._copy_up(directory, target, _join(real, target), header)
         else:
             if stat.S_ISDIR(status.st_mode) or whiteout.is_whiteout(status):
-                raise refuse(header.name, f"it is a hard link to {os.fsdecode(link)}, which is no file")
+                raise refuse(header.name, f"it is a hard link to {told(os.fsdecode(link))}, which is no file")
         os.link(target, base, src_dir_fd=directory, dst_dir_fd=parent, follow_symlinks=False)
 
     def _copy_up(self, directory: int, base: bytes, real: bytes, header: Header) -> None:
@@ -227,7 +228,7 @@ class _Unpacker:
         path = os.fsdecode(real)
         found = self._stack.find(path)
         if found is None or not stat.S_ISREG(found[1].st_mode):
-            raise refuse(header.name, f"it is a hard link to {path}, which is not there")
+            raise refuse(header.name, f"it is a hard link to {told(path)}, which is not there")
         root, status = found
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root), "rb") as old:
             new_fd = os.open(base, _NEW_FILE, 0o600, dir_fd=directory)
@@ -282,7 +283,7 @@ class _Unpacker:
 
     def _approximate(self, real: bytes, base: bytes) -> None:
         if len(self.approximated) < _MOST_TOLD:
-            self.approximated.append(os.fsdecode(_join(real, base) if base else real))
+            self.approximated.append(told(os.fsdecode(_join(real, base) if base else real)))
 
 
 def _look(header: Header) -> Directory:

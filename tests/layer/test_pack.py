@@ -127,6 +127,14 @@ def test_names_that_mean_deletion_cannot_be_packed(source):
         packed(source)
 
 
+def test_a_file_whose_name_is_no_text_is_told_all_the_same(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / os.fsdecode(b".wh.\xff")).write_bytes(b"")
+    with pytest.raises(BadInput) as caught:
+        packed(tmp_path / "d")
+    assert str(caught.value).encode()
+
+
 def test_sockets_are_left_out(source):
     import socket
 

@@ -18,7 +18,7 @@ def tree(*entries: Entry) -> Tree:
     return apply(Tree(), entries)
 
 
-def told(*changes: Change) -> list[str]:
+def listed(*changes: Change) -> list[str]:
     return [str(change) for change in changes]
 
 
@@ -75,7 +75,7 @@ def test_compare_tells_added_changed_deleted():
     new = apply(
         BASE, [gone("etc/d"), file("etc/a", b"2"), folder("opt"), file("opt/f"), folder("etc", 0o700)]
     )
-    assert told(*compare(BASE, new)) == ["C /etc", "C /etc/a", "D /etc/d", "A /opt", "A /opt/f"]
+    assert listed(*compare(BASE, new)) == ["C /etc", "C /etc/a", "D /etc/d", "A /opt", "A /opt/f"]
     assert compare(BASE, BASE) == ()
 
 
@@ -83,7 +83,7 @@ def test_times_and_lost_children_do_not_count():
     touched = apply(BASE, [file("etc/a", b"1", mtime=99), Entry("etc", "dir", 0o755, mtime=99)])
     assert compare(BASE, touched) == ()
     replaced = apply(BASE, [file("etc")])
-    assert told(*compare(BASE, replaced)) == ["C /etc"]
+    assert listed(*compare(BASE, replaced)) == ["C /etc"]
 
 
 def test_every_part_of_an_entry_counts():
@@ -97,7 +97,7 @@ def test_every_part_of_an_entry_counts():
         {"digest": Digest.of(b"other")},
     ):
         new = Tree(BASE.entries | {"etc/a": file("etc/a", b"1") if not change else _with(change)})
-        assert told(*compare(BASE, new)) == ["C /etc/a"], change
+        assert listed(*compare(BASE, new)) == ["C /etc/a"], change
 
 
 def _with(change: dict) -> Entry:
