@@ -115,7 +115,7 @@ def container_card(
 
 def layer_card(layer: "Layer") -> Card:
     """The picture of one layer."""
-    text = instruction(layer)
+    text = _told(layer)
     one = Sheet(1, text, layer.descriptor.size)
     kind = f"layer {p.short(layer.descriptor.digest)}  {p.size(one.size)}  {p.visible(text)}"
     html = p.sheet(
@@ -142,8 +142,7 @@ def stack(sheets: Sequence[Sheet], *, still: bool = False) -> Html:
 def sheets_of(image: "Image") -> tuple[Sheet, ...]:
     """What is drawn of an image's layers, lowest first."""
     return tuple(
-        Sheet(number, instruction(layer), layer.descriptor.size)
-        for number, layer in enumerate(image.layers, 1)
+        Sheet(number, _told(layer), layer.descriptor.size) for number, layer in enumerate(image.layers, 1)
     )
 
 
@@ -194,22 +193,25 @@ def tally_of(changes: "Sequence[Change]") -> str:
     return ", ".join(told) or "nothing changed"
 
 
-def instruction(layer: "Layer") -> str:
-    """The instruction that made a layer, as somebody would write it: image-spec's history has docker's
-    ``RUN /bin/sh -c …`` and, for others, ``/bin/sh -c #(nop) …``."""
-    if layer.history is None:
-        return "(its history is not told)"
-    told = layer.history.created_by or layer.history.comment or "(made without an instruction)"
-    if "/run/sandcell/" in told:
+def instruction(created_by: str, comment: str = "") -> str:
+    """An entry of an image's history as somebody would write the instruction: docker's history has
+    ``RUN /bin/sh -c …``, older ones ``/bin/sh -c #(nop) …``."""
+    if "/run/sandcell/" in created_by:
         # What a container's cell left behind: the command is ours and says nothing.
-        return f"commit: {layer.history.comment}" if layer.history.comment else "commit of a container"
-    told = told.removeprefix("/bin/sh -c #(nop) ").lstrip()
+        return f"commit: {comment}" if comment else "commit of a container"
+    told = (created_by or comment).removeprefix("/bin/sh -c #(nop) ").lstrip()
     return told.replace("RUN /bin/sh -c ", "RUN ", 1) if told.startswith("RUN ") else told
 
 
 def reference(image: "Image") -> str:
     """The name the image was asked by, where its descriptor tells."""
     return (image.descriptor.annotations or {}).get("org.opencontainers.image.ref.name", "")
+
+
+def _told(layer: "Layer") -> str:
+    if layer.history is None:
+        return "(its history is not told)"
+    return instruction(layer.history.created_by, layer.history.comment)
 
 
 def _sheet(one: Sheet, largest: int, paper: str, edge: str, ink: str) -> Html:

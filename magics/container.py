@@ -72,7 +72,7 @@ def _run_new(session: Session, request: Request, line: str, body: str, names: Ma
     name = request.words[0]
     image = _image(session, request)
     wish = wish_of(request, remove=request.on("remove"))
-    sent = _sent(request, body, image, names, ROOM)
+    sent = _sent(request, body, image.config.config.shell, names, ROOM)
     background = request.on("background")
     cell = "" if request.on("name") else session.cell(line, body)
     options = options_of(
@@ -103,7 +103,11 @@ def _run_inside(session: Session, request: Request, body: str, names: Mapping[st
     engine = session.engine
     container = _container(session, request)
     wish = wish_of(request, inside=True)
-    sent = _sent(request, body, engine.image(container.image_digest), names, ROOM_INSIDE)
+    try:
+        shell = engine.image(container.image_digest).config.config.shell
+    except ImageNotFound:
+        shell = ()  # a container may outlive its image's last name
+    sent = _sent(request, body, shell, names, ROOM_INSIDE)
     options = ExecOptions(
         env={**_UNBUFFERED, **sent.env, **environment(request)},
         workdir=request.text("workdir"),
@@ -115,11 +119,11 @@ def _run_inside(session: Session, request: Request, body: str, names: Mapping[st
     conduct(session, lambda: engine.launch_in(container, sent.delivery.command, options), wish)
 
 
-def _sent(request: Request, body: str, image: "Image", names: Mapping[str, Any], room: str) -> Sent:
+def _sent(request: Request, body: str, shell: tuple[str, ...], names: Mapping[str, Any], room: str) -> Sent:
     delivery = deliver(
         body,
         interpreter=request.text("with"),
-        shell=image.config.config.shell,
+        shell=shell,
         strict=request.on("strict"),
         room=room,
     )

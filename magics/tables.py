@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sandcell.magics import paper as p
-from sandcell.magics.cards import state_of
+from sandcell.magics.cards import instruction, state_of
 from sandcell.magics.paper import Card, Html, cell, code, el, row
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def history_card(name: str, entries: Sequence["HistoryEntry"], now: float | None
     rows = [
         (
             ago(_instant(e.created), now),
-            e.created_by or e.comment,
+            instruction(e.created_by, e.comment),
             "settings only" if e.empty_layer else p.size(e.size),
         )
         for e in entries
