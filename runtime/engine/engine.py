@@ -19,7 +19,7 @@ from sandcell.runtime.engine.values import (
     Removed,
     Result,
 )
-from sandcell.runtime.errors import SandcellError
+from sandcell.runtime.errors import ContainerNotFound, SandcellError
 from sandcell.runtime.events import Callback, ContainerEvent, ImageEvent, silent
 from sandcell.runtime.linux import idmap
 from sandcell.runtime.oci.image import Image
@@ -283,8 +283,14 @@ class Engine:
         return self.start(container)
 
     def remove(self, container: Who, *, force: bool = False) -> None:
-        """Remove it with its writable layer and its log; ``force`` kills it first."""
-        who = self._find(container)
+        """Remove it with its writable layer and its log; ``force`` kills it first, and then a value
+        whose container is gone meanwhile is no error."""
+        try:
+            who = self._find(container)
+        except ContainerNotFound:
+            if force and isinstance(container, Container):
+                return
+            raise
         lifecycle.remove(self.places, self.launcher, who, force=force)
         self._tell("remove", who)
 
@@ -299,7 +305,12 @@ class Engine:
     def containers(self, *, all: bool = False) -> tuple[Container, ...]:
         """Those that run, newest first; with ``all`` the others too."""
         found = [self._value(who) for who in record.every(self.places)]
-        return tuple(value for value in found if all or value.state == state.RUNNING)
+        return tuple(
+            value
+            for value in found
+            # One that is removed at its end is as good as gone when it has ended.
+            if value.state == state.RUNNING or (all and not _going(value))
+        )
 
     def container(self, name_or_id: Who) -> Container:
         """How that container stands now; ``ContainerNotFound`` with the nearest name."""
@@ -381,7 +392,7 @@ class Engine:
     @property
     def idmap(self) -> idmap.IdMap:
         """The ids that containers have here: the host's for root, else mapped ones."""
-        return idmap.HOST if self.host.rung == "root" else idmap.mine()
+        return idmap.HOST if self.host.rung == "root" else idmap.mine(ranges=self.host.many_ids)
 
     def _find(self, container: Who) -> record.Record:
         return record.find(self.places, container.id if isinstance(container, Container) else container)
@@ -391,3 +402,7 @@ class Engine:
 
     def _tell(self, action: str, who: record.Record, status: int | None = None) -> None:
         self.on_event(ContainerEvent(action=action, id=who.id, name=who.name, image=who.image, status=status))
+
+
+def _going(container: Container) -> bool:
+    return container.options.remove and container.state == state.EXITED

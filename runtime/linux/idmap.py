@@ -130,23 +130,23 @@ def _text(ranges: Sequence[Range]) -> str:
     return "".join(f"{r.inside} {r.outside} {r.size}\n" for r in ranges)
 
 
-def mine() -> IdMap:
-    """The best map for the calling user: with ranges where newuidmap and both files allow, else single."""
-    import pwd
-    import shutil
-
+def mine(*, ranges: bool) -> IdMap:
+    """The map for the calling user: ``ranges`` as /etc/subuid and /etc/subgid give them, else a
+    single id. That newuidmap(1) really writes them is for the caller to have tried."""
     uid, gid = os.getuid(), os.getgid()
-    if not (shutil.which("newuidmap") and shutil.which("newgidmap")):
+    if not ranges:
         return for_user(uid, gid, None, None)
+    import pwd
+
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = str(uid)
-    ranges = []
+    given = []
     for path in ("/etc/subuid", "/etc/subgid"):
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
-                ranges.append(subordinate(file.read(), name, uid))
+                given.append(subordinate(file.read(), name, uid))
         except OSError:
-            ranges.append(None)
-    return for_user(uid, gid, ranges[0], ranges[1])
+            given.append(None)
+    return for_user(uid, gid, given[0], given[1])

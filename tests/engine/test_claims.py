@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandcell.runtime import Engine
-from tests.engine import claims
+from tests.engine import claims, claims_safety  # noqa: F401
 from tests.plain_user import PlainUser
 
 NAMES = [function.__name__ for function in claims.CLAIMS]
@@ -15,7 +15,7 @@ NAMES = [function.__name__ for function in claims.CLAIMS]
 _DRIVER = """
 import sys, traceback
 from sandcell.runtime import Engine
-from tests.engine import claims
+from tests.engine import claims, claims_safety  # noqa: F401
 with Engine(sys.argv[1], sys.argv[2]) as engine:
     claims.prepare(engine)
     assert engine.host.rung == "rootless", engine.host.rung
@@ -42,7 +42,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 def test_root(engine: Engine, name: str) -> None:
     if engine.host.rung != "root":
         pytest.skip(f"this user has the rung {engine.host.rung}")
-    getattr(claims, name)(engine)
+    claim = next(function for function in claims.CLAIMS if function.__name__ == name)
+    claim(engine)
 
 
 def _rootless(plain_user: PlainUser, name: str, *, ranges: bool) -> dict[str, str]:
