@@ -10,6 +10,7 @@ nothing is compiled or written inside, and the layer does not depend on when Pyt
 """
 
 import os
+import re
 import stat
 import sys
 
@@ -36,6 +37,9 @@ _SKIPPED_FILES = frozenset(
 )
 _SKIPPED_ENDS = (".a", ".o", ".exe", ".pyc", ".pyo", ".h", ".pth", ".egg-link")
 _SKIPPED_MODULES = ("_tkinter.", "_test", "_ctypes_test.", "xxlimited", "_xxtestfuzz.")
+
+# marshal's codes for a text of up to 255 ASCII characters, interned or not, referred to again or not.
+_SHORT_TEXTS = b"zZ\xfa\xda"
 
 # Flags of a bytecode file: identified by the source's hash, which is never checked.
 _UNCHECKED = b"\1\0\0\0"
@@ -141,11 +145,14 @@ def _walk(
 
 
 def _add_build_facts(tree: HostTree, path: str, place: str, python: Interpreter) -> None:
-    """The record of how Python was built, with its prefix as it is in the image."""
+    """The record of how Python was built, with the prefix as it is in the image."""
     with open(path, "rb") as file:
         text = file.read()
-    moved = python.place(python.prefix + "/")[:-1]
-    tree.text(place, text.replace(os.fsencode(python.prefix), os.fsencode(moved)))
+    if place != path:
+        built = re.search(rb"'prefix': '([^']+)'", text)
+        for prefix in {os.fsencode(python.prefix), *(built.groups() if built else ())}:
+            text = text.replace(prefix, b"/usr/local")
+    tree.text(place, text)
 
 
 def _add_bytecode(tree: HostTree, sources: list[str], python: Interpreter) -> None:
@@ -160,9 +167,8 @@ def _add_bytecode(tree: HostTree, sources: list[str], python: Interpreter) -> No
             missing.append((place, content))
         else:
             header = MAGIC_NUMBER + _UNCHECKED + source_hash(content)
-            tree.text(
-                _cached(place, python.tag), header + _moved(body, os.fsencode(path), os.fsencode(place))
-            )
+            name = f"{python.name}/{path.removeprefix(python.library + '/')}"
+            tree.text(_cached(place, python.tag), header + _moved(body, name, place))
     for (place, content), body in zip(missing, _compile(missing, python), strict=True):
         if body:
             header = MAGIC_NUMBER + _UNCHECKED + source_hash(content)
@@ -195,15 +201,23 @@ def _valid_body(path: str, content: bytes, python: Interpreter) -> bytes | None:
     return data[16:] if data[8:16] == stamp + size and status.st_size == len(content) else None
 
 
-def _moved(body: bytes, old: bytes, new: bytes) -> bytes:
-    """``body`` with the file name in it replaced, where marshal wrote it as a short text.
+def _moved(body: bytes, name: str, place: str) -> bytes:
+    """``body`` with the file name in it replaced by ``place``, so that equal code is equal bytes.
 
-    Another name than the source's own (of the machine it was built on) stays: Python corrects it
-    when it loads the module.
+    ``name``: how the file's path ends, wherever Python was built or installed. marshal writes a short
+    text as a type code, its length and itself; a name written otherwise stays, which harms nothing:
+    Python corrects it when it loads the module.
     """
-    if old == new or max(len(old), len(new)) > 255:
-        return body
-    return body.replace(bytes((len(old),)) + old, bytes((len(new),)) + new)
+    new = os.fsencode(place)
+    ending = os.fsencode("/" + name)
+    end = body.find(ending) + len(ending)
+    while end >= len(ending) and len(new) < 256:
+        for length in range(len(ending), min(256, end - 1)):
+            start = end - length
+            if body[start - 1] == length and body[start - 2] in _SHORT_TEXTS and body[start] == ord("/"):
+                return body[: start - 1] + bytes((len(new),)) + new + body[end:]
+        end = body.find(ending, end) + len(ending)
+    return body
 
 
 def _compile(sources: list[tuple[str, bytes]], python: Interpreter) -> list[bytes]:
