@@ -1,16 +1,16 @@
-"""The engine: one method per verb, the same words as the magics and the command line."""
+"""The engine: one method per verb, the same words as the magics and the command line.
+
+Verbs load what they need when they are called: ``sandcell ps`` has 100 ms, interpreter included.
+``warm`` loads everything ahead.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sandcell.runtime.container import output, state
-from sandcell.runtime.container.launcher import Launcher
 from sandcell.runtime.container.options import ExecOptions, Options
-from sandcell.runtime.container.running import Running
-from sandcell.runtime.engine import birth, lifecycle, places, record, visit
-from sandcell.runtime.engine.collect import collect
-from sandcell.runtime.engine.images import PRUNING, Images
+from sandcell.runtime.engine import places, record
 from sandcell.runtime.engine.values import (
     Container,
     ContainerPlan,
@@ -22,12 +22,16 @@ from sandcell.runtime.engine.values import (
 from sandcell.runtime.errors import ContainerNotFound, SandcellError
 from sandcell.runtime.events import Callback, ContainerEvent, ImageEvent, silent
 from sandcell.runtime.linux import idmap
-from sandcell.runtime.oci.image import Image
 
 if TYPE_CHECKING:
     from sandcell.runtime.build.ops import BuildPlan
+    from sandcell.runtime.container.launcher import Launcher
+    from sandcell.runtime.container.running import Running
+    from sandcell.runtime.engine.birth import Nursery
+    from sandcell.runtime.engine.images import Images
     from sandcell.runtime.layer.tree import Change
     from sandcell.runtime.linux.host_model import Host
+    from sandcell.runtime.oci.image import Image
     from sandcell.runtime.oci.spec import Spec
     from sandcell.runtime.store.prune import Pruned
 
@@ -57,7 +61,7 @@ class Engine:
         self.on_event = on_event
         self._launcher: Launcher | None = None
         self._host: Host | None = None
-        self._nursery: birth.Nursery | None = None
+        self._nursery: Nursery | None = None
         self._images: Images | None = None
 
     # ------------------------------------------------------------ the host and this engine
@@ -72,7 +76,10 @@ class Engine:
         return self._host
 
     def warm(self) -> None:
-        """Start the helper process that makes containers, so that the first one is quick too."""
+        """Start the helper process that makes containers, and load what making them takes, so that
+        the first one is quick too."""
+        from sandcell.runtime.engine import birth, collect, images, lifecycle, visit  # noqa: F401
+
         self.launcher.start()
 
     def close(self) -> None:
@@ -87,15 +94,19 @@ class Engine:
         self.close()
 
     @property
-    def nursery(self) -> birth.Nursery:
+    def nursery(self) -> "Nursery":
         """What births need, found once."""
+        from sandcell.runtime.engine import birth
+
         if self._nursery is None:
             self._nursery = birth.Nursery(self.places, self.host, self.launcher, self.idmap)
         return self._nursery
 
     @property
-    def store(self) -> Images:
+    def store(self) -> "Images":
         """The store of images and their unpacked layers."""
+        from sandcell.runtime.engine.images import Images
+
         if self._images is None:
             self._images = Images(self)
         return self._images
@@ -113,7 +124,7 @@ class Engine:
         no_cache: bool = False,
         pull: bool = False,
         on_event: Callback | None = None,
-    ) -> Image:
+    ) -> "Image":
         """Build the Dockerfile ``text``; ``name`` then names the image. Files come from ``context``.
 
         ``DockerfileError`` for the text, ``BuildFailed`` for a step; finished steps stay cached.
@@ -140,7 +151,7 @@ class Engine:
         """The named images, newest first."""
         return self.store.entries()
 
-    def image(self, name: str) -> Image:
+    def image(self, name: str) -> "Image":
         """The image of that name or digest; ``host`` is made when it is asked for.
         ``ImageNotFound`` when there is none."""
         return self.store.find(name)
@@ -178,6 +189,9 @@ class Engine:
     def _create(
         self, image: str, command: tuple[str, ...] | None, options: Options
     ) -> "tuple[record.Record, Spec, tuple[str, ...]]":
+        from sandcell.runtime.engine import birth
+        from sandcell.runtime.engine.images import PRUNING
+
         if options.replace and options.name:
             try:
                 self.remove(options.name, force=True)
@@ -196,6 +210,8 @@ class Engine:
 
     def start(self, container: Who) -> Container:
         """Start a container that does not run, in the background."""
+        from sandcell.runtime.engine import birth, lifecycle
+
         who = self._find(container)
         birth.refuse_if_running(self.places, who)
         lifecycle.settle(self.places, who)
@@ -205,12 +221,14 @@ class Engine:
 
     def launch(
         self, image: str, command: tuple[str, ...] | None = None, options: Options = Options()
-    ) -> Running:
+    ) -> "Running":
         """Create a container and start it with its output connected to us.
 
         The container is ``running.container``. If it cannot be started the container stays,
         created, unless ``options.remove``.
         """
+        from sandcell.runtime.engine import birth, lifecycle
+
         born, spec, lowers = self._create(image, command, options)
         try:
             running = birth.start(self.nursery, born, lowers, attach=True, spec=spec)
@@ -224,8 +242,10 @@ class Engine:
 
     def launch_in(
         self, container: Who, command: tuple[str, ...], options: ExecOptions = ExecOptions()
-    ) -> Running:
+    ) -> "Running":
         """Start another process in a running container, its output connected to us."""
+        from sandcell.runtime.engine import visit
+
         who = self._find(container)
         running = visit.enter(self.nursery, who, self.store.lowers_of(who), command, options)
         self._tell("exec", who)
@@ -241,6 +261,8 @@ class Engine:
         on_output: output.Listener | None = None,
     ) -> Result:
         """Create, start, wait: all of a command's output and its status."""
+        from sandcell.runtime.engine.collect import collect
+
         return collect(self.launch(image, command, options), on_output)
 
     def exec(
@@ -252,26 +274,34 @@ class Engine:
         on_output: output.Listener | None = None,
     ) -> Result:
         """Run a command in a running container and wait for it."""
+        from sandcell.runtime.engine.collect import collect
+
         return collect(self.launch_in(container, command, options), on_output)
 
-    def exchange(self, running: Running) -> str:
+    def exchange(self, running: "Running") -> str:
         """The host's directory that the process sees as /run/sandcell/out (or SANDCELL_OUT)."""
         return running.exchange
 
     def wait(self, container: Who, timeout: float | None = None) -> int | None:
         """The exit status, when it has ended; ``None`` after ``timeout`` seconds, or when the status
         is not known because the monitor was killed."""
+        from sandcell.runtime.engine import lifecycle
+
         ended = lifecycle.wait(self.places, self._find(container), timeout)
         return ended.exit_status if ended is not None else None
 
     def kill(self, container: Who, signal: str | int = "KILL") -> None:
         """Send a signal to its first process."""
+        from sandcell.runtime.engine import lifecycle
+
         who = self._find(container)
         lifecycle.send(self.places, who, lifecycle.parse_signal(signal))
         self._tell("kill", who)
 
     def stop(self, container: Who, timeout: float = 10) -> None:
         """Ask it to end by its stop signal, and make it after ``timeout`` seconds."""
+        from sandcell.runtime.engine import lifecycle
+
         who = self._find(container)
         word = who.options.stop_signal or self.store.stop_signal(who) or "TERM"
         lifecycle.stop(self.places, who, lifecycle.parse_signal(word), timeout)
@@ -285,6 +315,8 @@ class Engine:
     def remove(self, container: Who, *, force: bool = False) -> None:
         """Remove it with its writable layer and its log; ``force`` kills it first, and then a value
         whose container is gone meanwhile is no error."""
+        from sandcell.runtime.engine import lifecycle
+
         try:
             who = self._find(container)
         except ContainerNotFound:
@@ -296,6 +328,8 @@ class Engine:
 
     def rename(self, container: Who, name: str) -> Container:
         """Give it another name; ``NameInUse`` when that one is taken."""
+        from sandcell.runtime.engine import birth
+
         who = birth.rename(self.places, self._find(container), name)
         self._tell("rename", who)
         return self._value(who)
@@ -339,7 +373,7 @@ class Engine:
 
         return changes.diff(self, self._find(container))
 
-    def commit(self, container: Who, name: str | None = None, *, message: str = "") -> Image:
+    def commit(self, container: Who, name: str | None = None, *, message: str = "") -> "Image":
         """A new image: the container's image and its writable layer on top. The container and its
         image stay as they are."""
         from sandcell.runtime.engine import changes
@@ -362,6 +396,8 @@ class Engine:
         self, image: str, command: tuple[str, ...] | None = None, options: Options = Options()
     ) -> ContainerPlan:
         """The config.json and the steps that ``run`` would make; nothing is executed."""
+        from sandcell.runtime.engine import birth
+
         options.check()
         found = self.store.find(image)
         lowers = self.store.lowers(found)
@@ -383,8 +419,10 @@ class Engine:
     # ------------------------------------------------------------
 
     @property
-    def launcher(self) -> Launcher:
+    def launcher(self) -> "Launcher":
         """The client's side of the helper process."""
+        from sandcell.runtime.container.launcher import Launcher
+
         if self._launcher is None:
             self._launcher = Launcher(self.idmap)
         return self._launcher

@@ -5,7 +5,6 @@ files mounted into it. How the container stands now is ``container.state``'s.
 """
 
 import os
-import secrets
 
 import msgspec
 
@@ -43,7 +42,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def new_id() -> str:
     """64 random hexadecimal digits, as docker's."""
-    return secrets.token_hex(32)
+    return os.urandom(32).hex()
 
 
 def write(places: Places, record: Record) -> None:
