@@ -16,26 +16,32 @@ from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.output import STDERR, STDOUT, Log
 from sandcell.runtime.container.pump import Pump
 from sandcell.runtime.container.steps import Console, MapIds
+from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import process
 from sandcell.runtime.linux.idmap import HOST, IdMap
 
 LOCK = "lock"
+_PATIENCE = 10.0
 
 
 def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early | None = None) -> None:
     """Carry a container from its making to its end. ``sinks``: the client's pipes for stdout and
     stderr, or none; ``early`` as in ``outside.prepare``. Replies: ``Started`` then ``Exited``, or
     ``Refused``."""
-    lock = _lock(job.run)
+    ready = _ready(job)
+    if isinstance(ready, jobs.Refused):
+        if early is not None:
+            early.drop()
+        tell(control, ready)
+        return
+    lock, log = ready
     sources, targets = pipes(terminal=_wants_terminal(job))
     nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     born = outside.prepare(job.plan, (nothing, targets[0], targets[1]), early)
     for fd in {nothing, *targets}:
         os.close(fd)
     if isinstance(born, jobs.Refused):
-        state.write(job.run, state.State(status=state.CREATED, error=born.step))
-        tell(control, born)
-        os.close(lock)
+        _refuse(job, born, control, lock)
         return
     now = time.time()
     living = state.State(
@@ -44,10 +50,18 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         monitor=process.identify(os.getpid()),
         started=now,
     )
-    state.write(job.run, living)
+    try:
+        state.write(job.run, living)
+    except OSError as error:
+        # A container that no state tells of would be nobody's.
+        outside.reap(born.pid, born.pidfd)
+        born.let_go()
+        _refuse(job, jobs.Refused("write its state", error.errno or 0), control, lock)
+        return
     tell(control, jobs.Started(born.pid))
+    if not job.remove:
+        _write(job.home, living)  # for whoever looks after the machine has been started again
 
-    log = Log(job.home)
     pump = Pump(streams(sources, sinks, born.console), log)
 
     def hang_up() -> None:
@@ -59,19 +73,35 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     pump.finish()
     oom = born.cgroup is not None and status == 128 + signal.SIGKILL and born.cgroup.usage().oom_kills > 0
     ended = state.State(status=state.EXITED, exit_status=status, started=now, finished=time.time(), oom=oom)
-    state.write(job.run, ended)
+    _write(job.run, ended)
     tell(control, jobs.Exited(status, oom))
     control.close()
     # Nobody waits for what follows, so it may take its time.
-    born.let_go()
+    if not job.remove:
+        _write(job.home, ended)
+    try:
+        born.let_go()
+    except SandcellError:
+        pass  # something in its control group does not end; `rm` and `prune` will find it again
     pump.hand_over()
     log.close()
     if job.remove:
         mapped.call(_idmap(job), lambda: mapped.remove_tree(job.home))
         mapped.remove_tree(job.run)
-    else:
-        state.write(job.home, ended)
     os.close(lock)
+
+
+def _refuse(job: jobs.Run, why: jobs.Refused, control: socket.socket, lock: int) -> None:
+    _write(job.run, state.State(status=state.CREATED, error=why.step))
+    tell(control, why)
+    os.close(lock)
+
+
+def _write(directory: str, now: state.State) -> None:
+    try:
+        state.write(directory, now)
+    except OSError:
+        pass  # whoever asks finds the old one, sees that we are gone, and knows that it has ended
 
 
 def _idmap(job: jobs.Run) -> IdMap:
@@ -81,12 +111,32 @@ def _idmap(job: jobs.Run) -> IdMap:
     return HOST
 
 
-def _lock(directory: str) -> int:
-    # Held to the very end: who wants to start the container again, or to remove it, waits for
-    # the last unmount and the last file.
-    fd = os.open(f"{directory}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    return fd
+def _ready(job: jobs.Run) -> tuple[int, Log] | jobs.Refused:
+    # The lock is held to the very end: who wants to start the container again, or to remove it,
+    # waits for the last unmount and the last file.
+    try:
+        lock = os.open(f"{job.run}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        obstacle = _take(lock, job)
+        return jobs.Refused(obstacle, 0) if obstacle else (lock, Log(job.home))
+    except OSError as error:
+        return jobs.Refused(f"open {error.filename}", error.errno or 0)
+
+
+def _take(lock: int, job: jobs.Run) -> str:
+    """Take the lock; or why not: somebody else was quicker."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if state.truth(state.read(job.run, job.home)).status == state.RUNNING:
+                return "it is running already"
+            if time.monotonic() > deadline:
+                return "its last run is not cleaned up yet"
+            time.sleep(0.002)
+    removed = os.fstat(lock).st_nlink == 0 or not os.path.isdir(job.home)
+    return "it was removed meanwhile" if removed else ""
 
 
 def _wants_terminal(job: jobs.Run) -> bool:

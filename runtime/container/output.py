@@ -44,18 +44,25 @@ class Log:
     def write(self, stream: str, data: bytes) -> None:
         """Append one record. A full disk loses the piece, never the container."""
         record = b"%.6f %s %d\n%s\n" % (time.time(), stream.encode(), len(data), data)
-        if self._size + len(record) > self._limit:
-            os.close(self._fd)
-            os.rename(self._path, self._path + ".1")
-            self._fd = self._open()
-            self._size = 0
         try:
-            os.write(self._fd, record)
+            if self._size + len(record) > self._limit:
+                self._turn_over()
+            written = os.write(self._fd, record)
         except OSError:
+            written = 0
+        if written < len(record):
             # Cut a half-written record off again, so that what follows stays readable.
             os.ftruncate(self._fd, self._size)
-            return
-        self._size += len(record)
+        else:
+            self._size += written
+
+    def _turn_over(self) -> None:
+        try:
+            os.rename(self._path, self._path + ".1")
+        except FileNotFoundError:
+            pass  # the last time there was no room for a new one
+        old, self._fd, self._size = self._fd, self._open(), 0
+        os.close(old)
 
     def close(self) -> None:
         """Close the file; what was written stays."""

@@ -132,6 +132,13 @@ def _wait_for_a_job(channel: socket.socket, giving: int, idmap: "IdMap") -> Neve
         if received is None:
             os._exit(0)
         job = jobs.decode_job(received[0])
+    except Exception as error:
+        sys.stderr.write(f"sandcell monitor: {type(error).__name__}: {error}\n")
+        os._exit(1)
+    # A container may run for months: whoever waits for the end of the client's output shall not
+    # wait for that.
+    os.dup2(1, 2)
+    try:
         if isinstance(job, jobs.Run):
             monitor.serve(job, control, fds[1:], waiting)
         elif isinstance(job, jobs.Exec):
@@ -141,7 +148,7 @@ def _wait_for_a_job(channel: socket.socket, giving: int, idmap: "IdMap") -> Neve
             _drop(waiting)
             monitor.tell(control, mapped.perform(job))
     except Exception as error:
-        sys.stderr.write(f"sandcell monitor: {type(error).__name__}: {error}\n")
+        monitor.tell(control, jobs.Refused(f"watch over it: {type(error).__name__}: {error}", 0))
     finally:
         os._exit(0)
 

@@ -5,6 +5,7 @@ beside the container's files, so that an exit status outlives a reboot. What a s
 running process is only believed while that very process and its monitor live.
 """
 
+import errno
 import os
 import signal
 
@@ -37,14 +38,35 @@ NAME = "state.json"
 
 
 def write(directory: str, state: State) -> None:
-    """Replace the state in ``directory``; a reader sees the old one or the new one."""
+    """Replace the state in ``directory``; a reader sees the old one or the new one. ``OSError``."""
+    data, path = _encoder.encode(state), f"{directory}/{NAME}"
     temporary = f"{directory}/.{NAME}.{os.getpid()}"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
-        os.write(fd, _encoder.encode(state))
+        _put(temporary, os.O_CREAT | os.O_TRUNC, data)
+        os.rename(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _forget(temporary)
+        # A full disk has no place for another file, but the one that stands has its own; blanks
+        # take the place of what was longer.
+        _put(path, 0, data.ljust(os.stat(path).st_size))
+
+
+def _put(path: str, flags: int, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o644)
+    try:
+        if os.write(fd, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
     finally:
         os.close(fd)
-    os.rename(temporary, f"{directory}/{NAME}")
+
+
+def _forget(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def read(run: str, home: str) -> State:

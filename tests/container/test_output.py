@@ -4,11 +4,14 @@ import os
 import threading
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sandcell.runtime.container.output import Log, Output, read_log, tail
 from sandcell.runtime.container.pump import Pump
+from tests import full_disk
+from tests.linux.child import in_child
 
 PIECES = st.lists(
     st.tuples(st.sampled_from(["stdout", "stderr"]), st.text("a\n\r", min_size=1).map(str.encode))
@@ -112,3 +115,28 @@ def test_the_pump_tells_once_when_the_client_hangs_up() -> None:
     assert told == [True]
     for fd in (source, writer, ended, listening):
         os.close(fd)
+
+
+@pytest.mark.kernel
+def test_a_full_disk_loses_pieces_but_what_follows_is_readable(tmp_path: Path) -> None:
+    in_child(_log_on_a_full_disk, str(tmp_path), 1 << 20)
+
+
+@pytest.mark.kernel
+def test_a_log_that_cannot_be_turned_over_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    in_child(_log_on_a_full_disk, str(tmp_path), 5000)
+
+
+def _log_on_a_full_disk(place: str, limit: int) -> None:
+    full_disk.mount(place, "64k,nr_inodes=4")
+    log = Log(place, limit)
+    log.write("stdout", b"before\n")
+    full_disk.fill(place, 8192)
+    for _ in range(20):
+        log.write("stdout", b"lost\n" * 400)  # somewhere in it the disk is full
+    full_disk.free(place)
+    log.write("stdout", b"after\n")
+    log.close()
+    text = b"".join(piece.data for piece in read_log(place))
+    assert text.replace(b"lost\n", b"").endswith(b"after\n")
+    assert set(text.replace(b"\n", b" ").split()) <= {b"before", b"lost", b"after"}

@@ -9,6 +9,8 @@ import pytest
 from sandcell.runtime.container import state
 from sandcell.runtime.container.state import State
 from sandcell.runtime.linux.process import Identity, identify
+from tests import full_disk
+from tests.linux.child import in_child
 
 
 @pytest.fixture
@@ -59,3 +61,18 @@ def test_a_write_that_is_interrupted_leaves_the_old_state(tmp_path: Path) -> Non
     state.write(str(tmp_path), State(status="running"))
     (tmp_path / ".state.json.1").write_text("half")
     assert state.read(str(tmp_path), str(tmp_path)).status == "running"
+
+
+@pytest.mark.kernel
+def test_a_full_disk_still_has_room_for_how_it_ended(tmp_path: Path) -> None:
+    in_child(_write_on_a_full_disk, str(tmp_path))
+
+
+def _write_on_a_full_disk(place: str) -> None:
+    full_disk.mount(place, "16k")
+    someone = Identity(12345678, 1234567890, "boot")
+    state.write(place, State(status="running", init=someone, monitor=someone, started=1.0))
+    full_disk.fill(place)
+    state.write(place, State(status="exited", exit_status=3))
+    assert state.read(place, place) == State(status="exited", exit_status=3)
+    assert sorted(os.listdir(place)) == ["filler", "state.json"]
