@@ -31,3 +31,11 @@ def test_help_loads_no_verb_and_no_engine() -> None:
         "sandcell.runtime.cli.door",
         "sandcell.runtime.cli.group",
     }
+
+
+@pytest.mark.slow
+def test_ps_loads_neither_the_store_nor_what_makes_containers() -> None:
+    loaded = loaded_by("ps")
+    heavy = {"rich", "asyncio", "hashlib", "json", "isal", "subprocess", "tempfile", "http"}
+    rooms = {f"sandcell.runtime.{room}" for room in ("store", "layer", "build", "engine.birth")}
+    assert not loaded & (heavy | rooms)
