@@ -19,6 +19,9 @@ CHUNK = 1 << 18
 FILE, HARDLINK, SYMLINK, CHAR, BLOCKDEV, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 
 _LONGEST_RECORD = 1 << 20
+_LAST_ID = 0xFFFFFFFE
+_END_OF_SIZES = 1 << 63
+_END_OF_TIMES = (1 << 50) * 1_000_000_000
 _ZERO = bytes(BLOCK)
 _NUMBERS = ((100, 108), (108, 116), (116, 124), (124, 136), (136, 148))
 _NO_DATA = frozenset((HARDLINK, SYMLINK, CHAR, BLOCKDEV, DIRECTORY, FIFO))
@@ -136,8 +139,13 @@ class TarReader:
             _extend(header, {**self._defaults, **records})
         if kind in _NO_DATA:
             header.size = 0
-        if header.size < 0 or header.uid < 0 or header.gid < 0:
-            raise _damaged(_show(header.name), "it has a negative size or owner")
+        if not (
+            0 <= header.uid <= _LAST_ID
+            and 0 <= header.gid <= _LAST_ID
+            and 0 <= header.size < _END_OF_SIZES
+            and -_END_OF_TIMES < header.mtime < _END_OF_TIMES
+        ):
+            raise _damaged(_show(header.name), "it has a size, an owner or a time that cannot be")
         self._left = header.size
         self._padding = -header.size % BLOCK
         return header

@@ -5,8 +5,6 @@ import subprocess
 import tarfile
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sandcell.runtime.errors import BadInput, Corrupted
 from sandcell.runtime.layer.tar_read import TarReader
@@ -114,6 +112,9 @@ def test_reads_what_other_tools_write(tool, tmp_path):
         raw(b"x", b"x", b"8 size=x\n") + raw(b"f") + END,  # a number that is none
         raw(b"x", b"x", b"10 size=-1\n") + raw(b"f") + END,
         raw(b"x", b"x", b"12 path=a\0b\n") + raw(b"f") + END,
+        raw(b"x", b"x", b"19 uid=99999999999\n") + raw(b"f") + END,
+        raw(b"x", b"x", b"30 mtime=99999999999999999999\n") + raw(b"f") + END,
+        raw(b"x", b"x", b"28 size=9999999999999999999\n") + raw(b"f") + END,
         b"not a tar archive at all" * 100,
     ],
 )
@@ -140,18 +141,3 @@ def test_refused_archives(data):
 @pytest.mark.parametrize("data", [b"", bytes(512), END, bytes(10240)])
 def test_an_empty_archive_is_fine(data):
     assert read(data) == []
-
-
-@pytest.mark.slow
-@settings(max_examples=150, deadline=None)
-@given(st.data())
-def test_no_damage_does_more_than_our_errors(data):
-    good = archive(*MEMBERS[:6])
-    damaged = bytearray(good)
-    for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(good) - 1))
-        damaged[at] = data.draw(st.integers(0, 255))
-    try:
-        read(bytes(damaged[: data.draw(st.integers(0, len(good)))]), 4096)
-    except (Corrupted, BadInput):
-        pass

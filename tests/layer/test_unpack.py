@@ -1,10 +1,15 @@
 import os
 import stat
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sandcell.runtime.errors import BadInput, Corrupted
+from sandcell.runtime.errors import BadInput, Corrupted, SandcellError
 from sandcell.runtime.layer import whiteout
+from sandcell.runtime.layer.tasks import remove_tree
 from sandcell.runtime.oci.digest import Digest
 
 from .archives import FLAVOUR, archive, entry, raw, unpacked
@@ -257,3 +262,29 @@ def test_many_directories_do_not_use_up_descriptors(tmp_path):
     unpacked(archive(*members), tmp_path / "t")
     assert len(os.listdir("/proc/self/fd")) == before
     assert len(names(tmp_path / "t")) == 1200
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_no_damage_does_more_than_our_errors(data):
+    info, content = entry("d/x", data=b"1" * 600, mtime=1.5)
+    info.pax_headers = {"SCHILY.xattr.user.a": "b"}
+    links = [entry("d/l", "symlink", link="x"), entry("d/h", "hardlink", link="d/x"), entry("d/.wh.gone")]
+    good = archive(entry("d/", "dir"), (info, content), *links, entry("n" * 120))
+    damaged = bytearray(good)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(good) - 1) | st.integers(0, 511))
+        damaged[at] = data.draw(st.integers(0, 255))
+        if data.draw(st.booleans()):
+            # With the checksum made right again, the damage gets further.
+            start = at // 512 * 512
+            block = damaged[start : start + 148] + b"        " + damaged[start + 156 : start + 512]
+            damaged[start + 148 : start + 156] = b"%06o\0 " % sum(block)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            unpacked(bytes(damaged[: data.draw(st.integers(0, len(good)))]), Path(folder, "t"))
+        except SandcellError:
+            pass
+        assert os.listdir(folder) == ["t"]
+        remove_tree(path=f"{folder}/t")
