@@ -96,12 +96,8 @@ class Carrier:
     def _execute(self, op: Execute, state: State, on_output: OnOutput) -> Made:
         run = self._run_step
         if run is None:
-            raise HostRefused(
-                "build",
-                op.text,
-                "this host runs no containers, so RUN is not possible",
-                "see: sandcell doctor",
-            )
+            cause = f"{op.text}: this host runs no containers, so nothing can be run for an image"
+            raise BuildFailed("build", "", cause, "see: sandcell doctor", lines=op.lines, source=op.source)
         snapshots = self._store.snapshots.ensure(state.image(), run.idmap, run.flavour, run.worker)
         with Scratch(self._store, run.worker) as scratch:
             step = Step(
@@ -137,6 +133,9 @@ class Carrier:
             cause, hint = f"{op.text} ended with status {status}", _HINTS.get(status, "")
         except StartFailed as error:
             status, cause, hint = error.status, f"{op.text}: {error.cause}", error.hint
+        except HostRefused as error:
+            cause = f"{op.text}: {error}"
+            raise BuildFailed("build", "", cause, error.hint, lines=op.lines, source=op.source) from error
         if status:
             raise BuildFailed("build", "", cause, hint, status=status, lines=op.lines, source=op.source)
 

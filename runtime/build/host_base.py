@@ -45,14 +45,11 @@ def host_image(store: Store, variant: str = "latest") -> Image:
     return found
 
 
-def host_config(variant: str = "latest", *, bash: bool | None = None, certificates: bool = True) -> RunConfig:
-    """The settings of a host image. ``bash``: whether it has one, by default whether the machine does."""
-    if bash is None:
-        bash = os.path.exists("/usr/bin/bash") or os.path.exists("/bin/bash")
+def _settings(*, bash: bool, certificates: bool) -> RunConfig:
     env = [f"PATH={_PATH}", "LANG=C.UTF-8", "ENV=/etc/profile"]
-    if variant == "latest" and certificates:
+    if certificates:
         env.append("SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt")
-    command = "bash" if bash and variant == "latest" else "sh"
+    command = "bash" if bash else "sh"
     return RunConfig(env=tuple(env), cmd=(command,), working_dir="/", labels={BASE_LABEL: "host"})
 
 
@@ -107,7 +104,7 @@ def _make(store: Store, variant: str, key: str) -> Image:
             architecture=here.architecture,
             variant=here.variant,
             os=here.os,
-            config=host_config(variant, bash=bash, certificates=certificates),
+            config=_settings(bash=bash, certificates=certificates),
             rootfs=RootFs(),
         ).with_layer(layer.diff_id, history)
         image = store.write_image(config, (layer.descriptor,))
@@ -117,18 +114,23 @@ def _make(store: Store, variant: str, key: str) -> Image:
 
 
 def _fingerprint(variant: str) -> str:
-    """Changes when the machine's programs do: the times of the directories they are installed in."""
-    facts: list[object] = [_FORM, variant, sys.version, sys.base_prefix]
-    paths = ["/usr/bin", "/bin", "/usr/sbin", "/lib", "/usr/lib64", "/etc/ld.so.cache", "/etc/os-release"]
+    """Changes when the machine's programs do: the times of the directories they are installed in.
+
+    A library that is exchanged in place comes with a new cache of the loader.
+    """
+    facts: list[object] = [_FORM, variant]
+    paths = ["/usr/bin", "/bin", "/usr/sbin", "/lib", "/usr/lib", "/etc/ld.so.cache", "/etc/os-release"]
     if variant == "latest":
+        facts += [sys.version, sys.base_prefix]
         library = os.path.dirname(os.__file__)
+        name = os.path.basename(library)
         paths += [
-            sys.executable,
+            f"{sys.base_prefix}/bin/{name}",
+            f"{sys.base_prefix}/lib",
             library,
             f"{library}/lib-dynload",
-            "/etc/ssl/certs",
-            "/usr/local/share/ca-certificates",
         ]
+        paths += ["/etc/ssl/certs", "/usr/local/share/ca-certificates"]
     for path in paths:
         try:
             status = os.stat(path)

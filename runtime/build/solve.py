@@ -52,7 +52,7 @@ def solve(
 ) -> Image:
     """The image that ``plan`` describes, called ``name`` in the store if one is given.
 
-    ``run_step``: ``None`` where this host runs nothing; then a RUN that is not cached is ``HostRefused``.
+    ``run_step``: ``None`` where this host runs nothing; then a RUN that is not cached fails.
     ``no_cache``: do everything again. ``epoch``: seconds; all times are that or earlier
     (SOURCE_DATE_EPOCH). ``BuildFailed`` for a command that fails, ``DockerfileError`` for sources that
     are not there: both with the lines. Then the name keeps what it had, and finished steps stay cached.

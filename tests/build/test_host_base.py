@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandcell.runtime.build.host_base import BASE_LABEL, host_config, host_image
+from sandcell.runtime.build.host_base import BASE_LABEL, host_image
 from sandcell.runtime.build.host_tree import NORMAL_TIME
 from sandcell.runtime.build.image_files import ImageFiles, LayerBlob
 from sandcell.runtime.errors import ImageNotFound
@@ -107,7 +107,6 @@ def test_the_settings(image: Image) -> None:
     assert config.labels == {BASE_LABEL: "host"}
     assert config.environment["PATH"].startswith("/usr/local/sbin:/usr/local/bin:")
     assert config.cmd in (("bash",), ("sh",))
-    assert set(host_config("tiny").environment) < set(config.environment) | {"x"}
     (told,) = image.config.history
     assert told.created_by == "FROM host"
 

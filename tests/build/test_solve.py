@@ -12,7 +12,6 @@ from sandcell.runtime.errors import (
     BadInput,
     BuildFailed,
     DockerfileError,
-    HostRefused,
     ImageNotFound,
     InvalidOption,
     InvalidReference,
@@ -118,6 +117,7 @@ def test_events_tell_what_happens(world: World) -> None:
         ("fail 127", 127, "RUN fail 127 ended with status 127", "the command was not found"),
         ("fail 137", 137, "RUN fail 137 ended with status 137", "memory"),
         ("vanish", 127, "RUN vanish: there is no such program", "look again"),
+        ("refuse", 0, "RUN refuse: start container: no namespaces here", "see the doctor"),
     ],
 )
 def test_a_command_that_fails(command: str, status: int, cause: str, hint: str, world: World) -> None:
@@ -144,7 +144,7 @@ def test_an_interrupted_step_leaves_nothing(world: World) -> None:
 def test_without_a_runner_only_run_is_impossible(world: World) -> None:
     world.write("a", "1")
     world.build("COPY a /a\nWORKDIR /x\nENV a=1", run_step=None)
-    with pytest.raises(HostRefused, match="RUN is not possible"):
+    with pytest.raises(BuildFailed, match="this host runs no containers"):
         world.build("RUN say x", run_step=None)
     world.build("RUN say x")
     world.build("RUN say x", run_step=None)

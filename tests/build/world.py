@@ -10,7 +10,7 @@ import pytest
 from sandcell.runtime.build.build import build
 from sandcell.runtime.build.image_files import ImageFiles, LayerBlob
 from sandcell.runtime.build.runner import OnOutput, Step
-from sandcell.runtime.errors import StartFailed
+from sandcell.runtime.errors import HostRefused, StartFailed
 from sandcell.runtime.events import Event, StepFinished
 from sandcell.runtime.layer.tree import Entry
 from sandcell.runtime.layer.whiteout import XattrFlavour
@@ -37,7 +37,7 @@ BASE: tuple[tuple[Entry, bytes | None], ...] = (
 
 
 class Pretend:
-    """A runner whose commands are: ``write PATH TEXT``, ``say TEXT``, ``fail STATUS``, ``vanish``, ``stop``.
+    """A runner whose commands are: ``write PATH TEXT``, ``say TEXT``, ``fail STATUS``, ``vanish``, ``refuse``, ``stop``.
 
     As any user it leaves files behind that are owned by who runs the tests.
     """
@@ -62,6 +62,8 @@ class Pretend:
             return int(words[0])
         elif verb == "vanish":
             raise StartFailed("start", "container", "there is no such program", "look again", status=127)
+        elif verb == "refuse":
+            raise HostRefused("start", "container", "no namespaces here", "see the doctor")
         elif verb == "stop":
             raise KeyboardInterrupt
         return 0
