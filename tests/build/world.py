@@ -37,9 +37,8 @@ BASE: tuple[tuple[Entry, bytes | None], ...] = (
 
 
 class Pretend:
-    """A runner whose commands are: ``write PATH TEXT``, ``say TEXT``, ``fail STATUS``, ``vanish``, ``refuse``, ``stop``.
-
-    As any user it leaves files behind that are owned by who runs the tests.
+    """A runner whose commands are ``write PATH TEXT``, ``say TEXT``, ``fail STATUS``, ``vanish``,
+    ``refuse`` and ``stop``. What it writes is owned by who runs the tests.
     """
 
     idmap: IdMap = HOST
