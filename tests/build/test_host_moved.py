@@ -70,6 +70,8 @@ def test_it_stands_in_usr_local_with_its_own_libraries(store: Store) -> None:
 
 @pytest.mark.kernel
 def test_it_works_inside(store: Store) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can enter files on disk without making a container")
     (snapshot,) = store.snapshots.ensure(store.image("host"), HOST, "trusted")
     script = (
         "import ssl, sqlite3, json, lzma, asyncio, ctypes, sys; print(sys.prefix, *sys.path);"
