@@ -43,43 +43,32 @@ def read(fd: int) -> dict[str, bytes]:
     return {name: os.getxattr(fd, name) for name in names if carried(name)} if names else {}
 
 
-def write(fd: int, xattrs: Mapping[str, bytes]) -> bool:
-    """Set those of ``xattrs`` that belong to a layer; ``False`` where the file system would not have one."""
+def write(fd: int, uid: int, gid: int, mode: int, xattrs: Mapping[str, bytes]) -> bool:
+    """Give an open file its owner, the attributes that belong to a layer, and its mode.
+
+    An owner that the host refuses is recorded beside the file; it takes the set-id bits with it, for
+    they would mean another user. ``False`` where something could not be given, or not even recorded.
+    """
+    given = {name: value for name, value in xattrs.items() if carried(name)}
+    try:
+        # First of all: it clears the set-id bits and file capabilities.
+        os.fchown(fd, uid, gid)
+    except OSError as error:
+        if error.errno not in _NO_OWNER:
+            raise
+        given[OWNER] = b"%d:%d:%o" % (uid, gid, mode)
+        mode &= 0o1777
     done = True
-    for name, value in xattrs.items():
-        if not carried(name):
-            continue
+    for name, value in given.items():
         try:
             os.setxattr(fd, name, value)
         except OSError as error:
             if error.errno not in _CANNOT:
                 raise
             done = False
-    return done
-
-
-def own(fd: int, uid: int, gid: int, mode: int) -> bool:
-    """Give an open file its owner and mode; record them beside it where the host refuses.
-
-    ``False`` where even the record could not be kept. A refused owner takes the set-id bits with it:
-    they would mean another user.
-    """
-    try:
-        os.fchown(fd, uid, gid)
-    except OSError as error:
-        if error.errno not in _NO_OWNER:
-            raise
-        os.fchmod(fd, mode & 0o1777)
-        try:
-            os.setxattr(fd, OWNER, b"%d:%d:%o" % (uid, gid, mode))
-        except OSError as error:
-            if error.errno not in _CANNOT:
-                raise
-            return False
-        return True
-    # After the owner: a change of owner clears the set-id bits.
+    # Last: a plain user needs to write a file to set its attributes.
     os.fchmod(fd, mode)
-    return True
+    return done
 
 
 def owner(fd: int, status: os.stat_result, *, recorded: bool) -> tuple[int, int, int]:

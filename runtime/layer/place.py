@@ -23,8 +23,8 @@ MOST_OPEN = 200
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Directory(msgspec.Struct, frozen=True):
-    """What a directory shall look like when everything is in it; ``mtime`` in nanoseconds, if any."""
+class Look(msgspec.Struct, frozen=True):
+    """Mode, owner, time (nanoseconds, ``None`` as it falls) and attributes of a file or directory."""
 
     mode: int = 0o755
     uid: int = 0
@@ -61,6 +61,7 @@ class Places:
     ``stack``: the layers below, from which a directory that the archive does not mention takes its
     mode and owner, and its symlinks. ``known``: descriptor and real path of what was found; call
     ``forget`` in the end, and between two entries when there are more than ``MOST_OPEN``.
+    ``directories``: by real path, how each shall look when everything is in it.
     """
 
     def __init__(self, target: int, stack: Stack, flavour: whiteout.XattrFlavour, recorded: bool) -> None:
@@ -69,7 +70,7 @@ class Places:
         self._recorded = recorded
         self.known: dict[bytes, tuple[int, bytes]] = {}
         self._target = target
-        self.directories: dict[bytes, Directory] = {}
+        self.directories: dict[bytes, Look] = {}
 
     def find(self, path: bytes) -> tuple[int, bytes]:
         """A descriptor of the directory ``path`` and where it really is; makes it if it is missing."""
@@ -132,19 +133,23 @@ class Places:
         # The layer deletes what was below and puts a new directory in its place.
         os.unlink(base, dir_fd=parent)
         self.make(parent, base, opaque=True)
-        self.directories[real] = Directory()
+        self.directories[real] = Look()
         return None
 
     def _make(self, parent: int, base: bytes, real: bytes) -> bytes | None:
         path = os.fsdecode(real)
         found = self._stack.find(path)
-        look = Directory()
+        look = Look()
         if found is not None:
             root, status = found
             if stat.S_ISLNK(status.st_mode):
                 return os.fsencode(os.readlink(path, dir_fd=root))
             if stat.S_ISDIR(status.st_mode):
-                look = self._like(root, path)
+                fd = openat2(root, path, _DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+                try:
+                    look = self.like(fd)
+                finally:
+                    os.close(fd)
         self.make(parent, base)
         self.directories[real] = look
         return None
@@ -163,14 +168,11 @@ class Places:
         finally:
             os.close(fd)
 
-    def _like(self, root: int, path: str) -> Directory:
-        fd = openat2(root, path, _DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
-        try:
-            status = os.fstat(fd)
-            uid, gid, mode = attributes.owner(fd, status, recorded=self._recorded)
-            return Directory(mode, uid, gid, status.st_mtime_ns, attributes.read(fd))
-        finally:
-            os.close(fd)
+    def like(self, fd: int) -> Look:
+        """How an open file or directory of a layer below looks."""
+        status = os.fstat(fd)
+        uid, gid, mode = attributes.owner(fd, status, recorded=self._recorded)
+        return Look(mode, uid, gid, status.st_mtime_ns, attributes.read(fd))
 
 
 def _follow(directory: bytes, link: bytes) -> bytes:

@@ -167,7 +167,7 @@ def _like_below(target: int, lowers: Sequence[int], recorded: bool) -> None:
     uid, gid, mode = 0, 0, 0o755
     if lowers:
         uid, gid, mode = attributes.owner(lowers[-1], os.fstat(lowers[-1]), recorded=recorded)
-    attributes.own(target, uid, gid, mode)
+    attributes.write(target, uid, gid, mode, {})
 
 
 def _plain(change: Change) -> dict[str, Any]:

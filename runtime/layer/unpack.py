@@ -17,7 +17,7 @@ from sandcell.runtime.errors import BadInput
 from sandcell.runtime.layer import attributes, tar_read, whiteout
 from sandcell.runtime.layer.compress import Source
 from sandcell.runtime.layer.disk import refused
-from sandcell.runtime.layer.place import MOST_OPEN, Directory, Places, clean, refuse
+from sandcell.runtime.layer.place import MOST_OPEN, Look, Places, clean, refuse
 from sandcell.runtime.layer.remove import remove
 from sandcell.runtime.layer.stack import Stack
 from sandcell.runtime.layer.tar_read import Header, TarReader
@@ -148,12 +148,9 @@ class _Unpacker:
                 written = os.write(fd, piece)
                 while written < len(piece):
                     written += os.write(fd, piece[written:])
-            if (header.uid, header.gid) == self._mine:
+            if (header.uid, header.gid) == self._mine and not header.xattrs:
                 os.fchmod(fd, header.mode)
-            elif not attributes.own(fd, header.uid, header.gid, header.mode):
-                self._approximate(real, base)
-            # After the owner: a change of owner clears file capabilities.
-            if header.xattrs and not attributes.write(fd, header.xattrs):
+            elif not attributes.write(fd, header.uid, header.gid, header.mode, header.xattrs):
                 self._approximate(real, base)
             os.utime(fd, ns=(header.mtime, header.mtime))
         finally:
@@ -235,11 +232,9 @@ class _Unpacker:
             with open(new_fd, "wb") as new:
                 shutil.copyfileobj(old, new, tar_read.CHUNK)
                 new.flush()
-                os.fchown(new_fd, status.st_uid, status.st_gid)
-                os.fchmod(new_fd, stat.S_IMODE(status.st_mode))
-                for name in os.listxattr(old.fileno()):
-                    if attributes.carried(name) or name == attributes.OWNER:
-                        os.setxattr(new_fd, name, os.getxattr(old.fileno(), name))
+                look = self._places.like(old.fileno())
+                if not attributes.write(new_fd, look.uid, look.gid, look.mode, look.xattrs):
+                    self._approximate(real, b"")
                 os.utime(new_fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
 
     def _delete(self, parent: int, base: bytes, name: bytes) -> None:
@@ -273,8 +268,7 @@ class _Unpacker:
             look = directories[path]
             fd = self._places.reopen(path)
             try:
-                exact = attributes.own(fd, look.uid, look.gid, look.mode)
-                if not (attributes.write(fd, look.xattrs) and exact):
+                if not attributes.write(fd, look.uid, look.gid, look.mode, look.xattrs):
                     self._approximate(path, b"")
                 if look.mtime is not None:
                     os.utime(fd, ns=(look.mtime, look.mtime))
@@ -286,8 +280,8 @@ class _Unpacker:
             self.approximated.append(told(os.fsdecode(_join(real, base) if base else real)))
 
 
-def _look(header: Header) -> Directory:
-    return Directory(header.mode, header.uid, header.gid, header.mtime, header.xattrs)
+def _look(header: Header) -> Look:
+    return Look(header.mode, header.uid, header.gid, header.mtime, header.xattrs)
 
 
 def _join(directory: bytes, name: bytes) -> bytes:

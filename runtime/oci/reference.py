@@ -83,7 +83,7 @@ class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.registry == DOCKER_HUB:
             name = self.repository.removeprefix("library/")
             # A Hub user whose name looks like a host, or a path below library/, needs its full form.
-            if _split_registry(name)[0] != DOCKER_HUB or (name.count("/") and self.repository != name):
+            if _split_registry(name) != (DOCKER_HUB, name) or (name.count("/") and self.repository != name):
                 name = self.name
         return name + self._suffix()
 

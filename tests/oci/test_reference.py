@@ -22,6 +22,7 @@ DIGEST = "sha256:" + "ab" * 32
         ("Quay.IO/a", "Quay.IO/a:latest", "Quay.IO/a:latest"),
         ("[::1]:5000/a", "[::1]:5000/a:latest", "[::1]:5000/a:latest"),
         ("docker.io/library/a/b", "docker.io/library/a/b:latest", "docker.io/library/a/b:latest"),
+        ("docker.io/docker.io/a", "docker.io/docker.io/a:latest", "docker.io/docker.io/a:latest"),
         (f"hello@{DIGEST}", f"docker.io/library/hello@{DIGEST}", f"hello@{DIGEST}"),
         (f"hello:1@{DIGEST}", f"docker.io/library/hello:1@{DIGEST}", f"hello:1@{DIGEST}"),
         ("localhost:5000", "docker.io/library/localhost:5000", "localhost:5000"),
