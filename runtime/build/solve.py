@@ -160,7 +160,7 @@ class _Solver:
         except (ContextError, PlacingError, UnknownOwner) as error:
             raise _refused(op, str(error), getattr(error, "hint", "")) from None
         except (DockerfileError, BuildFailed) as error:
-            error.object = error.object or self.name
+            error.object = error.object or self.told(op)
             raise
         except (BadInput, Conflict) as error:
             cause = f"{error.object}: {error.cause}"
@@ -169,7 +169,7 @@ class _Solver:
             ) from error
         except OSError as error:
             cause = f"{error.filename or op.text}: {error.strerror}"
-            raise BuildFailed("build", self.name, cause, lines=op.lines, source=op.source) from error
+            raise BuildFailed("build", self.told(op), cause, lines=op.lines, source=op.source) from error
         self.store.cache.put(key, to_record(made))
         return made, False
 
@@ -191,6 +191,10 @@ class _Solver:
             self.on_event(StepOutput(time=time.time(), number=number, stream=stream, data=data))
 
         return self.carrier.execute(op, state, on_output)
+
+    def told(self, op: Op) -> str:
+        """What is being built, for the reader of an error."""
+        return self.name or _where(op)
 
     def remembered(self, key: str) -> Made | None:
         """The record of a step whose layer, if it made one, is still there."""
@@ -220,6 +224,9 @@ def _after(op: Op, state: State, made: Made) -> State:
 
 def _refused(op: Op, cause: str, hint: str) -> DockerfileError:
     """The error about what is written in the lines of ``op``."""
+    return DockerfileError("build", _where(op), cause, hint, lines=op.lines, source=op.source)
+
+
+def _where(op: Op) -> str:
     first, last = op.lines
-    where = f"line {first}" if first == last else f"lines {first} to {last}"
-    return DockerfileError("build", f"Dockerfile, {where}", cause, hint, lines=op.lines, source=op.source)
+    return f"Dockerfile, line {first}" if first == last else f"Dockerfile, lines {first} to {last}"
