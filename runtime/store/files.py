@@ -28,25 +28,11 @@ class Litter:
             fcntl.flock(fd, fcntl.LOCK_EX)
         return path, fd
 
-    def clear(self) -> list[str]:
-        """Delete the files of processes that have ended; gives their names."""
-        gone = []
+    def clear(self) -> None:
+        """Delete the files of processes that have ended."""
         with self._locks.hold("tmp"):
             for name in os.listdir(self.path):
-                path = f"{self.path}/{name}"
-                try:
-                    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                except FileNotFoundError:
-                    continue
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(path)
-                    gone.append(name)
-                except (BlockingIOError, FileNotFoundError):
-                    pass
-                finally:
-                    os.close(fd)
-        return gone
+                unlink_abandoned(f"{self.path}/{name}")
 
 
 class Locks:
@@ -111,6 +97,24 @@ def replace(path: str, data: bytes, litter: Litter, *, synced: bool = True) -> N
             sync_directory(os.path.dirname(path))
     except OSError as error:
         raise refused(error, "write", path) from error
+
+
+def unlink_abandoned(path: str) -> os.stat_result | None:
+    """Delete a file whose lock nobody holds; of one that is in use, tell its status."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    except BlockingIOError:
+        return os.fstat(fd)
+    except FileNotFoundError:
+        pass
+    finally:
+        os.close(fd)
+    return None
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

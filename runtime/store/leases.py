@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sandcell.runtime.layer.disk import refused
-from sandcell.runtime.store.files import Locks
-
-_WORKING = "working-"
+from sandcell.runtime.store.files import Locks, unlink_abandoned
 
 
 class Leases:
@@ -26,7 +24,7 @@ class Leases:
     @contextmanager
     def working(self) -> Iterator[None]:
         """What this process writes or touches in the with statement is kept, until it ends or dies."""
-        path = f"{self._path}/{_WORKING}{secrets.token_hex(8)}"
+        path = f"{self._path}/{secrets.token_hex(8)}"
         try:
             with self._locks.hold("leases", shared=True):
                 fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -49,20 +47,7 @@ class Leases:
         times = [os.stat(self._path).st_mtime_ns]
         with self._locks.hold("leases"):
             for name in os.listdir(self._path):
-                if not name.startswith(_WORKING):
-                    continue
-                path = f"{self._path}/{name}"
-                try:
-                    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                except FileNotFoundError:
-                    continue
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(path)
-                except BlockingIOError:
-                    times.append(os.fstat(fd).st_mtime_ns)
-                except FileNotFoundError:
-                    pass
-                finally:
-                    os.close(fd)
+                living = unlink_abandoned(f"{self._path}/{name}")
+                if living is not None:
+                    times.append(living.st_mtime_ns)
         return min(times)

@@ -91,7 +91,7 @@ def test_damage_does_not_stop_it(store):
 
 
 def test_litter_goes(store):
-    for name in ("tmp/dead", "leases/working-dead"):
+    for name in ("tmp/dead", "leases/dead"):
         with open(f"{store.home}/{name}", "wb"):
             pass
     os.makedirs(f"{store.home}/snapshots/.new-abc/d")
