@@ -7,7 +7,6 @@ and nothing has been mounted or unmounted on the host meanwhile; else it is drop
 played from the start.
 """
 
-import array
 import os
 import select
 import signal
@@ -18,8 +17,9 @@ import msgspec
 
 from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import steps as s
+from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import idmap as ids
-from sandcell.runtime.linux import mounts
+from sandcell.runtime.linux import mounts, process
 from sandcell.runtime.linux.namespaces import FLAGS
 from sandcell.runtime.linux.syscall import clone3
 
@@ -71,15 +71,14 @@ class Early:
             and not select.select([], [], [self._table], 0)[2]
         )
 
-    def go(self, plan: s.Plan, stdio: tuple[int, int, int], doors: tuple[int, ...]) -> bool:
+    def go(self, plan: s.Plan, stdio: tuple[int, int, int]) -> bool:
         """Let the child play the rest of the plan. False, and nothing happened, when that is too long
         or the child has ended: then a host that refused what it began with says so again."""
         rest = _encoder.encode(plan.inside[len(self.prefix) :])
         if len(rest) > _MOST:
             return False
-        fds = array.array("i", (*stdio, *doors))
         try:
-            self.channel.sendmsg([rest], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+            socket.send_fds(self.channel, [rest], stdio)
         except BrokenPipeError:
             return False
         return True
@@ -102,16 +101,12 @@ def _prefix(idmap: ids.IdMap) -> tuple[s.Inside, ...]:
 
 def _wait(prefix: tuple[s.Inside, ...], channel: socket.socket) -> Never:
     try:
-        scene = player.Scene(channel, ())
+        scene = player.Scene(channel)
         for step in prefix:
             player.PERFORM[type(step)](step, scene)
-        data, ancillary, _, _ = channel.recvmsg(_MOST, socket.CMSG_SPACE(4 * 32), socket.MSG_CMSG_CLOEXEC)
+        data, fds = process.receive_descriptors(channel, _STDIO, _MOST)
         if data:
-            fds = array.array("i")
-            for _, _, payload in ancillary:
-                fds.frombytes(payload)
-            steps = _decoder.decode(data)
-            player.become(steps, channel, (fds[0], fds[1], fds[2]), tuple(fds[_STDIO:]))
+            player.become(_decoder.decode(data), channel, (fds[0], fds[1], fds[2]))
     finally:
         # Nobody needs us any more, or the host refuses what a plan begins with: whoever plays
         # that plan from the start will tell why.
@@ -122,5 +117,5 @@ def prepare(idmap: ids.IdMap) -> Early | None:
     """A waiting child, or ``None`` where the host does not allow one."""
     try:
         return Early(idmap)
-    except OSError:
+    except (OSError, SandcellError):
         return None

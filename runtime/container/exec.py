@@ -74,19 +74,19 @@ def _enter(job: jobs.Exec, stdio: tuple[int, int, int]) -> outside.Born | jobs.R
         if job.cgroup:
             group = cgroups.Cgroup(job.cgroup, cgroups.layout()).child(job.exec_id)
         into = group.open() if group is not None else None
-        doors = group.doors() if group is not None else ()
         # Not dumpable before the child enters, so that there is no moment to look.
         process.prctl(process.PR_SET_DUMPABLE, 0)
         helper, helper_fd = clone3(0, signal.SIGCHLD)
         if helper == 0:
             ours.close()
-            _helper(job, target, flags, announced, theirs, stdio, into, doors)
-        for fd in (*doors, *(() if into is None else (into,))):
-            os.close(fd)
+            _helper(job, target, flags, announced, theirs, stdio, into)
+        if into is not None:
+            os.close(into)
         theirs.close()
         os.close(announced)
-        with open(announce, "rb") as pipe:
-            said = pipe.read()
+        # One write; the end of the pipe comes only when the process executes its program.
+        said = os.read(announce, 32)
+        os.close(announce)
         os.waitid(os.P_PIDFD, helper_fd, os.WEXITED)
         os.close(helper_fd)
         number = int(said or b"-5")
@@ -95,6 +95,7 @@ def _enter(job: jobs.Exec, stdio: tuple[int, int, int]) -> outside.Born | jobs.R
         pidfd = os.pidfd_open(number)
         try:
             born = outside.Born(number, pidfd, group)
+            outside.give_doors(ours, group)
             refused = outside.listen(ours, job.inside, born)
         except BaseException:
             outside.reap(number, pidfd)
@@ -118,13 +119,12 @@ def _helper(
     theirs: socket.socket,
     stdio: tuple[int, int, int],
     into: int | None,
-    doors: tuple[int, ...],
 ) -> None:
     try:
         setns(target, flags)
         pid, _ = clone3(_CLONE_PARENT, 0, -1 if into is None else into)
         if pid == 0:
-            player.become(job.inside, theirs, stdio, doors)
+            player.become(job.inside, theirs, stdio)
         os.write(announced, b"%d" % pid)
     except OSError as error:
         os.write(announced, b"-%d" % (error.errno or 5))

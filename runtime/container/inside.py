@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, Never
 
 from sandcell.runtime.container import steps as s
-from sandcell.runtime.linux import capabilities, cgroups, mounts, namespaces, overlay, process, seccomp
+from sandcell.runtime.linux import capabilities, cgroups, mounts, namespaces, overlay, process, seccomp_load
 from sandcell.runtime.linux.syscall import (
     CLONE_NEWCGROUP,
     CLOSE_RANGE_CLOEXEC,
@@ -36,30 +36,25 @@ _TIOCGPTN = 0x80045430
 IDS_READY = b"i"
 FAILED = b"!"
 CONSOLE = b"c"
+DOORS = b"d"
+_MOST_DOORS = 16
 
 
 class Scene:
-    """What the steps share: the socket to the monitor, the doors of the control group, and the
-    trees that were opened; those ``unrestricted`` get their flags when they have a place."""
+    """What the steps share: the socket to the monitor, and the trees that were opened; those
+    ``unrestricted`` get their flags when they have a place."""
 
-    __slots__ = ("console", "doors", "sync", "trees", "unrestricted")
+    __slots__ = ("console", "sync", "trees", "unrestricted")
 
-    def __init__(self, sync: socket.socket, doors: tuple[int, ...]) -> None:
+    def __init__(self, sync: socket.socket) -> None:
         self.sync = sync
-        self.doors = doors
         self.trees: dict[int, int] = {}
         self.unrestricted: set[int] = set()
         self.console = -1
 
 
-def become(
-    inside: tuple[s.Inside, ...],
-    sync: socket.socket,
-    stdio: tuple[int, int, int],
-    doors: tuple[int, ...] = (),
-) -> Never:
-    """Turn this freshly cloned process into a container's; never returns. ``doors``: of the
-    control group it shall be in, see ``linux.cgroups.enter``.
+def become(inside: tuple[s.Inside, ...], sync: socket.socket, stdio: tuple[int, int, int]) -> Never:
+    """Turn this freshly cloned process into a container's; never returns.
 
     A failed step is told over ``sync`` as ``!<index> <errno>``; a successful ``execve`` closes it.
     """
@@ -72,7 +67,7 @@ def become(
             os.dup2(fd, number)
         close_range(3, flags=CLOSE_RANGE_CLOEXEC)
         process.default_signals()
-        scene = Scene(sync, doors)
+        scene = Scene(sync)
         for index, step in enumerate(inside):  # noqa: B007
             PERFORM[type(step)](step, scene)
     except OSError as error:
@@ -103,7 +98,12 @@ def _ids(step: s.AwaitIds, scene: Scene) -> None:
 
 
 def _cgroup(step: s.EnterCgroup, scene: Scene) -> None:
-    cgroups.enter(scene.doors)
+    said, doors = process.receive_descriptors(scene.sync, _MOST_DOORS)
+    if said != DOORS:
+        os._exit(125)
+    cgroups.enter(doors)
+    for fd in doors:
+        os.close(fd)
     if step.new_namespace:
         unshare(CLONE_NEWCGROUP)
 
@@ -295,7 +295,7 @@ def _identity(step: s.Identity, scene: Scene) -> None:
 
 
 def _filter(step: s.Filter, scene: Scene) -> None:
-    seccomp.install(step.program, step.flags)
+    seccomp_load.install(step.program, step.flags)
 
 
 def _cwd(step: s.WorkingDirectory, scene: Scene) -> None:

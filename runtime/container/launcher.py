@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sandcell.runtime.container import jobs
+from sandcell.runtime.container.program import open_program
 from sandcell.runtime.errors import HostRefused
 from sandcell.runtime.linux import process
 from sandcell.runtime.linux.idmap import IdMap
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _BOOT = (
     "import sys; sys.path[:0] = {paths!r}; "
-    "from sandcell.runtime.container.spawner import main; main({fd}, {idmap!r})"
+    "from sandcell.runtime.container.spawner import main; main({fd}, {program}, {idmap!r})"
 )
 
 
@@ -47,21 +48,19 @@ class Launcher:
         import subprocess
 
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        program = open_program()
+        boot = _BOOT.format(paths=_paths(), fd=theirs.fileno(), program=program, idmap=self._idmap)
         with theirs:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    "-c",
-                    _BOOT.format(paths=_paths(), fd=theirs.fileno(), idmap=self._idmap),
-                ],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-I", "-S", "-c", boot],
+                executable=f"/proc/self/fd/{program}",
+                pass_fds=[theirs.fileno(), program],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
                 cwd="/",
             )
+        os.close(program)
         self._channel = ours
         return ours
 

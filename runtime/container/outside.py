@@ -57,30 +57,28 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
 
     If it fails, nothing of it is left but directories.
     """
-    cgroup: cgroups.Cgroup | None = None
+    group: s.MakeCgroup | None = None
     flags, ids = 0, None
+    for step in plan.outside:
+        if isinstance(step, s.MakeCgroup):
+            group = step
+        elif isinstance(step, s.NewNamespaces):
+            for name in step.names:
+                flags |= FLAGS[name] if name != _LATER else 0
+        else:
+            ids = step.idmap
+    # On v2 a process must be born in its group: moving it there takes longer than a birth.
+    born_inside = group is not None and cgroups.layout().unified
     try:
-        for step in plan.outside:
-            if isinstance(step, s.MakeCgroup):
-                cgroup = make_cgroup(step)
-            elif isinstance(step, s.NewNamespaces):
-                for name in step.names:
-                    flags |= FLAGS[name] if name != _LATER else 0
-            else:
-                ids = step.idmap
-        # On v2 a process must be born in its group: moving it there takes longer than a birth.
-        if early is not None and not (cgroup is not None and cgroup.layout.unified) and early.fits(plan):
-            born = _use(early, plan, stdio, cgroup)
-            if born is not None:
-                return born
         if early is not None:
+            if not born_inside and early.fits(plan) and early.go(plan, stdio):
+                born = Born(early.pid, early.pidfd, None, early.mount_namespace)
+                return _settled(early.channel, plan.inside[len(early.prefix) :], born, group)
             early.drop()
-        return _bear(plan, stdio, flags, ids, cgroup)
+        return _bear(plan, stdio, flags, ids, group, born_inside=born_inside)
     except SandcellError as error:
-        _discard(cgroup)
         return Refused(str(error), 0, error.hint)
     except OSError as error:
-        _discard(cgroup)
         return Refused(error.filename or "make the container", error.errno or errno.EIO)
 
 
@@ -106,35 +104,23 @@ def make_cgroup(step: s.MakeCgroup) -> cgroups.Cgroup:
             )
         )
     except BaseException:
-        _discard(group)
+        group.remove()
         raise
     return group
 
 
-def _discard(group: cgroups.Cgroup | None) -> None:
-    if group is not None:
-        group.remove()
-
-
-def _use(
-    early: Early, plan: s.Plan, stdio: tuple[int, int, int], cgroup: cgroups.Cgroup | None
-) -> Born | Refused | None:
-    doors = cgroup.doors() if cgroup is not None else ()
+def _settled(
+    ours: socket.socket, steps: tuple[s.Inside, ...], born: Born, group: s.MakeCgroup | None
+) -> Born | Refused:
+    """Make the control group while the child mounts its files, and hear what becomes of it."""
     try:
-        if not early.go(plan, stdio, doors):
-            return None
-    finally:
-        for fd in doors:
-            os.close(fd)
-    born = Born(early.pid, early.pidfd, cgroup, early.mount_namespace)
-    return _settled(early.channel, plan.inside[len(early.prefix) :], born)
-
-
-def _settled(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Born | Refused:
-    try:
+        if group is not None and born.cgroup is None:
+            born.cgroup = make_cgroup(group)
+        give_doors(ours, born.cgroup)
         refused = listen(ours, steps, born)
     except BaseException:
         reap(born.pid, born.pidfd)
+        born.let_go()
         raise
     finally:
         ours.close()
@@ -145,22 +131,41 @@ def _settled(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Bo
     return refused
 
 
+def give_doors(ours: socket.socket, group: cgroups.Cgroup | None) -> None:
+    """Send the child what its ``EnterCgroup`` waits for: the doors of its group, on v2 none."""
+    if group is None:
+        return
+    doors = group.doors()
+    try:
+        socket.send_fds(ours, [player.DOORS], doors)
+    finally:
+        for fd in doors:
+            os.close(fd)
+
+
 def _bear(
     plan: s.Plan,
     stdio: tuple[int, int, int],
     flags: int,
     ids: idmap.IdMap | None,
-    cgroup: cgroups.Cgroup | None,
+    group: s.MakeCgroup | None,
+    *,
+    born_inside: bool,
 ) -> Born | Refused:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    cgroup = make_cgroup(group) if group is not None and born_inside else None
     into = cgroup.open() if cgroup is not None else None
-    doors = cgroup.doors() if cgroup is not None else ()
-    pid, pidfd = clone3(flags, signal.SIGCHLD, -1 if into is None else into)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        pid, pidfd = clone3(flags, signal.SIGCHLD, -1 if into is None else into)
+    except OSError:
+        if cgroup is not None:
+            cgroup.remove()
+        raise
     if pid == 0:
         ours.close()
-        player.become(plan.inside, theirs, stdio, doors)
-    for fd in (*doors, *(() if into is None else (into,))):
-        os.close(fd)
+        player.become(plan.inside, theirs, stdio)
+    if into is not None:
+        os.close(into)
     theirs.close()
     born = Born(pid, pidfd, cgroup)
     try:
@@ -169,8 +174,9 @@ def _bear(
             ours.send(player.IDS_READY)
     except BaseException:
         reap(pid, pidfd)
+        born.let_go()
         raise
-    return _settled(ours, plan.inside, born)
+    return _settled(ours, plan.inside, born, group)
 
 
 def listen(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Refused | None:

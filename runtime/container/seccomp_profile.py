@@ -12,7 +12,8 @@ from hashlib import sha256
 import msgspec
 
 from sandcell.runtime.errors import InvalidOption
-from sandcell.runtime.linux.seccomp import FILTER_FLAGS, Action, Arg, Program, Rule, compile_filter
+from sandcell.runtime.linux.seccomp import Action, Arg, Program, Rule, compile_filter
+from sandcell.runtime.linux.seccomp_load import FILTER_FLAGS
 from sandcell.runtime.linux.syscalls_table import newest
 from sandcell.runtime.oci.spec_linux import Seccomp, SeccompArg, SeccompSyscall
 
@@ -201,7 +202,7 @@ def compile_profile(profile: Seccomp, machine: str) -> Program:
 
 
 def filter_flags(profile: Seccomp) -> int:
-    """What to hand to ``seccomp.install``; a profile with a listener also gets NEW_LISTENER."""
+    """What to hand to ``seccomp_load.install``; a profile with a listener also gets NEW_LISTENER."""
     flags = FILTER_FLAGS["NEW_LISTENER"] if profile.listener_path else 0
     for name in profile.flags:
         flag = FILTER_FLAGS.get(name.removeprefix("SECCOMP_FILTER_FLAG_"))

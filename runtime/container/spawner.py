@@ -5,12 +5,9 @@ client starts this process once, with the few modules a container needs, and han
 The spawner keeps a child or two in reserve; each takes one job and becomes its monitor. When the
 client goes away the reserve and the spawner end; monitors at work stay until their containers end.
 
-The interpreter first executes itself again from a read-only copy of its own mount: what runs as
-/proc/PID/exe of a process that enters a container can then not be opened for writing from inside
-(CVE-2019-5736), whoever owns the file.
+It is started from a copy of the interpreter that nobody can write to: see ``program``.
 """
 
-import errno
 import gc
 import os
 import select
@@ -24,23 +21,22 @@ if TYPE_CHECKING:
     from sandcell.runtime.linux.idmap import IdMap
 
 RESERVE = 2
-_SAFE = "SANDCELL_SAFE_EXE"
-_F_ADD_SEALS = 1033
-_ALL_SEALS = 0xF
 
 
-def main(channel_fd: int, idmap_text: str) -> Never:
-    """Serve the client at the other end of ``channel_fd`` until it closes. ``idmap_text``: JSON of
-    the id map that its containers usually have."""
-    _execute_from_a_safe_copy()
+def main(channel_fd: int, program_fd: int, idmap_text: str) -> Never:
+    """Serve the client at the other end of ``channel_fd`` until it closes. ``program_fd``: the
+    interpreter. ``idmap_text``: JSON of the id map that its containers usually have."""
+    os.close(program_fd)
     # msgspec does without it, and every fork would carry its three megabytes.
     sys.modules.setdefault("typing_extensions", None)  # type: ignore[arg-type]
     # Loaded once here and shared by all children: these are what a monitor and an init need.
     import msgspec
 
     from sandcell.runtime.container import early, exec, mapped, monitor  # noqa: F401
+    from sandcell.runtime.linux import cgroups
     from sandcell.runtime.linux.idmap import IdMap
 
+    cgroups.layout()
     idmap = msgspec.json.decode(idmap_text, type=IdMap)
     channel = socket.socket(fileno=channel_fd)
     os.set_inheritable(channel_fd, False)
@@ -51,42 +47,6 @@ def main(channel_fd: int, idmap_text: str) -> Never:
     gc.freeze()
     _keep_a_reserve(channel, idmap)
     os._exit(0)
-
-
-def _execute_from_a_safe_copy() -> None:
-    safe = os.environ.pop(_SAFE, "")
-    if safe:
-        os.close(int(safe))
-        return
-    try:
-        fd = _read_only_clone()
-    except OSError:
-        fd = _sealed_copy()
-    os.set_inheritable(fd, True)
-    os.execve(f"/proc/self/fd/{fd}", sys.orig_argv, {**os.environ, _SAFE: str(fd)})
-
-
-def _read_only_clone() -> int:
-    from sandcell.runtime.linux.mounts import MS_RDONLY, clone_tree, restrict
-
-    tree = clone_tree(os.fsencode(os.path.realpath(sys.executable)), recursive=False)
-    if not restrict(tree, MS_RDONLY):
-        os.close(tree)
-        raise OSError(errno.ENOSYS, "mount_setattr")
-    return tree
-
-
-def _sealed_copy() -> int:
-    import fcntl
-
-    copy = os.memfd_create("python3", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(os.path.realpath(sys.executable), "rb") as source:
-        size = os.fstat(source.fileno()).st_size
-        sent = 0
-        while sent < size:
-            sent += os.sendfile(copy, source.fileno(), sent, size - sent)
-    fcntl.fcntl(copy, _F_ADD_SEALS, _ALL_SEALS)
-    return copy
 
 
 def _keep_a_reserve(channel: socket.socket, idmap: "IdMap") -> None:

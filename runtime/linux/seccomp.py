@@ -1,7 +1,8 @@
 """System call filters: rules are compiled to classic BPF and handed to the kernel. seccomp(2).
 
 A filter looks at the architecture, at the number and at the six arguments of a system call, and
-answers with an action. Rules are compiled once, outside; a child installs the bytes with one call.
+answers with an action. Rules are compiled once, outside; a child
+installs the bytes with one call (``seccomp_load``).
 
 The program is a binary search over ranges of numbers that share an answer, so every call costs
 about eight comparisons; since Linux 5.11 the kernel moreover tries a new filter on all numbers and
@@ -10,24 +11,17 @@ never runs it again for those it always allows. What a kernel could know that
 falls back, where EPERM would make it fail.
 """
 
-import ctypes
 import enum
 import errno
-import struct
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from sandcell.runtime.errors import InvalidOption
 from sandcell.runtime.linux.bpf import Assembler, Range, returns
-from sandcell.runtime.linux.syscall import call
 from sandcell.runtime.linux.syscalls_table import X32_BIT, numbers
 
 MAX_INSTRUCTIONS = 4096
-
-SECCOMP_SET_MODE_FILTER = 1
-FILTER_FLAGS = {"TSYNC": 1, "LOG": 2, "SPEC_ALLOW": 4, "NEW_LISTENER": 8, "TSYNC_ESRCH": 16}
-FILTER_FLAGS["WAIT_KILLABLE_RECV"] = 32
 
 # AUDIT_ARCH_… of linux/audit.h. x32 comes under x86-64's, with X32_BIT set in the number.
 _AUDIT = {"x86_64": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7, "arm": 0x40000028}
@@ -99,7 +93,8 @@ def compile_filter(
     *,
     unknown_architecture: Action = Action.KILL_PROCESS,
 ) -> Program:
-    """The filter that answers every system call as ``rules`` say; install it with ``install``.
+    """The filter that answers every system call as ``rules`` say; install it with
+    ``seccomp_load.install``.
 
     For each call the first rule that names it and whose conditions hold decides; with none the
     default does. ``architectures`` are names of ``syscalls_table``; a call made under another
@@ -138,21 +133,6 @@ def compile_filter(
         )
     program.ignored = tuple(name for name in by_name if name not in known)
     return program
-
-
-def install(program: bytes, flags: int = 0) -> int:
-    """Filter the calling thread from now on, and whatever it starts. One system call.
-
-    Needs no_new_privs or CAP_SYS_ADMIN in the user namespace (EACCES otherwise). ``flags``: sum of
-    ``FILTER_FLAGS``. Gives the listener's descriptor with NEW_LISTENER, else 0. ``OSError`` from
-    the kernel: nothing was installed. A second filter adds to the first; the stricter answer wins.
-    """
-    instructions = ctypes.create_string_buffer(program, len(program))
-    fprog = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions))
-    result = call("seccomp", SECCOMP_SET_MODE_FILTER, flags, fprog)
-    if result > 0 and not flags & FILTER_FLAGS["NEW_LISTENER"]:
-        raise OSError(errno.EBUSY, f"thread {result} has a filter of its own", "seccomp")
-    return result
 
 
 def _answer(action: Action, data: int) -> int:

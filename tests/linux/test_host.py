@@ -17,7 +17,8 @@ from tests.plain_user import CHECKOUT, PlainUser
 FILTER = """
 import errno
 from sandcell.runtime.linux.process import prctl
-from sandcell.runtime.linux.seccomp import Action, Arg, Rule, compile_filter, install
+from sandcell.runtime.linux.seccomp import Action, Arg, Rule, compile_filter
+from sandcell.runtime.linux.seccomp_load import install
 from sandcell.runtime.linux.syscall import MACHINE
 
 def refuse(*names, args=()):

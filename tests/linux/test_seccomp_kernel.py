@@ -9,7 +9,8 @@ import signal
 import pytest
 
 from sandcell.runtime.linux.process import PR_SET_NO_NEW_PRIVS, prctl
-from sandcell.runtime.linux.seccomp import FILTER_FLAGS, Action, Arg, Rule, compile_filter, install
+from sandcell.runtime.linux.seccomp import Action, Arg, Rule, compile_filter
+from sandcell.runtime.linux.seccomp_load import FILTER_FLAGS, install
 from sandcell.runtime.linux.syscall import MACHINE, libc
 from sandcell.runtime.linux.syscalls_table import X32_BIT, numbers
 

@@ -1,0 +1,44 @@
+"""The interpreter as something that a container cannot write to.
+
+Until a process that enters a container executes its command, ``/proc/PID/exe`` in there leads to
+the host's interpreter, and who may open that for writing may change it for everybody
+(CVE-2019-5736). So the spawner is started from a copy that nobody can write: a read-only clone of
+the file's mount where mounting is allowed (opening for writing is EROFS), else sealed memory.
+"""
+
+import errno
+import fcntl
+import os
+import sys
+
+from sandcell.runtime.linux.mounts import MS_RDONLY, clone_tree, restrict
+
+_ADD_SEALS = 1033
+_SEAL, _SHRINK, _GROW, _WRITE = 1, 2, 4, 8
+
+
+def open_program() -> int:
+    """A descriptor of this interpreter, to be executed as ``/proc/self/fd/N``. The caller closes it."""
+    path = os.path.realpath(sys.executable)
+    try:
+        return _read_only_clone(path)
+    except OSError:
+        return _sealed_copy(path)
+
+
+def _read_only_clone(path: str) -> int:
+    tree = clone_tree(os.fsencode(path), recursive=False)
+    if not restrict(tree, MS_RDONLY):
+        os.close(tree)
+        raise OSError(errno.ENOSYS, "mount_setattr")
+    return tree
+
+
+def _sealed_copy(path: str) -> int:
+    copy = os.memfd_create("python3", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(path, "rb") as source:
+        left = os.fstat(source.fileno()).st_size
+        while left:
+            left -= os.sendfile(copy, source.fileno(), None, left)
+    fcntl.fcntl(copy, _ADD_SEALS, _SEAL | _SHRINK | _GROW | _WRITE)
+    return copy
