@@ -5,7 +5,6 @@ long as it does: it makes the container, moves its output to the log, records it
 up. It belongs to no terminal and no client, so a container survives the kernel that started it.
 """
 
-import fcntl
 import os
 import signal
 import socket
@@ -20,7 +19,6 @@ from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import process
 from sandcell.runtime.linux.idmap import HOST, IdMap
 
-LOCK = "lock"
 _PATIENCE = 10.0
 
 
@@ -86,6 +84,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     pump.hand_over()
     log.close()
     if job.remove:
+        state.let_waiters_read(job.run, _PATIENCE)
         mapped.call(_idmap(job), lambda: mapped.remove_tree(job.home))
         mapped.remove_tree(job.run)
     os.close(lock)
@@ -115,7 +114,7 @@ def _ready(job: jobs.Run) -> tuple[int, Log] | jobs.Refused:
     # The lock is held to the very end: who wants to start the container again, or to remove it,
     # waits for the last unmount and the last file.
     try:
-        lock = os.open(f"{job.run}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(f"{job.run}/{state.LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         obstacle = _take(lock, job)
         return jobs.Refused(obstacle, 0) if obstacle else (lock, Log(job.home))
     except OSError as error:
@@ -125,16 +124,11 @@ def _ready(job: jobs.Run) -> tuple[int, Log] | jobs.Refused:
 def _take(lock: int, job: jobs.Run) -> str:
     """Take the lock; or why not: somebody else was quicker."""
     deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if state.truth(state.read(job.run, job.home)).status == state.RUNNING:
-                return "it is running already"
-            if time.monotonic() > deadline:
-                return "its last run is not cleaned up yet"
-            time.sleep(0.002)
+    while not state.hold(lock, 0.01):
+        if state.truth(state.read(job.run, job.home)).status == state.RUNNING:
+            return "it is running already"
+        if time.monotonic() > deadline:
+            return "its last run is not cleaned up yet"
     removed = os.fstat(lock).st_nlink == 0 or not os.path.isdir(job.home)
     return "it was removed meanwhile" if removed else ""
 

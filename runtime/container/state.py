@@ -6,8 +6,10 @@ running process is only believed while that very process and its monitor live.
 """
 
 import errno
+import fcntl
 import os
 import signal
+import time
 
 import msgspec
 
@@ -35,6 +37,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(State)
 NAME = "state.json"
+LOCK = "lock"
+_WAITERS = "waiters"
 
 
 def write(directory: str, state: State) -> None:
@@ -84,6 +88,47 @@ def read(run: str, home: str) -> State:
         finally:
             os.close(fd)
     return State()
+
+
+def take_lock(run: str, patience: float) -> int | None:
+    """The lock in a run directory, which a monitor holds from start to clean-up and whoever changes
+    what does not run holds meanwhile. ``None`` after ``patience`` seconds; ``FileNotFoundError``."""
+    fd = os.open(f"{run}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if hold(fd, patience):
+        return fd
+    os.close(fd)
+    return None
+
+
+def hold(fd: int, patience: float) -> bool:
+    """Lock an open file for ourselves alone, if that can be had within ``patience`` seconds. flock(2)."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.002)
+
+
+def announce_waiter(run: str) -> int:
+    """A descriptor that tells the monitor, as long as it is open, that somebody wants to read how the
+    container ended. ``FileNotFoundError`` when it is removed already."""
+    fd = os.open(f"{run}/{_WAITERS}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    return fd
+
+
+def let_waiters_read(run: str, patience: float) -> None:
+    """Wait until nobody who was announced still waits, for ``patience`` seconds at most."""
+    try:
+        fd = os.open(f"{run}/{_WAITERS}", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    hold(fd, patience)
+    os.close(fd)
 
 
 def truth(state: State) -> State:

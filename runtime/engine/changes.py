@@ -77,13 +77,13 @@ def reset(engine: "Engine", who: Record) -> None:
     """Throw the writable layer away; ``WrongState`` while the container runs."""
     if record.current(engine.places, who).status == state.RUNNING:
         raise WrongState("reset", who.name, "it is running", f"stop it first: stop {who.name}")
-    lifecycle.settle(engine.places, who)
-    base = engine.places.container(who.id)
-    for directory in ("upper", "work"):
-        # Out of the way first: a reset that is interrupted leaves an empty layer, never half of one.
-        old = f"{base}/old-{directory}"
-        lifecycle.discard(engine.launcher, who.idmap, old)
-        os.rename(f"{base}/{directory}", old)
-        os.mkdir(f"{base}/{directory}", 0o755)
-        os.chmod(f"{base}/{directory}", 0o755)
-        lifecycle.discard(engine.launcher, who.idmap, old)
+    with lifecycle.alone(engine.places, who, "reset"):
+        base = engine.places.container(who.id)
+        for directory in ("upper", "work"):
+            # Out of the way first: a reset that is interrupted leaves an empty layer, never half of one.
+            old = f"{base}/old-{directory}"
+            lifecycle.discard(engine.launcher, who.idmap, old)
+            os.rename(f"{base}/{directory}", old)
+            os.mkdir(f"{base}/{directory}", 0o755)
+            os.chmod(f"{base}/{directory}", 0o755)
+            lifecycle.discard(engine.launcher, who.idmap, old)

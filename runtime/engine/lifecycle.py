@@ -1,22 +1,22 @@
 """Ending, removing and listing containers, and what is left of them."""
 
-import fcntl
 import os
 import select
 import signal as signals
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sandcell.runtime.container import jobs, state
 from sandcell.runtime.container.launcher import Launcher
-from sandcell.runtime.container.monitor import LOCK
 from sandcell.runtime.engine import record
 from sandcell.runtime.engine.birth import group, release, spec_of
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.work import run_task
-from sandcell.runtime.errors import InvalidOption, WrongState
+from sandcell.runtime.errors import ContainerNotFound, InvalidOption, WrongState
 from sandcell.runtime.linux.idmap import IdMap
-from sandcell.runtime.linux.process import alive, send_signal
+from sandcell.runtime.linux.process import Identity, alive, send_signal
 
 _CLEAN_UP = 10.0
 
@@ -41,7 +41,23 @@ def send(places: Places, who: Record, signum: int) -> None:
 
 
 def wait(places: Places, who: Record, timeout: float | None = None) -> state.State | None:
-    """How it ended, or ``None`` if it still runs after ``timeout`` seconds."""
+    """How it ended, or ``None`` if it still runs after ``timeout`` seconds. ``ContainerNotFound`` when
+    it was removed before we looked."""
+    try:
+        waiting = state.announce_waiter(places.running(who.id))
+    except FileNotFoundError:
+        waiting = None  # it never ran since the machine was started
+    try:
+        ended = _ended(places, who, timeout)
+    finally:
+        if waiting is not None:
+            os.close(waiting)
+    if ended is not None and ended.status == state.CREATED and record.read(places, who.id) is None:
+        raise ContainerNotFound("wait for", who.name, "it has ended and is removed")
+    return ended
+
+
+def _ended(places: Places, who: Record, timeout: float | None) -> state.State | None:
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         now = record.current(places, who)
@@ -50,20 +66,29 @@ def wait(places: Places, who: Record, timeout: float | None = None) -> state.Sta
         # The monitor ends soon after init, but writes the state in between: wait for init first,
         # then for the state, whose writer is the monitor.
         watched = now.init if now.init is not None and alive(now.init) else now.monitor
-        try:
-            pidfd = os.pidfd_open(watched.pid)
-        except OSError:
-            continue
-        try:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            # After init's end the state follows in a moment, but a monitor that waits for a slow
-            # client may take longer; look again either way.
-            patience = left if watched is now.init else min(0.02, 0.02 if left is None else left)
-            ready, _, _ = select.select([pidfd], [], [], patience)
-        finally:
-            os.close(pidfd)
-        if not ready and deadline is not None and time.monotonic() >= deadline:
+        # After init's end the state follows in a moment, but a monitor that waits for a slow client
+        # may take longer; look again either way.
+        patience = 0.02 if watched is now.monitor else None
+        if deadline is not None:
+            left = max(0.0, deadline - time.monotonic())
+            patience = left if patience is None else min(patience, left)
+        if not _has_ended(watched, patience) and deadline is not None and time.monotonic() >= deadline:
             return None
+
+
+def _has_ended(who: Identity, patience: float | None) -> bool:
+    try:
+        pidfd = os.pidfd_open(who.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if not alive(who):
+            return True
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        return bool(poll.poll(None if patience is None else patience * 1000))
+    finally:
+        os.close(pidfd)
 
 
 def stop(places: Places, who: Record, stop_signal: int, timeout: float) -> None:
@@ -86,28 +111,30 @@ def settle(places: Places, who: Record) -> None:
 
 def settle_at(run: str) -> None:
     """``settle`` for the container whose run state is in that directory; bounded."""
-    lock = take_lock(run, _CLEAN_UP)
+    try:
+        lock = state.take_lock(run, _CLEAN_UP)
+    except FileNotFoundError:
+        return
     if lock is not None:
         os.close(lock)
 
 
-def take_lock(run: str, patience: float) -> int | None:
-    """The lock in a run directory, which a monitor holds from start to clean-up; ``None`` after
-    ``patience`` seconds, or when the directory is gone."""
+@contextmanager
+def alone(places: Places, who: Record, operation: str) -> Iterator[None]:
+    """Keep everybody else from starting, changing or removing the container. ``WrongState`` when it
+    runs or is not cleaned up in time, ``ContainerNotFound`` when it is gone."""
+    run = places.running(who.id)
+    os.makedirs(run, mode=0o700, exist_ok=True)
+    lock = state.take_lock(run, _CLEAN_UP)
+    if lock is None:
+        cause = f"it is {record.current(places, who).status} and its monitor at work"
+        raise WrongState(operation, who.name, cause, "try again when it has ended")
     try:
-        fd = os.open(f"{run}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError:
-        return None
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(fd)
-                return None
-            select.select([], [], [], 0.002)
+        if record.read(places, who.id) is None:
+            raise ContainerNotFound(operation, who.name, "somebody removed it meanwhile")
+        yield
+    finally:
+        os.close(lock)
 
 
 def remove(places: Places, launcher: Launcher, who: Record, *, force: bool) -> None:
@@ -122,10 +149,14 @@ def remove(places: Places, launcher: Launcher, who: Record, *, force: bool) -> N
         try:
             send(places, who, signals.SIGKILL)
             wait(places, who)
-        except WrongState:
+        except (WrongState, ContainerNotFound):
             pass
-    settle(places, who)
-    sweep(places, launcher, who)
+    try:
+        with alone(places, who, "remove"):
+            sweep(places, launcher, who)
+    except ContainerNotFound:
+        # A container that removes itself at its end; only the empty directory is ours.
+        discard(launcher, IdMap(), places.running(who.id))
 
 
 def sweep(places: Places, launcher: Launcher, who: Record) -> None:

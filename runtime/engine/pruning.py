@@ -4,6 +4,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from sandcell.runtime.container import state
 from sandcell.runtime.engine import lifecycle, record
 from sandcell.runtime.engine.birth import CGROUP_PARENT
 from sandcell.runtime.engine.places import Places
@@ -37,12 +38,14 @@ def _rests(engine: "Engine", places: Places, listed: set[str]) -> None:
             path = f"{parent}/{id}"
             if id in listed or not _old(path):
                 continue
-            lock = lifecycle.take_lock(places.running(id), 0)
-            if lock is None and os.path.isdir(places.running(id)):
-                continue  # its monitor is still at work
-            lifecycle.discard(engine.launcher, engine.idmap, path)
-            if lock is not None:
+            try:
+                lock = state.take_lock(places.running(id), 0)
+                if lock is None:
+                    continue  # its monitor is still at work
                 os.close(lock)
+            except FileNotFoundError:
+                pass
+            lifecycle.discard(engine.launcher, engine.idmap, path)
 
 
 def _old(path: str) -> bool:

@@ -105,13 +105,16 @@ def current(places: Places, record: Record) -> state.State:
     said = state.read(run, home)
     true = state.truth(said)
     if true is not said:
-        # The monitor may have written its last word and ended since we read; it is gone now, so
-        # what is read this time is final.
+        # The monitor may have written its last word and ended since we read. Who holds the lock is
+        # the only one to write; while another has it, the next run or the removal has begun.
+        os.makedirs(run, mode=0o700, exist_ok=True)
+        lock = state.take_lock(run, 0)
         said = state.read(run, home)
         true = state.truth(said)
-    if true is not said:
-        os.makedirs(run, mode=0o700, exist_ok=True)
-        state.write(run, true)
+        if lock is not None:
+            if true is not said:
+                state.write(run, true)
+            os.close(lock)
     return true
 
 
