@@ -118,6 +118,9 @@ class _Parser:
         self.directives: dict[str, str] = {}
 
     def parse(self) -> Dockerfile:
+        for number, row in enumerate(self.rows, 1):
+            if "\0" in row:
+                raise fault("there is a NUL character in it", "is it a text file?", (number, number), row)
         self.read_directives()
         statements = []
         while self.at < len(self.rows):

@@ -36,9 +36,10 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SCRATCH = RunConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
 """The settings that an image made from nothing begins with."""
 _DEFAULT_SHELL = ("/bin/sh", "-c")
-_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
-_OCTAL = re.compile(r"[0-7]{3,4}")
-_SIGNAL = re.compile(r"[1-9]|[1-5]\d|6[0-4]|(?:SIG)?RT(?:MIN(?:\+\d+)?|MAX(?:-\d+)?)")
+# Compiled when first used: a warm build needs few of them.
+_PORT = r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?"
+_OCTAL = r"[0-7]{3,4}"
+_SIGNAL = r"[1-9]|[1-5]\d|6[0-4]|(?:SIG)?RT(?:MIN(?:\+\d+)?|MAX(?:-\d+)?)"
 
 
 class Evaluation:
@@ -136,7 +137,7 @@ class Evaluation:
             )
         owner = self._expand(copy.owner, statement)
         mode = self._expand(copy.mode, statement)
-        if mode and not _OCTAL.fullmatch(mode):
+        if mode and not re.fullmatch(_OCTAL, mode):
             raise statement.fault(f"--chmod={mode} is no octal mode", "for example --chmod=755")
         stage = self._find_stage(copy, self.number) if copy.stage else None
         flags = [("from", copy.stage), ("chown", owner), ("chmod", mode)]
@@ -262,7 +263,7 @@ class Evaluation:
 
     def _stop_signal(self, stop: StopSignal) -> None:
         name = self._expand(stop.signal, stop.statement)
-        if not _SIGNAL.fullmatch(name.upper()):
+        if not re.fullmatch(_SIGNAL, name.upper()):
             from signal import Signals
 
             names = [one.name for one in Signals]
@@ -322,14 +323,14 @@ def _command(run: Run, shell: tuple[str, ...]) -> tuple[tuple[str, ...], dict[st
 
 
 def _ports(text: str, statement: Statement) -> list[str]:
-    match = _PORT.fullmatch(text)
+    match = re.fullmatch(_PORT, text.lower())
     if match is None:
         hint = "for example 8000, 8000/udp or 8000-8010; host ports are chosen when the container runs"
         raise statement.fault(f"{text} is no port", hint)
     first, last = int(match.group(1)), int(match.group(2) or match.group(1))
     if not first <= last <= 65535:
         raise statement.fault(f"{text} is no range of ports", "ports are 0 to 65535")
-    protocol = (match.group(3) or "tcp").lower()
+    protocol = match.group(3) or "tcp"
     return [f"{port}/{protocol}" for port in range(first, last + 1)]
 
 

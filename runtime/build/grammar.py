@@ -38,10 +38,10 @@ _FLAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "HEALTHCHECK": (("interval", "timeout", "start-period", "start-interval", "retries"), ()),
 }
 
-_STAGE = re.compile(r"[a-z][a-z0-9_.-]*")
-_NAME = re.compile(r"[^\s=\0]+")
-_REMOTE = re.compile(r"(?:https?|git|ssh)://|git@")
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
+# Compiled when first used: a warm build needs few of them.
+_STAGE = r"[a-z][a-z0-9_.-]*"
+_REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
+_DURATION = r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)"
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
 
@@ -90,7 +90,7 @@ def _from(statement: Statement, flags: dict[str, str]) -> From:
     if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):
         raise statement.fault("FROM takes one image", "write FROM image, or FROM image AS stage")
     stage = words[2].lower() if len(words) == 3 else ""
-    if stage and (not _STAGE.fullmatch(stage) or stage == "scratch"):
+    if stage and (not re.fullmatch(_STAGE, stage) or stage == "scratch"):
         raise statement.fault(
             f"{words[2]!r} cannot name a stage", "a stage name begins with a letter, then a-z 0-9 _ . -"
         )
@@ -101,16 +101,10 @@ def _run(statement: Statement, flags: dict[str, str]) -> Run:
     network = flags.get("network", "default")
     if network not in ("default", "none", "host"):
         raise statement.fault(f"there is no network {network!r}", "--network is default, none or host")
-    command = _command(statement)
+    command = statement.words
     if not any(word.strip() for word in command):
         raise statement.fault("RUN needs a command", 'for example RUN echo hello, or RUN ["echo", "hello"]')
     return Run(statement=statement, command=command, shell=not statement.is_json, network=network)
-
-
-def _command(statement: Statement) -> tuple[str, ...]:
-    if any("\0" in word for word in statement.words):
-        raise statement.fault("a command cannot hold a NUL character")
-    return statement.words
 
 
 def _copy(statement: Statement, flags: dict[str, str]) -> Copy:
@@ -121,7 +115,7 @@ def _copy(statement: Statement, flags: dict[str, str]) -> Copy:
     *sources, destination = statement.words
     documents = _documents(statement, sources)
     for number, source in enumerate(sources):
-        if keyword == "ADD" and number not in documents and _REMOTE.match(source):
+        if keyword == "ADD" and number not in documents and source.startswith(_REMOTE):
             hint = "fetch it in a RUN step, or COPY a file that is in the context"
             raise statement.fault(f"ADD of {source}: fetching is not carried out yet", hint)
     return Copy(
@@ -174,7 +168,7 @@ def _arg(statement: Statement, _: dict[str, str]) -> Arg:
     arguments: list[tuple[str, str | None]] = []
     for word in statement.words:
         name, equals, value = word.partition("=")
-        if not _NAME.fullmatch(name):
+        if not name:
             raise statement.fault(f"{word!r} has no name", "write ARG name, or ARG name=default")
         arguments.append((name, value if equals else None))
     return Arg(statement=statement, arguments=tuple(arguments))
@@ -209,11 +203,11 @@ def _volume(statement: Statement, _: dict[str, str]) -> Volume:
 
 
 def _cmd(statement: Statement, _: dict[str, str]) -> Cmd:
-    return Cmd(statement=statement, command=_command(statement), shell=_is_shell(statement))
+    return Cmd(statement=statement, command=statement.words, shell=_is_shell(statement))
 
 
 def _entrypoint(statement: Statement, _: dict[str, str]) -> Entrypoint:
-    return Entrypoint(statement=statement, command=_command(statement), shell=_is_shell(statement))
+    return Entrypoint(statement=statement, command=statement.words, shell=_is_shell(statement))
 
 
 def _is_shell(statement: Statement) -> bool:
@@ -224,7 +218,7 @@ def _is_shell(statement: Statement) -> bool:
 def _shell(statement: Statement, _: dict[str, str]) -> Shell:
     if not statement.is_json or not statement.words:
         raise statement.fault("SHELL needs the JSON form", 'for example SHELL ["/bin/bash", "-c"]')
-    return Shell(statement=statement, command=_command(statement))
+    return Shell(statement=statement, command=statement.words)
 
 
 def _stop_signal(statement: Statement, _: dict[str, str]) -> StopSignal:
@@ -251,7 +245,7 @@ def _healthcheck(statement: Statement, flags: dict[str, str]) -> Healthcheck:
 
 
 def _nanoseconds(statement: Statement, name: str, text: str) -> int:
-    parts = _DURATION.findall(text)
+    parts = re.findall(_DURATION, text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise statement.fault(f"--{name}={text} is no duration", "for example 30s or 1m30s")
     return sum(round(float(number) * _UNITS[unit]) for number, unit in parts)

@@ -52,6 +52,7 @@ def test_other_words_are_no_marks(word: str) -> None:
         ("FROM host\nENV a=b c d=e", (2, 2), "there is no = in 'c'", "quotes"),
         ("FROM host\nCMD [1]", (2, 2), "strings only", "sleep"),
         ("# escape=x\nFROM host", (1, 1), "must be \\ or `, not x", ""),
+        ("FROM host\nRUN a\0b", (2, 2), "NUL character", "text file"),
         ("# syntax=x\n# syntax=y\nFROM host", (2, 2), "syntax is given twice", ""),
     ],
 )
