@@ -15,7 +15,7 @@ from sandcell.runtime.build.grammar import read
 from sandcell.runtime.build.instructions import Copy, From, Instruction
 from sandcell.runtime.build.ops import Begin, BuildPlan, Op
 from sandcell.runtime.build.variables import Arguments
-from sandcell.runtime.errors import BadInput, DockerfileError, NotFound
+from sandcell.runtime.errors import BadInput, DockerfileError, InvalidOption, NotFound
 from sandcell.runtime.oci.config import ImageConfig, RunConfig
 from sandcell.runtime.oci.platform import Platform
 from sandcell.runtime.oci.reference import Reference
@@ -37,6 +37,11 @@ def plan(
     an error at the FROM line. ``target``: name or number of the stage to build, the last one by
     default; stages it does not need are left out. ``DockerfileError`` carries the lines of what is wrong.
     """
+    for name, value in (build_args or {}).items():
+        if not name or "=" in name or "\0" in name + value:
+            raise InvalidOption(
+                "build", f"--build-arg {name!r}", "it cannot be a variable", "write NAME=value"
+            )
     dockerfile = parse(text)
     return _Planner(dockerfile, find_config, build_args or {}, platform or Platform.here()).plan(target)
 

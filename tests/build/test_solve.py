@@ -161,6 +161,8 @@ def test_without_a_runner_only_run_is_impossible(world: World) -> None:
         ("FROM base", {"name": "host"}, InvalidOption),
         ("FROM base", {"name": "host:tiny"}, InvalidOption),
         ("FROM base", {"target": "x"}, InvalidOption),
+        ("FROM base", {"build_args": {"a": "\0"}}, InvalidOption),
+        ("FROM base", {"build_args": {"a=b": ""}}, InvalidOption),
         ("FROM base", {"context": "/nowhere"}, BadInput),
         ("FROM base", {"build_args": {"SOURCE_DATE_EPOCH": "now"}}, InvalidOption),
     ],
