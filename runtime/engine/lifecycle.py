@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from sandcell.runtime.container import jobs, state
 from sandcell.runtime.container.launcher import Launcher
-from sandcell.runtime.engine import record
-from sandcell.runtime.engine.birth import group, release, spec_of
+from sandcell.runtime.engine import names, record
+from sandcell.runtime.engine.birth import group, spec_of
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.work import run_task
@@ -174,7 +174,7 @@ def sweep(places: Places, launcher: Launcher, who: Record) -> None:
         os.unlink(f"{base}/container.json")
     except FileNotFoundError:
         pass
-    release(places, who)
+    names.release(places, who.options.name, who.id)
     discard(launcher, who.idmap, base)
     discard(launcher, IdMap(), places.running(who.id))
 

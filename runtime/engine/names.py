@@ -1,0 +1,97 @@
+"""Names of containers: one symbolic link each in the store's ``names``, pointing to the id.
+
+A name is taken, with its container's record written, under a lock of that directory. So whoever
+holds the lock and finds a link without a record of that name knows that a crash left it behind.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sandcell.runtime.container import state
+from sandcell.runtime.engine import record
+from sandcell.runtime.engine.places import Places
+from sandcell.runtime.engine.record import Record
+from sandcell.runtime.errors import NameInUse
+
+_CLEAN_UP = 10.0
+
+
+@contextmanager
+def claimed(places: Places, name: str, id: str) -> Iterator[None]:
+    """Take ``name`` for the container ``id``, whose record is written in the with statement; if that
+    fails the name is free again. ``NameInUse``. The empty name is nobody's and everybody's."""
+    if not name:
+        yield
+        return
+    path = f"{_directory(places)}/{name}"
+    _wait_for_removal(places, path)
+    with _locked(places):
+        owner = _owner(places, path)
+        if owner is not None and owner.options.name == name and owner.id != id:
+            raise NameInUse(
+                "create container",
+                name,
+                f"container {owner.id[:12]} has that name",
+                f"--replace, or remove it: sandcell rm {name}",
+            )
+        _unlink(path)
+        os.symlink(id, path)
+        try:
+            yield
+        except BaseException:
+            _unlink(path)
+            raise
+
+
+def release(places: Places, name: str, id: str) -> None:
+    """Give the name free if the container ``id`` holds it."""
+    path = f"{_directory(places)}/{name}"
+    with _locked(places):
+        if name and os.path.islink(path) and os.readlink(path) == id:
+            _unlink(path)
+
+
+def _directory(places: Places) -> str:
+    directory = f"{places.home}/names"
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    return directory
+
+
+@contextmanager
+def _locked(places: Places) -> Iterator[None]:
+    fd = os.open(_directory(places), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _owner(places: Places, path: str) -> Record | None:
+    try:
+        return record.read(places, os.readlink(path))
+    except FileNotFoundError:
+        return None
+
+
+def _wait_for_removal(places: Places, path: str) -> None:
+    """One that removes itself at its end holds its name for some moments more."""
+    owner = _owner(places, path)
+    if owner is None or not owner.options.remove:
+        return
+    if record.current(places, owner).status == state.EXITED:
+        try:
+            lock = state.take_lock(places.running(owner.id), _CLEAN_UP)
+        except FileNotFoundError:
+            return
+        if lock is not None:
+            os.close(lock)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
