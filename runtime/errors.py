@@ -153,8 +153,6 @@ class StartFailed(SandcellError):
     """The process never came to life. ``status``: 127 no such command, 126 not executable,
     125 the container itself could not be made (docker-run(1), "exit status")."""
 
-    def __init__(
-        self, operation: str, object: str, cause: str, hint: str = "", *, status: int = 125
-    ) -> None:
+    def __init__(self, operation: str, object: str, cause: str, hint: str = "", *, status: int = 125) -> None:
         super().__init__(operation, object, cause, hint)
         self.status = status

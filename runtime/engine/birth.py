@@ -13,12 +13,12 @@ from sandcell.runtime.container.launcher import Launcher
 from sandcell.runtime.container.options import Options, parse_volume
 from sandcell.runtime.container.plan import CgroupMount, Rootfs, plan
 from sandcell.runtime.container.users import resolve
-from sandcell.runtime.engine import filters, record
+from sandcell.runtime.engine import filters, names, record
 from sandcell.runtime.engine.places import Places, make_skeleton
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.rootfiles import read_file
 from sandcell.runtime.engine.values import ContainerPlan
-from sandcell.runtime.errors import HostRefused, InvalidOption, NameInUse, WrongState
+from sandcell.runtime.errors import HostRefused, InvalidOption, WrongState
 from sandcell.runtime.linux import cgroups, idmap
 from sandcell.runtime.linux.host_model import Host
 from sandcell.runtime.linux.process import identify
@@ -72,7 +72,7 @@ def setting(
         user=user,
         home=home,
         shared=f"{base}/shared",
-        etc={name: f"{base}/etc/{name}" for name in ("hosts", "hostname", "resolv.conf")},
+        etc={name: f"{base}/{name}" for name in etc_files(options, "")},
         cgroups_path=f"{CGROUP_PARENT}/{id}" if nursery.cgroups else "",
         kernel=_version(uname.release),
         machine=uname.machine,
@@ -154,18 +154,16 @@ def create(
         rung=nursery.host.rung,
         facets=tuple(facet for facet in nursery.host.facets if facet.state != "real"),
     )
-    if options.name:
-        _claim(places, options.name, id)
-    try:
-        furnish(places, id, options, spec)
-        record.write(places, born)
-    except BaseException:
-        from sandcell.runtime.container.mapped import remove_tree
+    with names.claimed(places, options.name, id):
+        try:
+            furnish(places, id, options, spec)
+            record.write(places, born)
+        except BaseException:
+            from sandcell.runtime.container.mapped import remove_tree
 
-        release(places, born)
-        remove_tree(places.container(id))
-        remove_tree(places.running(id))
-        raise
+            remove_tree(places.container(id))
+            remove_tree(places.running(id))
+            raise
     return born, spec
 
 
@@ -184,42 +182,13 @@ def explain(
     return ContainerPlan(spec, plan(spec, files, filters.compiler(nursery.places), cgroup_mounts(nursery)))
 
 
-def _claim(places: Places, name: str, id: str) -> None:
-    directory = f"{places.home}/names"
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    try:
-        os.symlink(id, f"{directory}/{name}")
-    except FileExistsError:
-        owner = os.readlink(f"{directory}/{name}")
-        if record.read(places, owner) is None and not os.path.isdir(places.container(owner)):
-            # Whoever claimed it is gone without a trace: a crash between claim and record.
-            os.unlink(f"{directory}/{name}")
-            _claim(places, name, id)
-            return
-        raise NameInUse(
-            "create container",
-            name,
-            f"container {owner[:12]} has that name",
-            f"--replace, or remove it: sandcell rm {name}",
-        ) from None
-
-
-def release(places: Places, gone: Record) -> None:
-    """Give the container's name free, where it holds one."""
-    path = f"{places.home}/names/{gone.options.name}"
-    try:
-        if gone.options.name and os.readlink(path) == gone.id:
-            os.unlink(path)
-    except OSError:
-        pass
-
-
 def rename(places: Places, who: Record, name: str) -> Record:
     """The record under another name. ``NameInUse`` when it is taken; then nothing changed."""
     renamed = msgspec.structs.replace(who, options=msgspec.structs.replace(who.options, name=name).check())
-    _claim(places, name, who.id)
-    record.write(places, renamed)
-    release(places, who)
+    with names.claimed(places, name, who.id):
+        record.write(places, renamed)
+    if who.options.name != name:
+        names.release(places, who.options.name, who.id)
     return renamed
 
 
@@ -228,20 +197,20 @@ def furnish(places: Places, id: str, options: Options, spec: Spec) -> None:
     base = places.container(id)
     os.makedirs(places.running(id), mode=0o700)
     os.mkdir(base, 0o700)
-    for name in ("upper", "work", "rootfs", "etc", "shared"):
+    for name in ("upper", "work", "shared"):
         os.mkdir(f"{base}/{name}", 0o755)
         os.chmod(f"{base}/{name}", 0o755)
     for name, text in etc_files(options, spec.hostname or os.uname().nodename).items():
-        place(f"{base}/etc/{name}", text.encode(), 0o644)
+        place(f"{base}/{name}", text.encode(), 0o644)
     for name, data in options.files.items():
         place(f"{base}/shared/{name}", data, 0o555)
-    os.mkdir(f"{base}/shared/exec", 0o755)
     open_directory(f"{base}/shared/out")
     place(f"{base}/config.json", encode(spec), 0o600)
 
 
 def etc_files(options: Options, hostname: str) -> dict[str, str]:
-    """What stands in for the image's /etc/hosts, /etc/hostname and /etc/resolv.conf."""
+    """What stands in for files of the image's /etc. Without a way out there is nobody to resolve
+    names, and the image's own resolv.conf, if any, stays."""
     hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
     if options.network == "host":
         return {
@@ -249,7 +218,7 @@ def etc_files(options: Options, hostname: str) -> dict[str, str]:
             "hostname": hostname + "\n",
             "resolv.conf": _host("/etc/resolv.conf"),
         }
-    return {"hosts": f"{hosts}127.0.1.1\t{hostname}\n", "hostname": hostname + "\n", "resolv.conf": ""}
+    return {"hosts": f"{hosts}127.0.1.1\t{hostname}\n", "hostname": hostname + "\n"}
 
 
 def _host(path: str) -> str:
@@ -286,7 +255,7 @@ def rootfs(
     """The directories of its file system. A container that is thrown away needs no syncing."""
     base = places.container(id)
     return Rootfs(
-        f"{base}/rootfs",
+        places.mount_point,
         (places.skeleton, *lowers),
         f"{base}/upper",
         f"{base}/work",
@@ -318,7 +287,7 @@ def start(
     """Start the container. ``attach``: its output comes to us. ``WrongState`` when it runs."""
     places = nursery.places
     refuse_if_running(places, born)
-    make_skeleton(places.skeleton)
+    make_skeleton(places)
     os.makedirs(places.running(born.id), mode=0o700, exist_ok=True)
     spec = spec or spec_of(places, born)
     job = jobs.Run(

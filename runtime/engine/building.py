@@ -58,9 +58,9 @@ class Builder:
         spec = compose(config, step.argv, options, facts)
         try:
             birth.furnish(places, id, msgspec.structs.replace(options, files=step.files), spec)
-            make_skeleton(self._engine.places.skeleton)
+            make_skeleton(self._engine.places)
             rootfs = Rootfs(
-                f"{places.container(id)}/rootfs",
+                self._engine.places.mount_point,
                 (self._engine.places.skeleton, *step.lowers),
                 step.upper,
                 step.work,

@@ -32,15 +32,24 @@ class Images:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self.store = Store(engine.places.home)
+        self._version = (0, 0, 0)
+        self._found: dict[str, Image] = {}
 
     # ------------------------------------------------------------ finding
 
     def find(self, name: str) -> Image:
         """The image of that name or digest; ``host`` and ``host:tiny`` are made when asked for."""
-        reference = self._reference(name)
-        if reference is not None and reference.is_host:
-            return self.host(reference.tag)
-        return self.store.image(name)
+        # A name means what index.json says: as long as that file is the same, so is the answer.
+        state = os.stat(f"{self.store.layout_path}/index.json")
+        version = (state.st_ino, state.st_mtime_ns, state.st_size)
+        if version != self._version:
+            self._version, self._found = version, {}
+        if name not in self._found:
+            reference = self._reference(name)
+            if reference is not None and reference.is_host:
+                return self.host(reference.tag)
+            self._found[name] = self.store.image(name)
+        return self._found[name]
 
     def host(self, variant: str) -> Image:
         """The image of this machine's own userland; quick once it has been made."""
@@ -188,7 +197,6 @@ class Images:
     ) -> Image:
         """Carry a Dockerfile out."""
         from sandcell.runtime.build.build import build
-
         from sandcell.runtime.engine.building import Builder
 
         with self.store.leases.working():

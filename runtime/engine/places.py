@@ -28,6 +28,11 @@ class Places(msgspec.Struct, frozen=True):
         return f"{self.home}/containers"
 
     @property
+    def mount_point(self) -> str:
+        """Where each container mounts its root, in a mount namespace of its own: one serves all."""
+        return f"{self.home}/rootfs"
+
+    @property
     def skeleton(self) -> str:
         """A read-only layer of mount points that lies under every image."""
         return f"{self.home}/skeleton"
@@ -74,14 +79,16 @@ def _make(path: str) -> None:
         )
 
 
-def make_skeleton(path: str) -> None:
-    """The mount points that containers need, where an image lacks them; made once, whole.
+def make_skeleton(places: Places) -> None:
+    """The directory to mount on, and a layer of the mount points that images may lack; made once.
 
-    It lies under the image's own layers, so whatever the image has wins, and mount points made in
+    The layer lies under the image's own layers, so whatever the image has wins, and mount points made in
     it are no change of the container. Repeating it does no harm.
     """
+    path = places.skeleton
     if os.path.isdir(path):
         return
+    os.makedirs(places.mount_point, mode=0o755, exist_ok=True)
     temporary = f"{path}.{os.getpid()}"
     os.mkdir(temporary, 0o755)
     os.chmod(temporary, 0o755)

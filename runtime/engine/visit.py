@@ -69,8 +69,9 @@ def _place_files(places: Places, born: Record, options: ExecOptions, exec_id: st
     if not options.files:
         return ""
     directory = f"{places.container(born.id)}/shared/exec/{exec_id}"
-    os.mkdir(directory, 0o755)
-    os.chmod(directory, 0o755)
+    for path in (os.path.dirname(directory), directory):
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, 0o755)
     for name, data in options.files.items():
         place(f"{directory}/{name}", data, 0o555)
     return directory
