@@ -7,15 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sandcell.runtime.container.options import Options
+    from sandcell.runtime.container.options import ExecOptions, Options
     from sandcell.runtime.engine import Engine
+    from sandcell.runtime.engine.values import Container, Result
     from sandcell.runtime.errors import SandcellError
+    from sandcell.runtime.oci.image import Image
+    from sandcell.runtime.oci.reference import Reference
 
-__all__ = ["Engine", "Options", "SandcellError"]
+__all__ = ["Container", "Engine", "ExecOptions", "Image", "Options", "Reference", "Result", "SandcellError"]
 
 _HOMES = {
+    "Container": "sandcell.runtime.engine.values",
     "Engine": "sandcell.runtime.engine",
+    "ExecOptions": "sandcell.runtime.container.options",
+    "Image": "sandcell.runtime.oci.image",
     "Options": "sandcell.runtime.container.options",
+    "Reference": "sandcell.runtime.oci.reference",
+    "Result": "sandcell.runtime.engine.values",
     "SandcellError": "sandcell.runtime.errors",
 }
 

@@ -20,8 +20,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The flags of ``run`` and ``create``. What is not given comes from the image.
 
     ``memory``: bytes. ``cpus``: processors, 0.5 is half of one. ``volumes``: ``SRC:DST[:ro]``.
-    ``files``: placed read-only and executable at ``/run/sandcell/NAME``, no part of the
-    container's own files; what a process writes to ``/run/sandcell/out`` the client can read.
+    ``files``: placed read-only and executable at ``/run/sandcell/NAME`` (``NAME`` or ``in/NAME``),
+    no part of the container's own files; what a process writes to ``/run/sandcell/out`` the client
+    can read.
     ``die_with_client``: the container ends when the process that started it does. ``remove``: it is
     removed at its end, so its writable layer is never synced to disk.
     """
@@ -80,7 +81,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         for name, value in self.env.items():
             check_variable(name, value)
         for name in self.files:
-            if "/" in name or name in ("", ".", "..", "out", "exec"):
+            plain = name.removeprefix("in/")
+            if "/" in plain or plain in ("", ".", "..") or name in ("in", "out", "exec"):
                 raise InvalidOption("place", name, "not a plain file name")
         for volume in self.volumes:
             parse_volume(volume)

@@ -203,7 +203,7 @@ def furnish(places: Places, id: str, options: Options, spec: Spec) -> None:
     for name, text in etc_files(options, spec.hostname or os.uname().nodename).items():
         place(f"{base}/{name}", text.encode(), 0o644)
     for name, data in options.files.items():
-        place(f"{base}/shared/{name}", data, 0o555)
+        place_shared(f"{base}/shared", name, data)
     open_directory(f"{base}/shared/out")
     place(f"{base}/config.json", encode(spec), 0o600)
 
@@ -233,6 +233,15 @@ def open_directory(path: str) -> None:
     """A new directory that every user of a container may write to."""
     os.mkdir(path, 0o777)
     os.chmod(path, 0o777)
+
+
+def place_shared(directory: str, name: str, data: bytes) -> None:
+    """A new file below ``directory`` that every user of a container may read and execute."""
+    parent = os.path.dirname(f"{directory}/{name}")
+    if not os.path.isdir(parent):
+        os.mkdir(parent, 0o755)
+        os.chmod(parent, 0o755)
+    place(f"{directory}/{name}", data, 0o555)
 
 
 def place(path: str, data: bytes, mode: int) -> None:

@@ -144,7 +144,10 @@ class Images:
 
     def prune(self) -> "Pruned":
         """Delete what no name, container or cached step leads to."""
+        from sandcell.runtime.build.scratch import clear
+
         with self.store.lock(PRUNING):
+            clear(self.store, self.worker)
             needed = [who.image_digest for who in record.every(self._engine.places)]
             return self.store.prune(self.worker, keep=needed)
 

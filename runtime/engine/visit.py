@@ -10,7 +10,7 @@ from sandcell.runtime.container.options import ExecOptions
 from sandcell.runtime.container.plan import NAMESPACES, identity
 from sandcell.runtime.container.users import resolve
 from sandcell.runtime.engine import filters, record
-from sandcell.runtime.engine.birth import Nursery, group, open_directory, place, spec_of
+from sandcell.runtime.engine.birth import Nursery, group, open_directory, place_shared, spec_of
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.rootfiles import read_file
@@ -73,7 +73,7 @@ def _place_files(places: Places, born: Record, options: ExecOptions, exec_id: st
         os.makedirs(path, exist_ok=True)
         os.chmod(path, 0o755)
     for name, data in options.files.items():
-        place(f"{directory}/{name}", data, 0o555)
+        place_shared(directory, name, data)
     return directory
 
 

@@ -109,5 +109,8 @@ def _not_found(names: Names, text: str) -> ImageNotFound:
     # "hello" stands for every tag of it.
     alike = [name for name in known if name.rpartition(":")[0] == text.partition(":")[0]]
     alike = alike or difflib.get_close_matches(text, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(alike[:3])}?" if alike else "see the images there are with: %image ls"
+    if alike:
+        hint = f"did you mean {' or '.join(alike[:3])}?"
+    else:
+        hint = f"there are {', '.join(known[:8])}" if known else "there are no images yet: build one"
     return ImageNotFound("find image", text, "there is no image of that name here", hint)
