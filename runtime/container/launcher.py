@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from subprocess import Popen
 
 _BOOT = (
-    "import sys; sys.path[:0] = {paths!r}; "
+    "import sys; sys.path += {paths!r}; "
     "from sandcell.runtime.container.spawner import main; main({fd}, {program}, {idmap!r})"
 )
+_PATIENCE = 5.0
 
 
 class Launcher:
@@ -50,17 +51,19 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         program = open_program()
         boot = _BOOT.format(paths=_paths(), fd=theirs.fileno(), program=program, idmap=self._idmap)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", boot],
-                executable=f"/proc/self/fd/{program}",
-                pass_fds=[theirs.fileno(), program],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-                cwd="/",
-            )
-        os.close(program)
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", boot],
+                    executable=f"/proc/self/fd/{program}",
+                    pass_fds=[theirs.fileno(), program],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                    cwd="/",
+                )
+        finally:
+            os.close(program)
         self._channel = ours
         return ours
 
@@ -72,7 +75,7 @@ class Launcher:
         with theirs, self._lock:
             try:
                 self._ensure().sendmsg([b"j"], ancillary)
-            except BrokenPipeError:
+            except ConnectionError:
                 # It was killed a moment ago and had not been missed yet.
                 self._forget()
                 self._ensure().sendmsg([b"j"], ancillary)
@@ -90,7 +93,14 @@ class Launcher:
         with self._lock:
             process_ = self._process
             self._forget()
-        if process_ is not None:
+        if process_ is None:
+            return
+        from subprocess import TimeoutExpired
+
+        try:
+            process_.wait(_PATIENCE)
+        except TimeoutExpired:
+            process_.kill()
             process_.wait()
 
     def _forget(self) -> None:
@@ -114,7 +124,7 @@ class Control:
         """Hand over the job itself."""
         try:
             process.send(self._channel, jobs.encode(job))
-        except BrokenPipeError:
+        except ConnectionError:
             raise HostRefused("start", "a container", "the helper process ended", "try again") from None
 
     def receive(self) -> jobs.Reply | None:

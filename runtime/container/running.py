@@ -106,26 +106,23 @@ def begin(
         err_read, err_write = os.pipe2(os.O_CLOEXEC)
         outputs = {out_read: STDOUT, err_read: STDERR}
         sinks = (out_write, err_write)
+    control: Control | None = None
     try:
-        control = launcher.submit(job, sinks)
+        try:
+            control = launcher.submit(job, sinks)
+        finally:
+            for fd in sinks:
+                os.close(fd)
+        reply = control.receive()
+        if not isinstance(reply, jobs.Started):
+            raise _failure(reply, name, command)
+        return Running(control, reply.pid, outputs, members(reply.pid), name)
     except BaseException:
+        if control is not None:
+            control.close()
         for fd in outputs:
             os.close(fd)
         raise
-    finally:
-        for fd in sinks:
-            os.close(fd)
-    try:
-        reply = control.receive()
-    except BaseException:
-        control.close()
-        raise
-    if isinstance(reply, jobs.Started):
-        return Running(control, reply.pid, outputs, members(reply.pid), name)
-    control.close()
-    for fd in outputs:
-        os.close(fd)
-    raise _failure(reply, name, command)
 
 
 def _failure(reply: jobs.Reply | None, name: str, command: tuple[str, ...]) -> StartFailed:

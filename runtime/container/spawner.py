@@ -40,6 +40,7 @@ def main(channel_fd: int, program_fd: int, idmap_text: str) -> Never:
     idmap = msgspec.json.decode(idmap_text, type=IdMap)
     channel = socket.socket(fileno=channel_fd)
     os.set_inheritable(channel_fd, False)
+    _forget_what_the_client_ignores()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o022)
     gc.collect()
@@ -47,6 +48,14 @@ def main(channel_fd: int, program_fd: int, idmap_text: str) -> Never:
     gc.freeze()
     _keep_a_reserve(channel, idmap)
     os._exit(0)
+
+
+def _forget_what_the_client_ignores() -> None:
+    # Ignored signals stay ignored over execve: a client under nohup(1) would pass that on to the
+    # containers. What Python itself ignores is set right before the command is executed.
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _keep_a_reserve(channel: socket.socket, idmap: "IdMap") -> None:
