@@ -78,7 +78,10 @@ class Builder:
             return self._carry_out(job, step, on_output)
         finally:
             lifecycle.settle_at(places.running(id))
-            remove_tree(places.container(id))
+            try:
+                remove_tree(places.container(id))
+            except PermissionError:  # it left files of other ids in its place for results
+                lifecycle.discard(self._engine.launcher, facts.idmap, places.container(id))
             remove_tree(places.running(id))
 
     def _carry_out(self, job: jobs.Run, step: Step, on_output: OnOutput) -> int:
