@@ -5,30 +5,22 @@ Verbs load what they need when they are called: ``sandcell ps`` has 100 ms, inte
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sandcell.runtime.container import output, state
 from sandcell.runtime.container.options import ExecOptions, Options
 from sandcell.runtime.engine import places, record
-from sandcell.runtime.engine.values import (
-    Container,
-    ContainerPlan,
-    HistoryEntry,
-    ImageEntry,
-    Removed,
-    Result,
-)
+from sandcell.runtime.engine.image_verbs import ImageVerbs
+from sandcell.runtime.engine.values import Container, ContainerPlan, Result
 from sandcell.runtime.errors import ContainerNotFound, SandcellError
-from sandcell.runtime.events import Callback, ContainerEvent, ImageEvent, silent
+from sandcell.runtime.events import Callback, ContainerEvent, silent
 from sandcell.runtime.linux import idmap
 
 if TYPE_CHECKING:
-    from sandcell.runtime.build.ops import BuildPlan
     from sandcell.runtime.container.launcher import Launcher
     from sandcell.runtime.container.running import Running
     from sandcell.runtime.engine.birth import Nursery
-    from sandcell.runtime.engine.images import Images
     from sandcell.runtime.layer.tree import Change
     from sandcell.runtime.linux.host_model import Host
     from sandcell.runtime.oci.image import Image
@@ -38,7 +30,7 @@ if TYPE_CHECKING:
 Who = Container | str
 
 
-class Engine:
+class Engine(ImageVerbs):
     """Images and containers of one store.
 
     ``home``: the store (default SANDCELL_HOME, else /var/lib/sandcell for root and the XDG data
@@ -62,7 +54,6 @@ class Engine:
         self._launcher: Launcher | None = None
         self._host: Host | None = None
         self._nursery: Nursery | None = None
-        self._images: Images | None = None
 
     # ------------------------------------------------------------ the host and this engine
 
@@ -102,82 +93,6 @@ class Engine:
             self._nursery = birth.Nursery(self.places, self.host, self.launcher, self.idmap)
         return self._nursery
 
-    @property
-    def store(self) -> "Images":
-        """The store of images and their unpacked layers."""
-        from sandcell.runtime.engine.images import Images
-
-        if self._images is None:
-            self._images = Images(self)
-        return self._images
-
-    # ------------------------------------------------------------ images
-
-    def build(
-        self,
-        text: str,
-        *,
-        name: str | None = None,
-        context: str | os.PathLike[str] | None = None,
-        build_args: Mapping[str, str] | None = None,
-        target: str | None = None,
-        no_cache: bool = False,
-        pull: bool = False,
-        on_event: Callback | None = None,
-    ) -> "Image":
-        """Build the Dockerfile ``text``; ``name`` then names the image. Files come from ``context``.
-
-        ``DockerfileError`` for the text, ``BuildFailed`` for a step; finished steps stay cached.
-        """
-        image = self.store.build(
-            text, name, context, build_args, target, no_cache, pull, on_event or self.on_event
-        )
-        self.on_event(ImageEvent(action="build", name=name or "", digest=image.digest))
-        return image
-
-    def plan(
-        self,
-        text: str,
-        *,
-        name: str | None = None,
-        context: str | os.PathLike[str] | None = None,
-        build_args: Mapping[str, str] | None = None,
-        target: str | None = None,
-    ) -> "BuildPlan":
-        """What ``build`` would do, as a value to print; nothing is executed."""
-        return self.store.plan(text, name, context, build_args, target)
-
-    def images(self) -> tuple[ImageEntry, ...]:
-        """The named images, newest first."""
-        return self.store.entries()
-
-    def image(self, name: str) -> "Image":
-        """The image of that name or digest; ``host`` is made when it is asked for.
-        ``ImageNotFound`` when there is none."""
-        return self.store.find(name)
-
-    def history(self, name: str) -> tuple[HistoryEntry, ...]:
-        """The instructions that made the image, newest first."""
-        return self.store.history(name)
-
-    def tag(self, source: str, target: str) -> None:
-        """Give the image another name; a name that another image had moves."""
-        image = self.store.find(source)
-        self.store.name(target, image)
-        self.on_event(ImageEvent(action="tag", name=target, digest=image.digest))
-
-    def remove_image(self, name: str, *, force: bool = False) -> Removed:
-        """Take the name away. ``Conflict`` when a container was made from it, unless ``force``; its
-        layers stay as long as a container or another image needs them."""
-        removed = self.store.remove(name, force=force)
-        self.on_event(ImageEvent(action="untag", name=name))
-        return removed
-
-    def save(self, name: str, path: str | os.PathLike[str]) -> None:
-        """Write the image as an OCI archive (a tar of an OCI layout) to ``path``."""
-        self.store.save(name, os.fspath(path))
-        self.on_event(ImageEvent(action="save", name=name))
-
     # ------------------------------------------------------------ containers: life
 
     def create(
@@ -193,10 +108,7 @@ class Engine:
         from sandcell.runtime.engine.images import PRUNING
 
         if options.replace and options.name:
-            try:
-                self.remove(options.name, force=True)
-            except SandcellError:
-                pass  # there was none to replace; what else is wrong shows when it is created
+            self._make_room(options.name)
         birth.check(self.nursery, options)
         # Until the record stands, nobody can see that the image is needed: keep `prune` out.
         with self.store.store.lock(PRUNING, shared=True):
@@ -207,6 +119,14 @@ class Engine:
             )
         self._tell("create", born)
         return born, spec, lowers
+
+    def _make_room(self, name: str) -> None:
+        try:
+            found = self._find(name)
+            if found.options.name == name:  # not one whose id begins so
+                self.remove(found.id, force=True)
+        except SandcellError:
+            pass  # there is none to replace; what else is wrong shows when it is created
 
     def start(self, container: Who) -> Container:
         """Start a container that does not run, in the background."""
@@ -227,18 +147,24 @@ class Engine:
         The container is ``running.container``. If it cannot be started the container stays,
         created, unless ``options.remove``.
         """
-        from sandcell.runtime.engine import birth, lifecycle
+        from sandcell.runtime.engine import birth
 
         born, spec, lowers = self._create(image, command, options)
         try:
             running = birth.start(self.nursery, born, lowers, attach=True, spec=spec)
         except BaseException:
             if options.remove:
-                lifecycle.sweep(self.places, self.launcher, born)
+                self._give_up(born)
             raise
         self._tell("start", born)
         running.container = self._value(born)
         return running
+
+    def _give_up(self, born: "record.Record") -> None:
+        try:
+            self.remove(born.id, force=True)
+        except SandcellError:
+            pass  # the error that led here says more
 
     def launch_in(
         self, container: Who, command: tuple[str, ...], options: ExecOptions = ExecOptions()
