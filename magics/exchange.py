@@ -94,7 +94,11 @@ def fetch(directory: str | os.PathLike[str], names: Sequence[str]) -> dict[str, 
     ``NAME.bytes`` is bytes. Raises `InvalidOption` naming the first value that is missing, too
     large, not JSON, or not a regular file.
     """
-    at = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        at = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        cause = f"the directory of results cannot be read: {error.strerror}"
+        raise _no_value(names[0], cause) from None
     try:
         return {name: _fetch_one(at, name) for name in names}
     finally:
