@@ -2,8 +2,11 @@
 
 import signal
 import sys
+from contextlib import nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING
+
+from sandcell.runtime.cli.terminal import LEAVE, Keyboard, parse_keys, size_of
 
 if TYPE_CHECKING:
     from sandcell.runtime.container.running import Running
@@ -48,25 +51,34 @@ class _Signals:
         the third Ctrl-C kills, as docker's client gives up at the third."""
         while self._pending:
             number = self._pending.pop(0)
+            if number == signal.SIGWINCH:
+                self._running.resize(*size_of(sys.stdout.fileno()))
+                continue
             self._interrupts += number == signal.SIGINT
             self._running.signal(signal.SIGKILL if self._interrupts >= _ENOUGH else number)
             if self._interrupts == _ENOUGH - 1 and number == signal.SIGINT:
                 print("sandcell: it goes on; Ctrl-C once more kills it", file=sys.stderr, flush=True)
 
 
-def attach(running: "Running") -> int:
+def attach(running: "Running", *, interactive: bool = False, tty: bool = False, keys: str = LEAVE) -> int:
     """Write what ``running`` writes, as it comes, and return its exit status (128 + n for a
-    signal n).
+    signal n), or 0 when we were told to leave it.
+
+    ``interactive``: our standard input is its own; with ``tty`` ours is a terminal, raw until the
+    end, the program hears of its size, and ``keys`` typed one after the other leave it.
 
     SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 go to the program. When the reader of our
     standard output has gone, the program is killed, for nobody would see the rest:
     ``BrokenPipeError`` is raised then. ``running`` is closed in every case.
     """
     signals = _Signals(running)
-    before = {number: signal.signal(number, signals.note) for number in _FORWARDED}
+    watched = (*_FORWARDED, signal.SIGWINCH) if tty else _FORWARDED
+    typing = Keyboard(running, tty=tty, keys=parse_keys(keys)) if interactive else nullcontext()
+    before = {number: signal.signal(number, signals.note) for number in watched}
     try:
-        _pump(running, signals)
-        return _wait(running, signals)
+        with typing:
+            _pump(running, signals)
+            return _wait(running, signals)
     except BrokenPipeError:
         running.signal(signal.SIGKILL)
         running.wait()

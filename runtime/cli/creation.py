@@ -28,13 +28,29 @@ interactive_flag = click.option(
     "-i",
     "--interactive",
     is_flag=True,
-    expose_value=False,
-    callback=_not_yet(
-        "this version gives a container no keyboard and no piped input",
-        "pass the commands as arguments, 'sh -c \"…\"', or a file with -v SRC:DST:ro",
-    ),
-    help="Not in this version.",
+    help="Pass on our standard input.",
 )
+
+detach_keys_flag = click.option(
+    "--detach-keys",
+    default="ctrl-p,ctrl-q",
+    show_default=True,
+    metavar="KEYS",
+    help="Keys that leave the program running (-it).",
+)
+
+
+def check_terminal(*, tty: bool, interactive: bool) -> tuple[int, int]:
+    """Rows and columns that a new terminal shall have, zeros without one. ``InvalidOption`` when
+    somebody is to type into it but our standard input is no terminal."""
+    if not tty:
+        return 0, 0
+    from sandcell.runtime.cli.terminal import size_of
+
+    if interactive and not os.isatty(0):
+        raise InvalidOption("use", "-t", "the standard input is not a terminal", "leave out -t, keep -i")
+    return size_of(0 if interactive else 1)
+
 
 _publish = click.option(
     "-p",
@@ -112,6 +128,7 @@ def options_of(flags: dict[str, Any]) -> "Options":
         "stop_signal": flags["stop_signal"],
         "remove": flags["rm"],
         "tty": flags["tty"],
+        "interactive": flags["interactive"],
     }
     return Options(**{name: value for name, value in given.items() if value not in (None, {}, (), "")})
 

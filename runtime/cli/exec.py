@@ -2,7 +2,7 @@
 
 import click
 
-from sandcell.runtime.cli.creation import environment, interactive_flag
+from sandcell.runtime.cli.creation import check_terminal, detach_keys_flag, environment, interactive_flag
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.names import CONTAINER
 
@@ -13,6 +13,7 @@ from sandcell.runtime.cli.names import CONTAINER
 @click.option("-u", "--user", metavar="USER[:GROUP]", default="", help="User to run as.")
 @click.option("-t", "--tty", is_flag=True, help="Give the program a terminal to write to.")
 @interactive_flag
+@detach_keys_flag
 @click.argument("container", type=CONTAINER)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
@@ -24,10 +25,18 @@ def exec_command(
     workdir: str,
     user: str,
     tty: bool,
+    interactive: bool,
+    detach_keys: str,
 ) -> int:
     """Run COMMAND in a running CONTAINER. The exit status is that of the command."""
     from sandcell.runtime.cli.attach import attach
+    from sandcell.runtime.cli.terminal import parse_keys
     from sandcell.runtime.container.options import ExecOptions
 
-    options = ExecOptions(env=environment(env), workdir=workdir, user=user, tty=tty)
-    return attach(door.engine.launch_in(container, command, options))
+    size = check_terminal(tty=tty, interactive=interactive)
+    parse_keys(detach_keys)
+    options = ExecOptions(
+        env=environment(env), workdir=workdir, user=user, tty=tty, interactive=interactive, console_size=size
+    )
+    running = door.engine.launch_in(container, command, options)
+    return attach(running, interactive=interactive, tty=tty, keys=detach_keys)

@@ -16,6 +16,7 @@ from sandcell.runtime.oci.config import RunConfig
 from sandcell.runtime.oci.spec import (
     OCI_VERSION,
     Capabilities,
+    ConsoleSize,
     Cpu,
     DeviceRule,
     IdMapping,
@@ -97,6 +98,11 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
 
 
+def _console_size(options: Options) -> ConsoleSize | None:
+    height, width = options.console_size
+    return ConsoleSize(height=height, width=width) if options.tty and height and width else None
+
+
 def compose(config: RunConfig, command: tuple[str, ...] | None, options: Options, setting: Setting) -> Spec:
     """The runtime-spec document of a new container; ``InvalidOption`` when there is nothing to run."""
     cgroup = bool(setting.cgroups_path)
@@ -106,6 +112,7 @@ def compose(config: RunConfig, command: tuple[str, ...] | None, options: Options
         oci_version=OCI_VERSION,
         process=Process(
             terminal=options.tty,
+            console_size=_console_size(options),
             user=setting.user,
             args=arguments(config, command, options),
             env=environment(config, options.env, setting.home, hostname(options, setting), options.tty),

@@ -14,7 +14,7 @@ from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import jobs, outside, processes
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.mapped import remove_tree
-from sandcell.runtime.container.monitor import collect, pipes, streams, tell
+from sandcell.runtime.container.monitor import attend, collect, keyboard, pipes, streams, tell
 from sandcell.runtime.container.pump import Pump
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import cgroups, process
@@ -29,25 +29,25 @@ def serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
     started are killed when the client goes away. Replies as of ``monitor.serve``."""
     terminal = any(isinstance(step, s.Console) for step in job.inside)
     sources, targets = pipes(terminal=terminal)
-    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    source, typed = keyboard(sinks, terminal=terminal, kept=False)
     try:
-        born = _enter(job, (nothing, targets[0], targets[1]))
+        born = _enter(job, (source, targets[0], targets[1]))
     except SandcellError as error:
         born = jobs.Refused(str(error), 0, error.hint)
     except OSError as error:
         born = jobs.Refused(error.filename or "enter the container", error.errno or 0)
-    for fd in {nothing, *targets}:
+    for fd in {source, *targets}:
         os.close(fd)
     if isinstance(born, jobs.Refused):
         tell(control, born)
         return
     tell(control, jobs.Started(born.pid))
-    pump = Pump(streams(sources, sinks, born.console), None)
+    pump = Pump(streams(sources, sinks, born.console, typed), None)
 
     def hang_up() -> None:
         processes.signal_all(processes.of_exec(job.init, job.exec_id, born.cgroup), signal.SIGKILL)
 
-    pump.run(born.pidfd, control.fileno(), hang_up)
+    pump.run(born.pidfd, control.fileno(), lambda: attend(control, pump, born.console, hang_up))
     status = collect(born.pidfd)
     pump.finish()
     tell(control, jobs.Exited(status))

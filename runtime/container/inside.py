@@ -213,6 +213,8 @@ def _console(step: s.Console, scene: Scene) -> None:
     fcntl.ioctl(master, _TIOCGPTN, number)
     slave = os.open(f"/dev/pts/{number[0]}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     scene.sync.sendmsg([CONSOLE], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", (master,)))])
+    if step.rows and step.columns:
+        termios.tcsetwinsize(master, (step.rows, step.columns))
     os.close(master)
     for fd in (0, 1, 2):
         os.dup2(slave, fd)

@@ -1,7 +1,8 @@
 """What a client may ask of the spawner, and what it hears back: the whole protocol.
 
 A request is one packet on the spawner's SOCK_SEQPACKET socket that carries descriptors only: the
-control socket of this job, and the job's standard streams. The job itself and the replies go over
+control socket of this job, and the job's standard streams: pipes for stdout and stderr, then one
+for stdin where the client gives input. The job itself and the replies go over
 the control socket as length-prefixed msgpack, so their size has no limit.
 """
 
@@ -19,6 +20,7 @@ class Run(msgspec.Struct, frozen=True, tag=True):
 
     ``home``: its directory in the store; ``run``: its directory of run state. ``remove``: both go
     at the end. ``die_with_client``: it is killed when the control socket closes.
+    ``interactive``: its standard input stays open while nobody listens.
     """
 
     id: str
@@ -27,6 +29,7 @@ class Run(msgspec.Struct, frozen=True, tag=True):
     run: str
     remove: bool = False
     die_with_client: bool = False
+    interactive: bool = False
 
 
 class Exec(msgspec.Struct, frozen=True, tag=True):
@@ -53,6 +56,18 @@ class Task(msgspec.Struct, frozen=True, tag=True):
     idmap: IdMap
 
 
+class Resize(msgspec.Struct, frozen=True, tag=True):
+    """The client's terminal has another size now."""
+
+    rows: int
+    columns: int
+
+
+class Detach(msgspec.Struct, frozen=True, tag=True):
+    """The client stops listening, and the process goes on whatever it was started with."""
+
+
+Request: TypeAlias = Resize | Detach
 Job: TypeAlias = Run | Exec | Task
 
 
@@ -82,6 +97,10 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
     oom: bool = False
 
 
+class Detached(msgspec.Struct, frozen=True, tag=True):
+    """The answer to ``Detach``: nothing follows."""
+
+
 class Done(msgspec.Struct, frozen=True, tag=True):
     """A task's result, or the error it raised by class name and constructor arguments."""
 
@@ -90,14 +109,15 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     arguments: tuple[Any, ...] = ()
 
 
-Reply: TypeAlias = Started | Refused | Exited | Done
+Reply: TypeAlias = Started | Refused | Exited | Detached | Done
 
 _encoder = msgspec.msgpack.Encoder()
 _jobs: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
-def encode(message: Job | Reply) -> bytes:
+def encode(message: Job | Request | Reply) -> bytes:
     """The message as bytes."""
     return _encoder.encode(message)
 
@@ -105,6 +125,11 @@ def encode(message: Job | Reply) -> bytes:
 def decode_job(data: bytes) -> Job:
     """A job from its bytes."""
     return _jobs.decode(data)
+
+
+def decode_request(data: bytes) -> Request:
+    """What a client asks of a process that runs, from its bytes."""
+    return _requests.decode(data)
 
 
 def decode_reply(data: bytes) -> Reply:

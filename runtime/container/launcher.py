@@ -120,6 +120,13 @@ class Control:
         """For poll(2)."""
         return self._channel.fileno()
 
+    def ask(self, request: jobs.Request) -> None:
+        """Ask something of the process that runs; nothing happens when it has ended."""
+        try:
+            process.send(self._channel, jobs.encode(request))
+        except OSError:
+            pass
+
     def send(self, job: jobs.Job) -> None:
         """Hand over the job itself."""
         try:

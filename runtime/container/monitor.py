@@ -5,15 +5,18 @@ long as it does: it makes the container, moves its output to the log, records it
 up. It belongs to no terminal and no client, so a container survives the kernel that started it.
 """
 
+import fcntl
 import os
 import signal
 import socket
+import termios
 import time
+from collections.abc import Callable
 
 from sandcell.runtime.container import jobs, mapped, outside, state
 from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.output import STDERR, STDOUT, Log
-from sandcell.runtime.container.pump import Pump
+from sandcell.runtime.container.pump import STDIN, Pump
 from sandcell.runtime.container.steps import Console, MapIds
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import process
@@ -33,10 +36,11 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         tell(control, ready)
         return
     lock, log = ready
-    sources, targets = pipes(terminal=_wants_terminal(job))
-    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    born = outside.prepare(job.plan, (nothing, targets[0], targets[1]), early)
-    for fd in {nothing, *targets}:
+    terminal = _wants_terminal(job)
+    sources, targets = pipes(terminal=terminal)
+    source, typed = keyboard(sinks, terminal=terminal, kept=job.interactive)
+    born = outside.prepare(job.plan, (source, targets[0], targets[1]), early)
+    for fd in {source, *targets}:
         os.close(fd)
     if isinstance(born, jobs.Refused):
         _refuse(job, born, control, lock)
@@ -60,13 +64,13 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     if not job.remove:
         _write(job.home, living)  # for whoever looks after the machine has been started again
 
-    pump = Pump(streams(sources, sinks, born.console), log)
+    pump = Pump(streams(sources, sinks, born.console, typed), log)
 
     def hang_up() -> None:
         if job.die_with_client:
             os.kill(born.pid, signal.SIGKILL)
 
-    pump.run(born.pidfd, control.fileno(), hang_up)
+    pump.run(born.pidfd, control.fileno(), lambda: attend(control, pump, born.console, hang_up))
     status = collect(born.pidfd)
     pump.finish()
     oom = born.cgroup is not None and status == 128 + signal.SIGKILL and born.cgroup.usage().oom_kills > 0
@@ -147,14 +151,61 @@ def pipes(*, terminal: bool) -> tuple[list[int], list[int]]:
     return [out_read, err_read], [out_write, err_write]
 
 
-def streams(sources: list[int], sinks: list[int], console: int) -> list[tuple[str, int, int]]:
-    """What the pump shall move where; a terminal is one stream, in place of the pipes."""
+def keyboard(sinks: list[int], *, terminal: bool, kept: bool) -> tuple[int, int]:
+    """What becomes stdin, and what the pump shall read for a terminal (-1: nothing).
+
+    The client's pipe is the third of ``sinks`` and taken out of them. ``kept``: without one, stdin is
+    a pipe into which nobody writes yet, and which stays open as long as we live.
+    """
+    typed = sinks.pop() if len(sinks) > 2 else -1
+    if typed >= 0 and not terminal:
+        return typed, -1
+    if kept and not terminal:
+        return os.pipe2(os.O_CLOEXEC)[0], -1
+    return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), typed
+
+
+def attend(control: socket.socket, pump: Pump, console: int, hang_up: Callable[[], None]) -> bool:
+    """Do what the client asks; false when it is gone, or leaves and the process shall go on."""
+    try:
+        received = process.receive(control)
+    except OSError:
+        received = None
+    if received is None:
+        hang_up()
+        return False
+    request = jobs.decode_request(received[0])
+    if isinstance(request, jobs.Resize):
+        resize(console, request)
+        return True
+    pump.detach()
+    tell(control, jobs.Detached())
+    control.close()
+    return False
+
+
+def resize(console: int, size: jobs.Resize) -> None:
+    """Give a terminal another size; nothing where there is none or it has closed. ioctl_tty(2)."""
+    try:
+        termios.tcsetwinsize(console, (size.rows, size.columns))
+    except (OSError, ValueError, OverflowError, termios.error):
+        pass
+
+
+def streams(
+    sources: list[int], sinks: list[int], console: int, typed: int = -1
+) -> list[tuple[str, int, int]]:
+    """What the pump shall move where; a terminal is one stream, in place of the pipes, and takes
+    what is ``typed``."""
+    keys: list[tuple[str, int, int]] = []
+    if typed >= 0:
+        keys = [(STDIN, typed, fcntl.fcntl(console, fcntl.F_DUPFD_CLOEXEC, 3))]
     if console >= 0:
         for fd in (*sources, *sinks[1:]):
             os.close(fd)
         sources, sinks = [console], sinks[:1]
     padded = [*sinks, -1, -1]
-    return list(zip((STDOUT, STDERR), sources, padded, strict=False))
+    return [*zip((STDOUT, STDERR), sources, padded, strict=False), *keys]
 
 
 def collect(pidfd: int) -> int:

@@ -24,7 +24,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     no part of the container's own files; what a process writes to ``/run/sandcell/out`` the client
     can read.
     ``die_with_client``: the container ends when the process that started it does. ``remove``: it is
-    removed at its end, so its writable layer is never synced to disk.
+    removed at its end, so its writable layer is never synced to disk. ``interactive``: its standard
+    input stays open for a client to write to; ``console_size``: rows and columns its terminal begins with.
     """
 
     name: str = ""
@@ -38,6 +39,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     network: str = "none"
     remove: bool = False
     tty: bool = False
+    interactive: bool = False
+    console_size: tuple[int, int] = (0, 0)
     hostname: str = ""
     labels: dict[str, str] = {}
     entrypoint: tuple[str, ...] | None = None
@@ -98,6 +101,8 @@ class ExecOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     workdir: str = ""
     user: str = ""
     tty: bool = False
+    interactive: bool = False
+    console_size: tuple[int, int] = (0, 0)
     files: dict[str, bytes] = {}
     fetch: bool = False
 

@@ -184,7 +184,9 @@ def _files(
             if mount.destination == "/dev":
                 placed += _devices(opened, userns=userns)
     root: list[s.Inside] = [_root(rootfs)]
-    terminal: list[s.Inside] = [s.Console()] if spec.process and spec.process.terminal else []
+    size = spec.process.console_size if spec.process else None
+    console = s.Console(size.height, size.width) if size else s.Console()
+    terminal: list[s.Inside] = [console] if spec.process and spec.process.terminal else []
     return [*opened, *root, s.PivotRoot(rootfs.path), s.DropOldRoot(), *placed, *terminal, *joining]
 
 

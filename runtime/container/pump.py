@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from sandcell.runtime.container.output import Log
 
+STDIN = "stdin"
 _PIECE = 65536
 _HELD = 1 << 20  # the most that anybody without privilege may let a pipe hold: pipe(7)
 _BACKLOG = 4 * 1024 * 1024
@@ -53,6 +54,12 @@ class _Stream:
         self.sink = -1
         self.pending.clear()
 
+    def stop(self) -> None:
+        """Forget what has been read too."""
+        self.forget()
+        if self.source >= 0:
+            self.end()
+
     def end(self) -> None:
         os.close(self.source)
         self.source = -1
@@ -63,16 +70,18 @@ class _Stream:
 class Pump:
     """Pumps until the watched process has ended and its output is read.
 
-    ``streams``: (name, source, sink) with sink -1 where nobody listens. ``log`` may be ``None``.
+    ``streams``: (name, source, sink) with sink -1 where nobody listens. ``log`` may be ``None``; what
+    comes from a ``STDIN`` is not logged.
     """
 
     def __init__(self, streams: list[tuple[str, int, int]], log: Log | None) -> None:
         self._streams = [_Stream(*stream) for stream in streams]
         self._log = log
 
-    def run(self, ended: int, client: int, on_hang_up: Callable[[], None]) -> None:
-        """Pump until the descriptor ``ended`` is readable. ``on_hang_up`` is called once when
-        ``client`` (-1 for nobody) is closed at its other end."""
+    def run(self, ended: int, client: int, on_client: Callable[[], bool]) -> None:
+        """Pump until the descriptor ``ended`` is readable. ``on_client`` is called when ``client``
+        (-1 for nobody) has something to read or is closed at its other end; not again after it has
+        returned false."""
         poll = select.poll()
         poll.register(ended, select.POLLIN)
         if client >= 0:
@@ -83,8 +92,8 @@ class Pump:
                 if fd == ended:
                     return
                 if fd == client:
-                    poll.unregister(client)
-                    on_hang_up()
+                    if not on_client():
+                        poll.unregister(client)
                 else:
                     self._serve(fd, event, poll)
 
@@ -92,12 +101,23 @@ class Pump:
         """Read what is left after the process ended, without waiting for more to be written, and
         hand on what the client takes at once."""
         for stream in self._streams:
+            if stream.name == STDIN:
+                stream.stop()
+                continue
             # Not more than it can hold: an exec'd process may leave others behind that write on.
             left = _HELD
             while stream.source >= 0 and left > 0 and select.select([stream.source], [], [], 0)[0]:
                 left -= self._read(stream)
             if stream.source >= 0:
                 stream.end()
+
+    def detach(self) -> None:
+        """Nobody listens or types any more."""
+        for stream in self._streams:
+            if stream.name == STDIN:
+                stream.stop()
+            else:
+                stream.forget()
 
     def hand_over(self) -> None:
         """Wait until the client has taken everything or has gone away."""
@@ -124,7 +144,7 @@ class Pump:
                 self._read(stream)
             elif fd == stream.sink:
                 # Writable is old news when what was pending has gone out meanwhile.
-                if event & select.POLLERR:
+                if event & (select.POLLERR | select.POLLHUP):
                     stream.forget()
                 else:
                     stream.flush()
@@ -139,7 +159,7 @@ class Pump:
         if not data:
             stream.end()
             return 0
-        if self._log:
+        if self._log and stream.name != STDIN:
             self._log.write(stream.name, data)
         stream.take(data)
         return len(data)

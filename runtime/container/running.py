@@ -20,17 +20,26 @@ class Running:
     """A started process. ``pid`` is the host's; ``exchange`` the directory of the host that it sees
     as its place for results; ``container`` what the engine says of its container.
 
+    ``detached``: it goes on without us. ``keyboard``: the pipe that it reads, -1 without one.
     ``members``: gives the host pids of all processes of this run, for ``signal``.
     """
 
     def __init__(
-        self, control: Control, pid: int, outputs: dict[int, str], members: Callable[[], list[int]], name: str
+        self,
+        control: Control,
+        pid: int,
+        outputs: dict[int, str],
+        members: Callable[[], list[int]],
+        name: str,
+        keyboard: int = -1,
     ) -> None:
         self._control = control
         self._outputs = outputs
         self._members = members
         self._status: int | None = None
         self._name = name
+        self._input = keyboard
+        self.detached = False
         self.pid = pid
         self.oom = False
         self.exchange = ""
@@ -60,7 +69,8 @@ class Running:
 
     def wait(self, timeout: float | None = None) -> int | None:
         """The exit status (128 + number for a signal), or ``None`` if it still runs after
-        ``timeout`` seconds. ``WrongState`` when the monitor was killed and nobody knows."""
+        ``timeout`` seconds or we are ``detached``. ``WrongState`` when the monitor was killed and
+        nobody knows."""
         if self._status is not None:
             return self._status
         poll = select.poll()
@@ -68,6 +78,9 @@ class Running:
         if not poll.poll(None if timeout is None else timeout * 1000):
             return None
         reply = self._control.receive()
+        if isinstance(reply, jobs.Detached):
+            self.detached = True
+            return None
         if not isinstance(reply, jobs.Exited):
             raise WrongState("wait for", self._name, "its monitor was killed: exit status unknown")
         self._status, self.oom = reply.status, reply.oom
@@ -77,11 +90,31 @@ class Running:
         """Send a signal to every process of this run: of the container, or of the exec'd tree."""
         signal_all(self._members(), signum)
 
+    def write(self, data: bytes) -> int:
+        """Type ``data``, and tell how much of it was taken; waits while nothing is. ``OSError`` when
+        nobody reads."""
+        return os.write(self._input, data)
+
+    def close_input(self) -> None:
+        """The process reads the end of its input, after all that was written. May be repeated."""
+        if self._input >= 0:
+            os.close(self._input)
+        self._input = -1
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Give its terminal another size; the process hears of it by SIGWINCH."""
+        self._control.ask(jobs.Resize(rows, columns))
+
+    def detach(self) -> None:
+        """Leave it running, whatever it was started with; ``output`` ends, ``wait`` gives ``None``."""
+        self._control.ask(jobs.Detach())
+
     def close(self) -> None:
         """Stop listening. What was started to die with its client dies."""
         for fd in self._outputs:
             os.close(fd)
         self._outputs.clear()
+        self.close_input()
         self._control.close()
 
 
@@ -93,19 +126,24 @@ def begin(
     command: tuple[str, ...],
     *,
     listen: bool,
+    interactive: bool = False,
 ) -> Running:
     """Hand ``job`` over and wait until its process runs. ``StartFailed`` when it never does.
 
-    ``listen``: connect its output to the client. ``members`` makes, from the pid, the function
-    that tells the processes of this run.
+    ``listen``: connect its output to the client; ``interactive``: its input too. ``members`` makes,
+    from the pid, the function that tells the processes of this run.
     """
     outputs: dict[int, str] = {}
     sinks: tuple[int, ...] = ()
+    keyboard = -1
     if listen:
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
         err_read, err_write = os.pipe2(os.O_CLOEXEC)
         outputs = {out_read: STDOUT, err_read: STDERR}
         sinks = (out_write, err_write)
+        if interactive:
+            in_read, keyboard = os.pipe2(os.O_CLOEXEC)
+            sinks = (out_write, err_write, in_read)
     control: Control | None = None
     try:
         try:
@@ -116,12 +154,13 @@ def begin(
         reply = control.receive()
         if not isinstance(reply, jobs.Started):
             raise _failure(reply, name, command)
-        return Running(control, reply.pid, outputs, members(reply.pid), name)
+        return Running(control, reply.pid, outputs, members(reply.pid), name, keyboard)
     except BaseException:
         if control is not None:
             control.close()
-        for fd in outputs:
-            os.close(fd)
+        for fd in (*outputs, keyboard):
+            if fd >= 0:
+                os.close(fd)
         raise
 
 

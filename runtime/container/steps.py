@@ -216,6 +216,9 @@ class Symlink(Step, frozen=True, tag=True, array_like=True):
 class Console(Step, frozen=True, tag=True, array_like=True):
     """Open a pseudo-terminal in the container's own devpts and send the master to the monitor."""
 
+    rows: int = 0
+    columns: int = 0
+
     def describe(self) -> str:
         return "open a terminal (pty)"
 

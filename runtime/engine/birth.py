@@ -306,6 +306,7 @@ def start(
         run=places.running(born.id),
         remove=born.options.remove,
         die_with_client=born.options.die_with_client,
+        interactive=born.options.interactive,
     )
     cgroup = spec.linux.cgroups_path if spec.linux else ""
 
@@ -313,7 +314,15 @@ def start(
         init = identify(pid)
         return lambda: processes.of_container(init, group(cgroup)) if init else []
 
-    begun = running.begin(nursery.launcher, job, members, born.name, born.command, listen=attach)
+    begun = running.begin(
+        nursery.launcher,
+        job,
+        members,
+        born.name,
+        born.command,
+        listen=attach,
+        interactive=born.options.interactive,
+    )
     begun.exchange = f"{places.container(born.id)}/shared/out"
     return begun
 

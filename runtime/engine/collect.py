@@ -17,6 +17,7 @@ def collect(running: Running, on_output: Listener | None) -> Result:
     """
     begun = time.monotonic()
     kept: dict[bool, bytearray] = {True: bytearray(), False: bytearray()}
+    running.close_input()  # nobody here has anything to type
     try:
         for piece in running.output():
             kept[piece.stream == STDOUT] += piece.data

@@ -54,7 +54,9 @@ def enter(
     out = f"{places.container(born.id)}/shared/out/{exec_id}"
     if options.fetch:
         open_directory(out)
-    begun = running.begin(nursery.launcher, job, members, born.name, command, listen=True)
+    begun = running.begin(
+        nursery.launcher, job, members, born.name, command, listen=True, interactive=options.interactive
+    )
     begun.exchange = out
     return begun
 
@@ -112,7 +114,7 @@ def _steps(
     if options.fetch:
         values["SANDCELL_OUT"] = f"{SHARED}/out/{exec_id}"
     steps: list[s.Inside] = [s.EnterCgroup(new_namespace=False)] if linux.cgroups_path else []
-    steps += [s.Console()] if options.tty else []
+    steps += [s.Console(*options.console_size)] if options.tty else []
     steps.append(s.NewSession())
     steps.append(identity(user, capabilities, born.idmap, no_new_privileges=process.no_new_privileges))
     if linux.seccomp is not None:

@@ -53,7 +53,7 @@ def test_who_writes_on_after_the_end_does_not_keep_the_pump(pipes: Pipes) -> Non
         thread.start()
     pipes.close(pipes.end)
     pump = Pump([("stdout", pipes.source, pipes.sink)], None)
-    pump.run(pipes.ended, -1, lambda: None)
+    pump.run(pipes.ended, -1, lambda: False)
     pump.finish()
     pump.hand_over()
     stop.set()
@@ -73,7 +73,7 @@ def test_a_client_that_does_not_read_gets_all_of_it_later(pipes: Pipes) -> None:
 
     writing = threading.Thread(target=write)
     writing.start()
-    pump.run(pipes.ended, -1, lambda: None)
+    pump.run(pipes.ended, -1, lambda: False)
     pump.finish()
     writing.join(5)
     handing = threading.Thread(target=pump.hand_over)
@@ -95,7 +95,7 @@ def test_a_client_that_goes_away_while_it_is_waited_for_is_forgotten(pipes: Pipe
             written += os.write(pipes.writer, b"x" * 4096)
     except BlockingIOError:
         pipes.close(pipes.end)
-    pump.run(pipes.ended, -1, lambda: None)
+    pump.run(pipes.ended, -1, lambda: False)
     pump.finish()
     os.set_blocking(pipes.writer, True)
     pipes.close(pipes.client)
@@ -119,7 +119,7 @@ def test_a_slow_client_slows_the_source_down_and_loses_nothing(pipes: Pipes, tmp
 
     writing = threading.Thread(target=write)
     writing.start()
-    pumping = threading.Thread(target=pump.run, args=(pipes.ended, -1, lambda: None))
+    pumping = threading.Thread(target=pump.run, args=(pipes.ended, -1, lambda: False))
     pumping.start()
     writing.join(0.2)
     # The backlog and what two pipes hold: the writer waits, nothing piles up without end.
@@ -142,7 +142,7 @@ def test_both_streams_end_apart(pipes: Pipes) -> None:
     other, other_writer = os.pipe()
     client, sink = os.pipe()
     pump = Pump([("stdout", pipes.source, pipes.sink), ("stderr", other, sink)], None)
-    pumping = threading.Thread(target=pump.run, args=(pipes.ended, -1, lambda: None))
+    pumping = threading.Thread(target=pump.run, args=(pipes.ended, -1, lambda: False))
     pumping.start()
     pipes.close(pipes.writer)
     assert os.read(pipes.client, 1) == b""  # stdout is at its end
