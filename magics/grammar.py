@@ -268,6 +268,9 @@ CONTAINER_VERBS = {
         flags=(
             Flag(key="tail", names=("-n", "--tail"), value="N", help="only the last N lines"),
             Flag(key="timestamps", names=("-t", "--timestamps"), help="with the time of each line"),
+            Flag(key="follow", names=("-f", "--follow"), help="go on until it ends"),
+            Flag(key="since", names=("--since",), value="TIME", help="only later: 10m (ago) or a time"),
+            Flag(key="until", names=("--until",), value="TIME", help="only earlier"),
         ),
     ),
     "diff": _verb("%container diff", "The files that changed in its writable layer."),
@@ -317,6 +320,28 @@ IMAGE_VERBS = {
         flags=(Flag(key="force", names=("-f", "--force"), help="even if containers were made of it"),),
     ),
 }
+    "save": _verb(
+        "%image save",
+        "Write images to one archive that other tools can load.",
+        words="NAME…",
+        most=None,
+        offers="image",
+        flags=(
+            Flag(key="output", names=("-o", "--output"), value="FILE", help="the file to write"),
+            Flag(key="form", names=("--format",), value="FORMAT", help="oci-archive or docker-archive"),
+        ),
+    ),
+    "load": _verb(
+        "%image load",
+        "Take the images of an OCI layout, an OCI archive or a docker archive.",
+        words="",
+        least=0,
+        most=0,
+        flags=(
+            Flag(key="input", names=("-i", "--input"), value="FILE", help="the archive or layout"),
+            Flag(key="name", names=("--name",), value="NAME", help="what to call a single image"),
+        ),
+    ),
 
 SANDCELL_VERBS = {
     "doctor": _verb(

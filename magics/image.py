@@ -99,7 +99,35 @@ def rm(session: Session, request: Request) -> None:
     each(request.words, remove)
 
 
-VERBS: dict[str, Action] = {"ls": ls, "history": history, "inspect": inspect, "tag": tag, "rm": rm}
+def save(session: Session, request: Request) -> None:
+    """``%image save``"""
+    path = request.text("output")
+    form = request.text("form") or "oci-archive"
+    if not path:
+        raise InvalidOption("%image save", request.words[0], "no file is named", "write -o FILE")
+    if form not in ("oci-archive", "docker-archive"):
+        raise InvalidOption("%image save", f"--format {form}", "it is oci-archive or docker-archive")
+    session.engine.save(request.words, path, form="docker-archive" if form[0] == "d" else "oci-archive")
+
+
+def load(session: Session, request: Request) -> None:
+    """``%image load``: one line for each image."""
+    path = request.text("input")
+    if not path:
+        raise InvalidOption("%image load", "", "no file is named", "write -i FILE")
+    for one in session.engine.load(path, name=request.text("name") or None):
+        print(f"Loaded image: {one.name}")  # noqa: T201
+
+
+VERBS: dict[str, Action] = {
+    "ls": ls,
+    "history": history,
+    "inspect": inspect,
+    "tag": tag,
+    "rm": rm,
+    "save": save,
+    "load": load,
+}
 """What carries out each sub-command of ``%image``."""
 
 

@@ -1,4 +1,4 @@
-"""``sandcell images | rmi | tag | history | save``."""
+"""``sandcell images | rmi | tag | history``."""
 
 import time
 
@@ -40,7 +40,11 @@ def images_command(
     now = time.time()
     rows = []
     for entry in door.engine.images():
-        repository, _, tag = entry.name.rpartition(":")
+        # One pulled by digest has no tag.
+        repository, sign, _ = entry.name.partition("@")
+        tag = "<none>"
+        if not sign:
+            repository, _, tag = entry.name.rpartition(":")
         if name is not None and name not in (repository, entry.name):
             continue
         rows.append(
@@ -119,14 +123,3 @@ def history_command(door: Door, image: str, quiet: bool, no_trunc: bool, form: s
             print(row["Layer"])
         return
     show(rows, _HISTORY, form)
-
-
-@click.command("save")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(dir_okay=False), help="File to write (an OCI archive)."
-)
-@click.argument("image", type=IMAGE)
-@click.pass_obj
-def save_command(door: Door, image: str, output: str) -> None:
-    """Write IMAGE to a tar file that other tools can load (skopeo's oci-archive)."""
-    door.engine.save(image, output)

@@ -6,7 +6,7 @@ Verbs load what they need when they are called: ``sandcell ps`` has 100 ms, inte
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sandcell.runtime.container import output, state
 from sandcell.runtime.container.options import ExecOptions, Options
@@ -284,14 +284,17 @@ class Engine(ImageVerbs):
         stderr: bool = True,
         tail: int | None = None,
     ) -> Iterator[output.Output]:
-        """What it wrote, in pieces with stream and time; ``tail``: only the last so many lines."""
-        wanted = {output.STDOUT: stdout, output.STDERR: stderr}
-        pieces = (
-            piece
-            for piece in output.read_log(self.places.container(self._find(container).id))
-            if wanted.get(piece.stream)
-        )
-        return pieces if tail is None else output.tail(pieces, tail)
+        follow: bool = False,
+        since: float | None = None,
+        until: float | None = None,
+        """What it wrote, in pieces with stream and time; ``tail``: only the last so many lines.
+        ``since``, ``until``: seconds since the epoch. ``follow``: also what it writes from now on,
+        until it ends."""
+        from sandcell.runtime.engine import logs
+
+        streams = {output.STDOUT: stdout, output.STDERR: stderr}
+        wanted = logs.Wanted(tuple(name for name, on in streams.items() if on), tail, since, until)
+        return logs.read(self.places, self._find(container), wanted, follow=follow)
 
     def diff(self, container: Who) -> "tuple[Change, ...]":
         """Files it added (A), changed (C) and deleted (D) against its image."""
@@ -310,6 +313,14 @@ class Engine(ImageVerbs):
         return image
 
     def reset(self, container: Who) -> None:
+    def export(self, container: Who, out: str | os.PathLike[str] | BinaryIO) -> None:
+        """Write all its files, the image's and its own, as one tar to a path or an open binary file."""
+        from sandcell.runtime.engine import archives
+
+        archives.export(
+            self, self._find(container), os.fspath(out) if isinstance(out, str | os.PathLike) else out
+        )
+
         """Throw the writable layer away: its files are the image's again. ``WrongState`` while it
         runs."""
         from sandcell.runtime.engine import changes

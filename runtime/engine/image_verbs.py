@@ -1,8 +1,8 @@
 """The engine's verbs on images: build, look, name, and carry to and from archives and registries."""
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from sandcell.runtime.engine.values import HistoryEntry, ImageEntry, Removed
 from sandcell.runtime.events import Callback, ImageEvent
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
     from sandcell.runtime.engine.images import Images
     from sandcell.runtime.oci.image import Image
+    from sandcell.runtime.store.load import Loaded
+    from sandcell.runtime.store.store import ArchiveForm
 
 
 class ImageVerbs:
@@ -89,7 +91,53 @@ class ImageVerbs:
         self.on_event(ImageEvent(action="untag", name=name))
         return removed
 
-    def save(self, name: str, path: str | os.PathLike[str]) -> None:
-        """Write the image as an OCI archive (a tar of an OCI layout) to ``path``."""
-        self.store.save(name, os.fspath(path))
-        self.on_event(ImageEvent(action="save", name=name))
+    def save(
+        self,
+        names: str | Sequence[str],
+        out: str | os.PathLike[str] | BinaryIO,
+        *,
+        form: "ArchiveForm" = "oci-archive",
+    ) -> None:
+        """Write one or several images as one archive to the path ``out``, or to an open binary file.
+
+        ``form``: ``oci-archive`` (a tar of an OCI layout) or ``docker-archive`` (as ``docker save``).
+        """
+        wanted = (names,) if isinstance(names, str) else tuple(names)
+        self.store.save(wanted, _place(out), form)
+        for name in wanted:
+            self.on_event(ImageEvent(action="save", name=name))
+
+    def load(
+        self, source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None
+    ) -> "tuple[Loaded, ...]":
+        """Take all images of an OCI layout directory, or of an OCI or docker archive, compressed or
+        not, by path or as an open binary file; each with its ``name`` and ``image``.
+
+        ``name``: what to call a single image. Everything is verified first: ``BadInput``, ``Corrupted``
+        and ``BlobNotFound`` leave the names as they were.
+        """
+        loaded = self.store.store.take(_place(source), name)
+        for one in loaded:
+            self.on_event(ImageEvent(action="load", name=one.name, digest=one.image.digest))
+        return loaded
+
+    def import_image(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        *,
+        name: str | None = None,
+        changes: Sequence[str] = (),
+        message: str = "",
+    ) -> "Image":
+        """Make an image of the tar of a root file system, compressed or not. ``changes``: Dockerfile
+        lines for its configuration, such as ``CMD ["/bin/sh"]``."""
+        from sandcell.runtime.engine import archives
+
+        engine = cast("Engine", self)
+        image = archives.import_image(engine, _place(source), name, changes, message)
+        self.on_event(ImageEvent(action="import", name=name or "", digest=image.digest))
+        return image
+
+
+def _place(place: str | os.PathLike[str] | BinaryIO) -> str | BinaryIO:
+    return os.fspath(place) if isinstance(place, str | os.PathLike) else place

@@ -1,8 +1,8 @@
 """Images for the engine: the store, the layers as directories, and builds."""
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, BinaryIO
 
 from sandcell.runtime.container import state
 from sandcell.runtime.engine import record
@@ -16,6 +16,7 @@ from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import Image
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import Store
+from sandcell.runtime.store.store import ArchiveForm
 
 if TYPE_CHECKING:
     from sandcell.runtime.build.ops import BuildPlan
@@ -151,10 +152,11 @@ class Images:
             needed = [who.image_digest for who in record.every(self._engine.places)]
             return self.store.prune(self.worker, keep=needed)
 
-    def save(self, name: str, path: str) -> None:
-        """Write an OCI archive."""
-        self.find(name)  # makes it, where it is `host`
-        self.store.save(name, path)
+    def save(self, names: Sequence[str], out: str | BinaryIO, form: ArchiveForm) -> None:
+        """Write one archive of them all."""
+        for name in names:
+            self.find(name)  # makes it, where it is `host`
+        self.store.save(names, out, form)
 
     def verify(self, digest: Digest) -> None:
         """``Corrupted`` when the blob's bytes are not what its digest says."""

@@ -1,10 +1,11 @@
-"""One image as one file: a tar of an OCI image layout that holds just that (``oci-archive``).
+"""Images as one file: a tar of an OCI image layout that holds just these (``oci-archive``).
 
 ``skopeo copy oci-archive:FILE …`` and ``podman load -i FILE`` read it. Equal images give equal files.
 """
 
 import os
-from typing import BinaryIO
+from collections.abc import Callable, Sequence
+from typing import BinaryIO, TypeAlias
 
 import msgspec
 
@@ -20,6 +21,9 @@ from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store.blobs import BlobStore
 
 LAYOUT_VERSION = "1.0.0"
+Named: TypeAlias = tuple[Image, tuple[Reference, ...]]
+"""An image, and the names it shall have where it is saved: none, one or several."""
+
 _CHUNK = 1 << 20
 
 
@@ -28,34 +32,48 @@ def layout_file() -> bytes:
     return msgspec.json.encode({"imageLayoutVersion": LAYOUT_VERSION})
 
 
-def save(blobs: BlobStore, image: Image, reference: Reference | None, out: BinaryIO) -> None:
-    """Write ``image`` to ``out`` as an archive, under the name ``reference`` if it shall have one.
+def put_file(out: BinaryIO, name: str, data: bytes) -> None:
+    """Write a small file of an archive, mode 644."""
+    out.write(tar_write.header(name.encode(), b"0", mode=0o644, size=len(data)))
+    out.write(data + bytes(-len(data) % tar_write.BLOCK))
+
+
+def save(blobs: BlobStore, images: Sequence[Named], out: BinaryIO) -> None:
+    """Write ``images`` with their names to ``out`` as an OCI archive.
 
     Blobs are streamed and verified on the way: ``Corrupted`` and ``BlobNotFound`` leave a part that
     is of no use.
     """
-    named = image.descriptor if reference is None else image.descriptor.named(reference.familiar)
-    try:
-        _file(out, "oci-layout", layout_file())
-        _file(out, "index.json", encode(Index(manifests=(named,))))
-        contents = [image.descriptor, image.manifest.config, *image.manifest.layers]
-        unique = {one.digest: one for one in contents}
-        algorithms = sorted({digest.algorithm for digest in unique})
-        for directory in ("blobs/", *(f"blobs/{algorithm}/" for algorithm in algorithms)):
-            out.write(tar_write.header(directory.encode(), b"5", mode=0o755))
-        for digest in sorted(unique):
-            _blob(out, blobs, unique[digest])
-        out.write(tar_write.END)
-    except OSError as error:
-        raise refused(error, "save", str(image.digest)) from error
+    entries: list[Descriptor] = []
+    unique: dict[Digest, Descriptor] = {}
+    for image, references in images:
+        names = [reference.familiar for reference in references]
+        entries += [image.descriptor.named(name) for name in names] or [image.descriptor]
+        for one in (image.descriptor, image.manifest.config, *image.manifest.layers):
+            unique[one.digest] = one
+    put_file(out, "oci-layout", layout_file())
+    put_file(out, "index.json", encode(Index(manifests=tuple(entries))))
+    algorithms = sorted({digest.algorithm for digest in unique})
+    for directory in ("blobs/", *(f"blobs/{algorithm}/" for algorithm in algorithms)):
+        out.write(tar_write.header(directory.encode(), b"5", mode=0o755))
+    for digest in sorted(unique):
+        _blob(out, blobs, unique[digest])
+    out.write(tar_write.END)
 
 
-def save_file(blobs: BlobStore, image: Image, reference: Reference | None, path: str) -> None:
-    """Write the archive to the file ``path``; it appears whole, or an older one stays."""
+def write_file(path: str, write: Callable[[BinaryIO], None]) -> None:
+    """Let ``write`` fill the file ``path``; it appears whole, or an older one stays.
+
+    A pipe or a device is simply written to.
+    """
     temporary = f"{path}.{os.getpid()}.part"
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb") as out:
+                write(out)
+            return
         with open(temporary, "xb") as out:
-            save(blobs, image, reference, out)
+            write(out)
             out.flush()
             os.fsync(out.fileno())
         os.rename(temporary, path)
@@ -64,11 +82,6 @@ def save_file(blobs: BlobStore, image: Image, reference: Reference | None, path:
     finally:
         if os.path.lexists(temporary):
             os.unlink(temporary)
-
-
-def _file(out: BinaryIO, name: str, data: bytes) -> None:
-    out.write(tar_write.header(name.encode(), b"0", mode=0o644, size=len(data)))
-    out.write(data + bytes(-len(data) % tar_write.BLOCK))
 
 
 def _blob(out: BinaryIO, blobs: BlobStore, blob: Descriptor) -> None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,11 @@ from sandcell.runtime.store.leases import Leases
 from sandcell.runtime.store.names import Names, empty_index
 from sandcell.runtime.store.snapshots import Snapshots
 from sandcell.runtime.store.worker import Worker
+
+if TYPE_CHECKING:
+    from sandcell.runtime.store.load import Loaded
+
+ArchiveForm: TypeAlias = Literal["oci-archive", "docker-archive"]
 
 _DIRECTORIES = (
     "layout",
@@ -82,13 +87,44 @@ class Store:
         """
         return images.write(self.blobs, config, layers, annotations or {})
 
-    def save(self, wanted: str | Reference, out: str | BinaryIO) -> None:
-        """Write an image as an oci-archive to a path, or to an open binary file."""
-        image, reference = images.find(self.blobs, self.names, wanted)
+    def save(
+        self, wanted: str | Reference | Sequence[str], out: str | BinaryIO, form: ArchiveForm = "oci-archive"
+    ) -> None:
+        """Write one or several images as one archive to a path, or to an open binary file.
+
+        ``oci-archive`` is what skopeo and podman call so, ``docker-archive`` what ``docker save`` writes.
+        """
+        named: dict[Digest, archive.Named] = {}
+        for one in [wanted] if isinstance(wanted, str | Reference) else wanted:
+            image, reference = images.find(self.blobs, self.names, one)
+            names = named[image.digest][1] if image.digest in named else ()
+            if reference is not None and reference not in names:
+                names = (*names, reference)
+            named[image.digest] = (image, names)
+
+        def write(file: BinaryIO) -> None:
+            if form == "docker-archive":
+                from sandcell.runtime.store.docker_archive import save_docker
+
+                save_docker(self.blobs, named.values(), file)
+            else:
+                archive.save(self.blobs, tuple(named.values()), file)
+
         if isinstance(out, str):
-            archive.save_file(self.blobs, image, reference, out)
-        else:
-            archive.save(self.blobs, image, reference, out)
+            archive.write_file(out, write)
+            return
+        try:
+            write(out)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise refused(error, "save", "archive") from error
+
+    def take(self, source: str | BinaryIO, name: str | None = None) -> "tuple[Loaded, ...]":
+        """Load all images of a layout directory, an archive file or an open archive (see ``load.load``)."""
+        from sandcell.runtime.store.load import load
+
+        return load(self, source, name)
 
     def prune(
         self, worker: Worker | None = None, *, cache: bool = False, keep: Iterable[Digest] = ()

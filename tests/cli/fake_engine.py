@@ -196,10 +196,13 @@ class FakeEngine:
         del self.image_records[image.name]
         return Removed((image.name,), (image.digest,))
 
-    def save(self, name: str, path: str) -> None:
-        self.image(name)
-        with open(path, "wb") as file:
-            file.write(b"tar")
+    def save(self, names: tuple[str, ...], out: Any, *, form: str) -> None:
+        self.asked = {"names": names, "form": form}
+        for name in names:
+            self.image(name)
+        if isinstance(out, str):
+            with open(out, "wb") as file:
+                file.write(b"tar")
 
     # containers
 

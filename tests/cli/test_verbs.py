@@ -119,7 +119,7 @@ def test_tag_rmi_save(sandcell: Any, engine: FakeEngine, tmp_path: Path) -> None
 def test_save_writes_the_file(sandcell: Any, tmp_path: Path) -> None:
     assert sandcell("save", "-o", str(tmp_path / "x.tar"), "tiny").status == 0
     assert (tmp_path / "x.tar").read_bytes() == b"tar"
-    assert "--output" in sandcell("save", "tiny").err
+    assert sandcell("save", "--format", "zip", "tiny").status != 0
 
 
 def test_create_reads_docker_s_flags(sandcell: Any, engine: FakeEngine, tmp_path: Path) -> None:
