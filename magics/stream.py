@@ -52,8 +52,10 @@ class Screen:
             kept += data[: max(0, KEPT - len(kept))]
         room = HEAD - self._shown
         if room > 0:
-            self._show(stream, data[:room])
+            # Counted first, here and in _hold: an interrupt in between may cost a piece, but never
+            # lets a flood through.
             self._shown += min(room, len(data))
+            self._show(stream, data[:room])
             data = data[room:]
         if data:
             self._hold(stream, data)
@@ -99,8 +101,8 @@ class Screen:
         if not self._flooded:
             self._flooded = True
             _flush("stdout")
-        self._tail.append((stream, data))
         self._held += len(data)
+        self._tail.append((stream, data))
         while self._held - len(self._tail[0][1]) >= TAIL:
             gone = len(self._tail.popleft()[1])
             self._held -= gone
