@@ -19,6 +19,7 @@ def options_of(request: Request, **more: Any) -> "Options":
         "name": request.text("name"),
         "replace": request.on("replace"),
         "volumes": tuple(_volume(text) for text in request.texts("volumes")),
+        "tmpfs": tuple(request.texts("tmpfs")),
         "workdir": request.text("workdir"),
         "user": request.text("user"),
         "network": request.text("network"),

@@ -76,8 +76,13 @@ _FLAGS = (
         help="Variables, one a line.",
     ),
     click.option(
-        "-v", "--volume", multiple=True, metavar="SRC:DST[:ro]", help="Show a directory of the host inside."
+        "-v",
+        "--volume",
+        multiple=True,
+        metavar="SRC:DST[:ro]",
+        help="Show a host directory or a named volume inside.",
     ),
+    click.option("--tmpfs", multiple=True, metavar="DST[:size=64m]", help="Mount an empty tmpfs."),
     click.option("-w", "--workdir", metavar="DIR", help="Directory to start in."),
     click.option("-u", "--user", metavar="USER[:GROUP]", help="User to run as."),
     click.option("-m", "--memory", metavar="SIZE", help="Most memory, e.g. 256m."),
@@ -115,6 +120,7 @@ def options_of(flags: dict[str, Any]) -> "Options":
         "replace": flags["replace"],
         "env": environment(flags["env"], flags["env_file"]),
         "volumes": tuple(_volume(text) for text in flags["volume"]),
+        "tmpfs": flags["tmpfs"],
         "workdir": flags["workdir"],
         "user": flags["user"],
         "memory": None if flags["memory"] is None else parse_memory(flags["memory"]),

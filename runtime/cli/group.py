@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "stop": ("lifecycle", "Stop running containers"),
     "tag": ("images", "Give an image one more name"),
     "version": ("about", "Show the version"),
+    "volume": ("volume", "Manage named volumes"),
     "wait": ("lifecycle", "Wait until containers end, print their exit status"),
 }
 """Verb → (module in this room, its line in the help)."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
-from sandcell.runtime.container.options import Options, parse_volume
+from sandcell.runtime.container.options import Options, check_variable, check_word, parse_tmpfs, parse_volume
 from sandcell.runtime.container.seccomp_profile import default_profile
 from sandcell.runtime.errors import InvalidOption
 from sandcell.runtime.linux.idmap import IdMap, Range
@@ -84,7 +84,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
     ``etc``: name below /etc → file of the host that stands in for it. ``shared``: directory of the
     host seen at /run/sandcell. ``user``: the ids that the image's files give to the user's name.
-    ``cgroups_path``: empty where this host gives no control groups.
+    ``cgroups_path``: empty where this host gives no control groups. ``volumes``: named ones → folder
+    of the host; ``anonymous``: place in the container → folder of the host.
     """
 
     id: str
@@ -96,6 +97,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     cgroups_path: str
     kernel: tuple[int, int]
     machine: str
+    volumes: dict[str, str] = {}
+    anonymous: dict[str, str] = {}
 
 
 def _console_size(options: Options) -> ConsoleSize | None:
@@ -144,6 +147,8 @@ def arguments(config: RunConfig, command: tuple[str, ...] | None, options: Optio
     both = tuple(entrypoint) + tuple(rest)
     if not both or not both[0]:
         raise InvalidOption("run", "the image", "it names no command and none was given", "give a command")
+    for word in both:
+        check_word("run", word)
     return both
 
 
@@ -156,6 +161,8 @@ def environment(
         values["TERM"] = "xterm"
     values.update(config.environment)
     values.update(extra)
+    for name, value in values.items():
+        check_variable(name, value)
     return tuple(f"{name}={value}" for name, value in values.items())
 
 
@@ -246,15 +253,23 @@ def _mounts(options: Options, setting: Setting) -> tuple[Mount, ...]:
     mounts.append(
         Mount(destination=f"{SHARED}/out", type="bind", source=out, options=("bind", "nosuid", "nodev"))
     )
-    for text in options.volumes:
-        volume = parse_volume(text)
-        mode = "ro" if volume.read_only else "rw"
-        mounts.append(
-            Mount(
-                destination=volume.destination,
-                type="bind",
-                source=volume.source,
-                options=("rbind", mode, "nosuid", "nodev"),
-            )
-        )
+    mounts += _asked_for(options, setting)
     return tuple(mounts)
+
+
+def _asked_for(options: Options, setting: Setting) -> list[Mount]:
+    """Volumes and tmpfs, those further up first: a mount hides what is below its place."""
+    found = []
+    for volume in map(parse_volume, options.volumes):
+        source = setting.volumes[volume.source] if volume.named else volume.source
+        mode = "ro" if volume.read_only else "rw"
+        found.append(_bind(volume.destination, source, mode))
+    found += [_bind(place, source, "rw") for place, source in setting.anonymous.items()]
+    for place, words in map(parse_tmpfs, options.tmpfs):
+        found.append(Mount(destination=place, type="tmpfs", source="tmpfs", options=words))
+    return sorted(found, key=lambda mount: mount.destination.count("/"))
+
+
+def _bind(destination: str, source: str, mode: str) -> Mount:
+    options = ("rbind", mode, "nosuid", "nodev")
+    return Mount(destination=destination, type="bind", source=source, options=options)

@@ -10,16 +10,21 @@ NETWORKS = ("none", "host")
 MIN_MEMORY = 6 * 1024 * 1024  # docker's own floor: less does not start anything
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62})")
 _VARIABLE = re.compile(r"[^=\0]+")
+_LONGEST_NAME = 255
+_SHOWN = 40
+_TMPFS = re.compile(r"(size|nr_inodes|mode|uid|gid)=[0-9]+[kmgt%]?", re.IGNORECASE)
+_TMPFS_WORDS = ("ro", "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The flags of ``run`` and ``create``. What is not given comes from the image.
 
-    ``memory``: bytes. ``cpus``: processors, 0.5 is half of one. ``volumes``: ``SRC:DST[:ro]``.
+    ``memory``: bytes. ``cpus``: processors, 0.5 is half of one. ``volumes``: ``SRC:DST[:ro]``,
+    where SRC is a path of the host or the name of a volume. ``tmpfs``: ``DST[:size=64m,…]``.
     ``files``: placed read-only and executable at ``/run/sandcell/NAME`` (``NAME`` or ``in/NAME``),
     no part of the container's own files; what a process writes to ``/run/sandcell/out`` the client
     can read.
@@ -31,6 +36,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str = ""
     env: dict[str, str] = {}
     volumes: tuple[str, ...] = ()
+    tmpfs: tuple[str, ...] = ()
     workdir: str = ""
     user: str = ""
     memory: int | None = None
@@ -57,7 +63,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 "use",
                 f"--name {self.name}",
                 "not a name",
-                "letters, digits, _ . - and a letter or digit first",
+                "at most 128 letters, digits, _ . - and a letter or digit first",
             )
         if self.hostname and not _HOSTNAME.fullmatch(self.hostname):
             raise InvalidOption(
@@ -83,12 +89,26 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise InvalidOption("use", f"--workdir {self.workdir}", "not an absolute path", "begin with /")
         for name, value in self.env.items():
             check_variable(name, value)
+        for word in (
+            self.workdir,
+            self.user,
+            *self.volumes,
+            *self.tmpfs,
+            *self.labels,
+            *self.labels.values(),
+        ):
+            check_word("use", word)
         for name in self.files:
+            check_word("place", name)
             plain = name.removeprefix("in/")
-            if "/" in plain or plain in ("", ".", "..") or name in ("in", "out", "exec"):
+            reserved = plain in ("", ".", "..") or name in ("in", "out", "exec")
+            if "/" in plain or reserved or len(plain.encode()) > _LONGEST_NAME:
                 raise InvalidOption("place", name, "not a plain file name")
-        for volume in self.volumes:
-            parse_volume(volume)
+        places = [parse_volume(volume).destination for volume in self.volumes]
+        places += [parse_tmpfs(text)[0] for text in self.tmpfs]
+        for place in places:
+            if places.count(place) > 1:
+                raise InvalidOption("mount", place, "two things cannot be mounted at one place")
         return self
 
 
@@ -108,30 +128,44 @@ class ExecOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     def check(self) -> "ExecOptions":
         """Itself, when every value makes sense; else ``InvalidOption``."""
-        Options(env=self.env, workdir=self.workdir, files=self.files).check()
+        Options(env=self.env, workdir=self.workdir, user=self.user, files=self.files).check()
         return self
 
 
 class Volume(msgspec.Struct, frozen=True):
-    """A directory or file of the host to be seen in the container."""
+    """A directory or file of the host, or the named volume ``source``, to be seen in the container.
+    ``copy``: a named one is filled from the image at its first use."""
 
     source: str
     destination: str
     read_only: bool = False
+    copy: bool = True
+
+    @property
+    def named(self) -> bool:
+        """True for a named volume."""
+        return not self.source.startswith("/")
 
 
 def check_variable(name: str, value: str) -> None:
     """``InvalidOption`` unless the environment can hold this variable."""
     if not _VARIABLE.fullmatch(name):
         raise InvalidOption("set variable", repr(name), "not a name", "write -e NAME=value")
-    if "\0" in value:
+    check_word("set variable", f"{name}={value}")
+
+
+def check_word(operation: str, word: str) -> None:
+    """``InvalidOption`` unless Linux can take the text as an argument, a path or a variable."""
+    shown = repr(word if len(word) <= _SHOWN else word[:_SHOWN] + "…")
+    if "\0" in word:
         raise InvalidOption(
-            "set variable", name, "its value holds a NUL character, which ends a string in Linux"
+            operation, shown, "it holds a NUL character, which ends a text in Linux", "take it out"
         )
     try:
-        (name + value).encode()
+        word.encode()
     except UnicodeEncodeError:
-        raise InvalidOption("set variable", name, "its value cannot be written as UTF-8") from None
+        hint = "put such bytes into a file"
+        raise InvalidOption(operation, shown, "it cannot be written as UTF-8", hint) from None
 
 
 def parse_memory(text: str) -> int:
@@ -169,14 +203,41 @@ def parse_env(text: str, host: dict[str, str] | None = None) -> tuple[str, str]:
 
 
 def parse_volume(text: str) -> Volume:
-    """``SRC:DST[:ro|rw]``, both absolute paths."""
+    """``SRC:DST[:ro|rw|nocopy,…]``: SRC an absolute path or a volume's name, DST an absolute path."""
     parts = text.split(":")
-    if len(parts) not in (2, 3) or (len(parts) == 3 and parts[2] not in ("ro", "rw")):
-        raise InvalidOption("mount volume", text, "not SRC:DST or SRC:DST:ro", "both are absolute paths")
-    if not parts[0].startswith("/"):
+    words = set(parts[2].split(",")) if len(parts) == 3 else set()
+    if len(parts) not in (2, 3) or not words <= {"ro", "rw", "nocopy"} or {"ro", "rw"} <= words:
         raise InvalidOption(
-            "mount volume", text, f"{parts[0]!r} is not an absolute path", "named volumes are not built yet"
+            "mount volume", text, "not SRC:DST or SRC:DST:ro", "SRC is an absolute path or a volume's name"
         )
-    if not parts[1].startswith("/") or parts[1].rstrip("/") == "":
-        raise InvalidOption("mount volume", text, f"{parts[1]!r} cannot be a mount point in the container")
-    return Volume(parts[0], parts[1], parts[-1] == "ro")
+    source = parts[0]
+    if not source.startswith("/") and not _NAME.fullmatch(source):
+        raise InvalidOption(
+            "mount volume",
+            text,
+            f"{source!r} is neither an absolute path nor a name",
+            "a path begins with /; a volume's name has letters, digits, _ . -",
+        )
+    return Volume(source, _destination("mount volume", text, parts[1]), "ro" in words, "nocopy" not in words)
+
+
+def parse_tmpfs(text: str) -> tuple[str, tuple[str, ...]]:
+    """Destination and mount options of ``DST[:size=64m,mode=1777,exec,…]``. As docker's, it is
+    nosuid, nodev, noexec and may be written to by everybody, unless told otherwise. tmpfs(5)."""
+    place, _, given = text.partition(":")
+    words = [word for word in given.split(",") if word]
+    for word in words:
+        if word not in _TMPFS_WORDS and not _TMPFS.fullmatch(word):
+            raise InvalidOption("mount tmpfs", text, f"{word!r} is no option of a tmpfs", "try size=64m")
+    options = [word for word in ("nosuid", "nodev", "noexec") if word[2:] not in words and word not in words]
+    options += [] if any(word.startswith("mode=") for word in words) else ["mode=1777"]
+    return _destination("mount tmpfs", text, place), (*options, *words)
+
+
+def _destination(operation: str, text: str, path: str) -> str:
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if not path.startswith("/") or not parts or ".." in parts or parts[0] == "proc":
+        raise InvalidOption(
+            operation, text, f"{path!r} cannot be a mount point in the container", "begin with /"
+        )
+    return "/" + "/".join(parts)

@@ -8,9 +8,9 @@ import msgspec
 
 from sandcell.runtime.container import jobs, processes, running, state
 from sandcell.runtime.container import steps as s
-from sandcell.runtime.container.compose import Setting, compose
+from sandcell.runtime.container.compose import SHARED, Setting, compose
 from sandcell.runtime.container.launcher import Launcher
-from sandcell.runtime.container.options import Options, parse_volume
+from sandcell.runtime.container.options import Options, parse_tmpfs, parse_volume
 from sandcell.runtime.container.plan import CgroupMount, Rootfs, plan
 from sandcell.runtime.container.users import resolve
 from sandcell.runtime.engine import filters, names, record
@@ -66,6 +66,9 @@ def setting(
         )
     base = nursery.places.container(id)
     uname = os.uname()
+    volumes = [parse_volume(text) for text in options.volumes]
+    taken = {volume.destination for volume in volumes} | {parse_tmpfs(text)[0] for text in options.tmpfs}
+    unnamed = sorted(place for place in config.volumes if place not in taken and _may_be_volume(place))
     return Setting(
         id=id,
         idmap=ids,
@@ -76,7 +79,15 @@ def setting(
         cgroups_path=f"{CGROUP_PARENT}/{id}" if nursery.cgroups else "",
         kernel=_version(uname.release),
         machine=uname.machine,
+        volumes={v.source: f"{nursery.places.home}/volumes/{v.source}/_data" for v in volumes if v.named},
+        anonymous={place: f"{base}/volumes/{number}" for number, place in enumerate(unnamed)},
     )
+
+
+def _may_be_volume(place: str) -> bool:
+    # An image may ask for anything; the kernel's own places are not its to cover.
+    kernel = any(place == own or place.startswith(own + "/") for own in ("/proc", "/sys", "/dev", SHARED))
+    return place.startswith("/") and os.path.normpath(place) == place != "/" and not kernel
 
 
 def _version(release: str) -> tuple[int, int]:
@@ -118,8 +129,9 @@ def check(nursery: Nursery, options: Options) -> None:
             "run without it, or see `sandcell doctor`",
         )
     for text in options.volumes:
-        source = parse_volume(text).source
-        if not os.path.exists(source):
+        volume = parse_volume(text)
+        source = volume.source
+        if not volume.named and not os.path.exists(source):
             raise InvalidOption(
                 "mount volume", text, f"{source} does not exist on this machine", "make it first"
             )
@@ -157,6 +169,10 @@ def create(
     with names.claimed(places, options.name, id):
         try:
             furnish(places, id, options, spec)
+            if facts.volumes or facts.anonymous:
+                from sandcell.runtime.engine import folders
+
+                folders.furnish(nursery, options, facts, lowers)
             record.write(places, born)
         except BaseException:
             from sandcell.runtime.container.mapped import remove_tree
@@ -232,7 +248,10 @@ def _host(path: str) -> str:
 def open_directory(path: str) -> None:
     """A new directory that every user of a container may write to."""
     os.mkdir(path, 0o777)
-    os.chmod(path, 0o777)
+    # A container may write where it lies, and put a link to a file of the host in its place.
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    os.fchmod(fd, 0o777)
+    os.close(fd)
 
 
 def place_shared(directory: str, name: str, data: bytes) -> None:

@@ -57,6 +57,7 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
         ],
         "HostConfig": {
             "Binds": list(options.volumes),
+            "Tmpfs": list(options.tmpfs),
             "NetworkMode": options.network,
             "Memory": options.memory or 0,
             "NanoCpus": int((options.cpus or 0) * 1_000_000_000),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sandcell.runtime.container import state
 from sandcell.runtime.engine import lifecycle, record
 from sandcell.runtime.engine.birth import CGROUP_PARENT
+from sandcell.runtime.engine.folders import volumes
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.errors import Conflict
 from sandcell.runtime.linux import cgroups
@@ -28,6 +29,9 @@ def prune(engine: "Engine") -> Pruned:
     for parts in ("", "/builds"):
         _rests(engine, Places(places.home + parts, places.run + parts), listed)
     _groups(engine, listed)
+    for path in volumes(places).halves():
+        if _old(path):
+            lifecycle.discard(engine.launcher, engine.idmap, path)
     return engine.store.prune()
 
 

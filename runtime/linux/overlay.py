@@ -8,7 +8,7 @@ over a copy of its lowers. Kernel documentation, filesystems/overlayfs.rst.
 import os
 from collections.abc import Sequence
 
-from sandcell.runtime.linux.mounts import mount
+from sandcell.runtime.linux.mounts import MS_RDONLY, mount
 
 MAX_LOWERS = 127
 _PAGE = 4096
@@ -56,6 +56,18 @@ def mount_overlay(
         short = [os.path.relpath(path, common) for path in lowers]
         text = options(short, upper, work, volatile=volatile, userxattr=userxattr)
     mount(b"overlay", os.fsencode(target), b"overlay", 0, os.fsencode(text))
+
+
+def mount_lowers(target: str, lowers: Sequence[str], *, userxattr: bool = False) -> None:
+    """Mount ``lowers`` (bottom first, two at least) at ``target``, only to be read.
+
+    As for ``mount_overlay``, the working directory may change.
+    """
+    common = os.path.commonpath(lowers)
+    os.chdir(common)
+    names = ":".join(_escape(os.path.relpath(path, common)) for path in reversed(lowers))
+    text = f"lowerdir={names},index=off,xino=off" + (",userxattr" if userxattr else "")
+    mount(b"overlay", os.fsencode(target), b"overlay", MS_RDONLY, os.fsencode(text))
 
 
 def _escape(path: str) -> str:
