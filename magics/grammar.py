@@ -268,10 +268,10 @@ CONTAINER_VERBS = {
         "What a container wrote.",
         flags=(
             Flag(key="tail", names=("-n", "--tail"), value="N", help="only the last N lines"),
-            Flag(key="timestamps", names=("-t", "--timestamps"), help="with the time of each line"),
             Flag(key="follow", names=("-f", "--follow"), help="go on until it ends"),
             Flag(key="since", names=("--since",), value="TIME", help="only later: 10m (ago) or a time"),
             Flag(key="until", names=("--until",), value="TIME", help="only earlier"),
+            Flag(key="timestamps", names=("-t", "--timestamps"), help="with the time of each line"),
         ),
     ),
     "diff": _verb("%container diff", "The files that changed in its writable layer."),
@@ -320,7 +320,6 @@ IMAGE_VERBS = {
         offers="image",
         flags=(Flag(key="force", names=("-f", "--force"), help="even if containers were made of it"),),
     ),
-}
     "save": _verb(
         "%image save",
         "Write images to one archive that other tools can load.",
@@ -343,6 +342,7 @@ IMAGE_VERBS = {
             Flag(key="name", names=("--name",), value="NAME", help="what to call a single image"),
         ),
     ),
+}
 
 SANDCELL_VERBS = {
     "doctor": _verb(

@@ -1,6 +1,7 @@
 """``%container``: the life of containers, verb by verb, in docker's words."""
 
 import json
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -113,9 +114,13 @@ def rm(session: Session, request: Request) -> None:
 def logs(session: Session, request: Request) -> None:
     """``%container logs``: standard output and standard error apart, as they were written."""
     tail = _number("--tail", request.text("tail")) if request.on("tail") else None
+    from sandcell.runtime.engine.moments import moment
+
     name = request.words[0]
     screen = Screen("--tail N shows the end; the engine's logs() gives every byte")
-    pieces = session.engine.logs(name, tail=tail)
+    now = time.time()
+    since, until = (moment(request.text(key), now) if request.on(key) else None for key in ("since", "until"))
+    pieces = session.engine.logs(name, tail=tail, follow=request.on("follow"), since=since, until=until)
     try:
         for stream, data in _stamped(pieces) if request.on("timestamps") else _plain(pieces):
             screen.write(stream, data)

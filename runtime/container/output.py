@@ -8,7 +8,7 @@ and a new one begins; only one old one is kept.
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import msgspec
 
@@ -77,14 +77,20 @@ def read_log(directory: str) -> Iterator[Output]:
         except FileNotFoundError:
             continue
         with open(fd, "rb") as file:
-            while header := file.readline():
-                fields = header.split()
-                if len(fields) != 3 or not header.endswith(b"\n"):
-                    break
-                data = file.read(int(fields[2]) + 1)
-                if len(data) != int(fields[2]) + 1:
-                    break
-                yield Output(fields[1].decode(), data[:-1], float(fields[0]))
+            while (record := read_record(file)) is not None:
+                yield record
+
+
+def read_record(file: BinaryIO) -> Output | None:
+    """The next record, or ``None`` where there is none, or none that is complete."""
+    header = file.readline()
+    fields = header.split()
+    if len(fields) != 3 or not header.endswith(b"\n"):
+        return None
+    data = file.read(int(fields[2]) + 1)
+    if len(data) != int(fields[2]) + 1:
+        return None
+    return Output(fields[1].decode(), data[:-1], float(fields[0]))
 
 
 def tail(pieces: Iterator[Output], lines: int) -> Iterator[Output]:

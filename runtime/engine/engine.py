@@ -284,10 +284,10 @@ class Engine(ImageVerbs, VolumeVerbs):
         stdout: bool = True,
         stderr: bool = True,
         tail: int | None = None,
-    ) -> Iterator[output.Output]:
         follow: bool = False,
         since: float | None = None,
         until: float | None = None,
+    ) -> Iterator[output.Output]:
         """What it wrote, in pieces with stream and time; ``tail``: only the last so many lines.
         ``since``, ``until``: seconds since the epoch. ``follow``: also what it writes from now on,
         until it ends."""
@@ -313,7 +313,6 @@ class Engine(ImageVerbs, VolumeVerbs):
         self._tell("commit", who)
         return image
 
-    def reset(self, container: Who) -> None:
     def export(self, container: Who, out: str | os.PathLike[str] | BinaryIO) -> None:
         """Write all its files, the image's and its own, as one tar to a path or an open binary file."""
         from sandcell.runtime.engine import archives
@@ -322,6 +321,7 @@ class Engine(ImageVerbs, VolumeVerbs):
             self, self._find(container), os.fspath(out) if isinstance(out, str | os.PathLike) else out
         )
 
+    def reset(self, container: Who) -> None:
         """Throw the writable layer away: its files are the image's again. ``WrongState`` while it
         runs."""
         from sandcell.runtime.engine import changes

@@ -284,7 +284,7 @@ class FakeEngine:
         self.image_records[image.name] = image
         return image
 
-    def logs(self, container: str, *, tail: int | None = None) -> Iterator[Output]:
+    def logs(self, container: str, *, tail: int | None = None, **_: Any) -> Iterator[Output]:
         self.container(container)
         self.asked = {"tail": tail}
         yield from self.output

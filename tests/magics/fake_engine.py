@@ -384,7 +384,7 @@ class FakeEngine:
                 return one
         raise ContainerNotFound("find container", wanted, "there is none of that name")
 
-    def logs(self, container: Any, *, tail: int | None = None) -> Iterator[Output]:
+    def logs(self, container: Any, *, tail: int | None = None, **_: Any) -> Iterator[Output]:
         pieces = self.logged.get(self.container(container).name, [])
         return iter(pieces if tail is None else pieces[-tail:])
 
