@@ -31,7 +31,7 @@ from sandcell.runtime.linux.syscall import (
 
 # pty ioctls that Python 3.11 has no names for (ioctl_tty(2))
 _TIOCSPTLCK = 0x40045431
-_TIOCGPTN = 0x80045430
+_TIOCGPTPEER = 0x5441
 
 IDS_READY = b"i"
 FAILED = b"!"
@@ -207,11 +207,10 @@ def _symlink(step: s.Symlink, scene: Scene) -> None:
 
 
 def _console(step: s.Console, scene: Scene) -> None:
-    master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    # Below the mount of devpts nobody in the container can put anything else, unlike at /dev/ptmx.
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     fcntl.ioctl(master, _TIOCSPTLCK, b"\0\0\0\0")
-    number = array.array("i", (0,))
-    fcntl.ioctl(master, _TIOCGPTN, number)
-    slave = os.open(f"/dev/pts/{number[0]}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    slave = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     scene.sync.sendmsg([CONSOLE], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", (master,)))])
     if step.rows and step.columns:
         termios.tcsetwinsize(master, (step.rows, step.columns))
@@ -222,14 +221,22 @@ def _console(step: s.Console, scene: Scene) -> None:
 
 
 def _mask(step: s.Mask, scene: Scene) -> None:
+    # What lies at /dev/null may be an image's or a volume's: a link there would show what it hides.
+    null = os.open("/dev/null", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    status = os.fstat(null)
+    if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(1, 3):
+        raise OSError(errno.ENODEV, "/dev/null")
     for path in step.paths:
         target = os.fsencode(path)
         try:
-            mounts.mount(b"/dev/null", target, None, mounts.MS_BIND)
+            directory = stat.S_ISDIR(os.stat(target).st_mode)
         except FileNotFoundError:
             continue
-        except NotADirectoryError:
+        if directory:
             mounts.mount(b"tmpfs", target, b"tmpfs", mounts.MS_RDONLY, b"size=0k")
+        else:
+            mounts.attach(mounts.clone_file(null), target)
+    os.close(null)
 
 
 def _read_only(step: s.ReadOnly, scene: Scene) -> None:
@@ -283,6 +290,8 @@ def _session(step: s.NewSession, scene: Scene) -> None:
 
 
 def _identity(step: s.Identity, scene: Scene) -> None:
+    if step.uid:
+        _own_streams(step.uid)
     capabilities.drop_bounding(step.bounding)
     if step.setgroups:
         os.setgroups(step.groups)
@@ -294,6 +303,16 @@ def _identity(step: s.Identity, scene: Scene) -> None:
         process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)
     capabilities.set_caps(step.effective, step.permitted, step.inheritable, step.ambient)
     os.umask(step.umask)
+
+
+def _own_streams(uid: int) -> None:
+    """Let the user open /dev/stdout and its like again: our pipes and the terminal, nothing shared."""
+    for fd in (0, 1, 2):
+        if stat.S_ISFIFO(os.fstat(fd).st_mode) or os.isatty(fd):
+            try:
+                os.fchown(fd, uid, -1)
+            except OSError:
+                pass  # it is somebody else's, and stays so
 
 
 def _filter(step: s.Filter, scene: Scene) -> None:
@@ -317,17 +336,22 @@ def _stay_with_the_monitor(sync: socket.socket) -> None:
 
 def _execute(step: s.Execute, scene: Scene) -> None:
     _stay_with_the_monitor(scene.sync)
+    execute(step.arguments, step.environment)
+
+
+def execute(arguments: tuple[str, ...], variables: tuple[str, ...]) -> Never:
+    """execve(2), the program looked for in the PATH of ``variables``. ``OSError``."""
     # os.execvpe would import a module to read PATH, and would do it from the container's files.
-    program, environment = step.arguments[0], {}
-    for entry in step.environment:
+    program, environment = arguments[0], {}
+    for entry in variables:
         name, _, value = entry.partition("=")
         environment[name] = value
     if "/" in program:
-        os.execve(program, step.arguments, environment)
+        os.execve(program, arguments, environment)
     refused = errno.ENOENT
     for directory in environment.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":"):
         try:
-            os.execve(f"{directory or '.'}/{program}", step.arguments, environment)
+            os.execve(f"{directory or '.'}/{program}", arguments, environment)
         except OSError as error:
             # As execvp(3): a program that may not be executed is remembered, the search goes on.
             if error.errno == errno.EACCES:
