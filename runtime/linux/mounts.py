@@ -69,6 +69,11 @@ def clone_tree(path: bytes, *, recursive: bool) -> int:
     return open_tree(AT_FDCWD, path, flags)
 
 
+def clone_file(fd: int) -> int:
+    """Like ``clone_tree`` for the file or directory that ``fd`` stands for."""
+    return open_tree(fd, b"", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
+
+
 def detached(fstype: bytes, source: bytes, flags: int, data: bytes = b"") -> int:
     """A descriptor of a new mount that is nowhere yet; ``flags`` and ``data`` as of ``mount``.
 
