@@ -261,6 +261,8 @@ CONTAINER_VERBS = {
         "Send a signal to the main process of containers.",
         Flag(key="signal", names=("-s", "--signal"), value="SIGNAL", help="KILL unless given"),
     ),
+    "pause": _many("%container pause", "Let all processes of containers stand still."),
+    "unpause": _many("%container unpause", "Let paused containers go on."),
     "wait": _many("%container wait", "Wait until containers have ended; their exit statuses."),
     "rm": _many("%container rm", "Delete containers and their writable layers.", _FORCE),
     "logs": _verb(

@@ -101,6 +101,16 @@ def kill(session: Session, request: Request) -> None:
     _done(request, lambda name: session.engine.kill(name, request.text("signal") or "KILL"))
 
 
+def pause(session: Session, request: Request) -> None:
+    """``%container pause``"""
+    _done(request, session.engine.pause)
+
+
+def unpause(session: Session, request: Request) -> None:
+    """``%container unpause``"""
+    _done(request, session.engine.unpause)
+
+
 def wait(session: Session, request: Request) -> None:
     """``%container wait``: one exit status a line."""
     each(request.words, lambda name: print(session.engine.wait(name)))  # noqa: T201
@@ -172,6 +182,8 @@ VERBS: dict[str, Action] = {
     "stop": stop,
     "restart": restart,
     "kill": kill,
+    "pause": pause,
+    "unpause": unpause,
     "wait": wait,
     "rm": rm,
     "logs": logs,

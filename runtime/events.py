@@ -59,8 +59,8 @@ class BuildFinished(Event, frozen=True, kw_only=True):
 
 
 class ContainerEvent(Event, frozen=True, kw_only=True):
-    """Something befell a container. ``action``: create, start, exec, die, kill, stop, remove,
-    commit, reset. ``status``: exit status where ``action`` is die."""
+    """Something befell a container. ``action``: create, start, exec, die, kill, stop, pause, unpause,
+    rename, remove, commit, reset. ``status``: exit status where ``action`` is die."""
 
     action: str
     id: str

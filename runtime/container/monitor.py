@@ -69,6 +69,8 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     def hang_up() -> None:
         if job.die_with_client:
             os.kill(born.pid, signal.SIGKILL)
+            if born.cgroup is not None:
+                born.cgroup.thaw()  # v1 lets a paused process die only when it goes on
 
     pump.run(born.pidfd, control.fileno(), lambda: attend(control, pump, born.console, hang_up))
     status = collect(born.pidfd)

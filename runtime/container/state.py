@@ -18,6 +18,8 @@ from sandcell.runtime.linux.process import Identity, alive, send_signal
 CREATED = "created"
 RUNNING = "running"
 EXITED = "exited"
+PAUSED = "paused"
+"""Only what people see: whoever runs it still watches a running one."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -46,7 +46,7 @@ def commit(engine: "Engine", who: Record, name: str | None, message: str) -> Ima
     """The container's image with one more layer: what it changed. It stands still meanwhile."""
     now = record.current(engine.places, who)
     old = engine.store.store.image(str(who.image_digest))
-    cgroup = group(lifecycle.cgroups_path(engine.places, who)) if now.status == state.RUNNING else None
+    cgroup = group(lifecycle.cgroups_path(engine.places, who)) if _runs(engine, who, now) else None
     frozen = cgroup is not None and _freeze(cgroup)
     try:
         with engine.store.store.leases.working():
@@ -63,6 +63,11 @@ def commit(engine: "Engine", who: Record, name: str | None, message: str) -> Ima
         if cgroup is not None and frozen:
             cgroup.thaw()
     return image
+
+
+def _runs(engine: "Engine", who: Record, now: state.State) -> bool:
+    """False for a paused one too: it stands still, and shall go on doing so."""
+    return now.status == state.RUNNING and not record.paused(engine.places, who, now)
 
 
 def _freeze(cgroup: Cgroup) -> bool:

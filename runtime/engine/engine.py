@@ -12,6 +12,7 @@ from sandcell.runtime.container import output, state
 from sandcell.runtime.container.options import ExecOptions, Options
 from sandcell.runtime.engine import places, record
 from sandcell.runtime.engine.image_verbs import ImageVerbs
+from sandcell.runtime.engine.living_verbs import LivingVerbs
 from sandcell.runtime.engine.values import Container, ContainerPlan, Result
 from sandcell.runtime.engine.volume_verbs import VolumeVerbs
 from sandcell.runtime.errors import ContainerNotFound, SandcellError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 Who = Container | str
 
 
-class Engine(ImageVerbs, VolumeVerbs):
+class Engine(ImageVerbs, VolumeVerbs, LivingVerbs):
     """Images and containers of one store.
 
     ``home``: the store (default SANDCELL_HOME, else /var/lib/sandcell for root and the XDG data
@@ -270,7 +271,7 @@ class Engine(ImageVerbs, VolumeVerbs):
             value
             for value in found
             # One that is removed at its end is as good as gone when it has ended.
-            if value.state == state.RUNNING or (all and not _going(value))
+            if value.state in (state.RUNNING, state.PAUSED) or (all and not _going(value))
         )
 
     def container(self, name_or_id: Who) -> Container:

@@ -40,7 +40,8 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
         "Args": list(found.command[1:]),
         "State": {
             "Status": found.state,
-            "Running": found.state == "running",
+            "Running": found.state in ("running", "paused"),
+            "Paused": found.state == "paused",
             "OOMKilled": found.oom,
             "Pid": found.pid or 0,
             "ExitCode": found.exit_status,

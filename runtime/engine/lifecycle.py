@@ -38,6 +38,16 @@ def send(places: Places, who: Record, signum: int) -> None:
     now = record.current(places, who)
     if now.status != state.RUNNING or now.init is None or not send_signal(now.init, signum):
         raise WrongState("kill", who.name, f"it is {now.status}, not running", "`ps -a` lists all containers")
+    if signum == signals.SIGKILL:
+        wake(places, who, now)
+
+
+def wake(places: Places, who: Record, now: state.State) -> None:
+    """Let a paused container go on, so that it can hear a signal."""
+    if record.paused(places, who, now):
+        from sandcell.runtime.engine import pausing
+
+        pausing.thaw(places, who)
 
 
 def wait(places: Places, who: Record, timeout: float | None = None) -> state.State | None:
@@ -97,6 +107,7 @@ def stop(places: Places, who: Record, stop_signal: int, timeout: float) -> None:
         return
     try:
         send(places, who, stop_signal)
+        wake(places, who, record.current(places, who))
         if wait(places, who, timeout) is None:
             send(places, who, signals.SIGKILL)
             wait(places, who)

@@ -15,10 +15,12 @@ from sandcell.runtime.engine.values import Container
 from sandcell.runtime.errors import ContainerNotFound, InvalidDocument
 from sandcell.runtime.linux.host_model import Facet
 from sandcell.runtime.linux.idmap import IdMap
+from sandcell.runtime.linux.process import Identity
 from sandcell.runtime.oci.decode import decode, encode
 from sandcell.runtime.oci.digest import Digest
 
 _NAME = "container.json"
+PAUSED = "paused"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -118,6 +120,22 @@ def current(places: Places, record: Record) -> state.State:
     return true
 
 
+def mark(init: Identity) -> str:
+    """What names one life of a container, so that what is noted of it is not believed of the next."""
+    return f"{init.boot} {init.pid} {init.start}"
+
+
+def paused(places: Places, record: Record, now: state.State) -> bool:
+    """True while ``pause`` lets it stand still; ``now``: how it stands otherwise."""
+    if now.status != state.RUNNING or now.init is None:
+        return False
+    try:
+        with open(f"{places.running(record.id)}/{PAUSED}") as file:
+            return file.read() == mark(now.init)
+    except FileNotFoundError:
+        return False
+
+
 def container(places: Places, record: Record) -> Container:
     """The value that people see."""
     now = current(places, record)
@@ -128,7 +146,7 @@ def container(places: Places, record: Record) -> Container:
         image_digest=record.image_digest,
         command=record.command,
         created=record.created,
-        state=now.status,
+        state=state.PAUSED if paused(places, record, now) else now.status,
         pid=now.init.pid if now.init is not None and now.status == state.RUNNING else None,
         exit_status=now.exit_status,
         started=now.started,

@@ -41,7 +41,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     """A container as it stood when asked.
 
     ``image``: the name it was created by; ``image_digest``: of the manifest. ``state``: created,
-    running or exited. ``pid``: of its first process on the host, while it runs. Times are seconds
+    running, paused or exited. ``pid``: of its first process on the host, while it runs. Times are seconds
     since the epoch. ``facets``: those that are not real on this host, with reasons.
     """
 

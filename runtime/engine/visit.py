@@ -30,6 +30,8 @@ def enter(
         raise WrongState(
             "exec in", born.name, f"it is {now.status}, not running", f"start it first: start {born.name}"
         )
+    if record.paused(places, born, now):
+        raise WrongState("exec in", born.name, "it is paused", f"let it go on first: unpause {born.name}")
     if not command:
         raise InvalidOption("exec in", born.name, "no command given")
     spec = spec_of(places, born)

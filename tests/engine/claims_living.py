@@ -2,8 +2,11 @@
 
 import time
 
+import pytest
+
 from sandcell.runtime import Engine
 from sandcell.runtime.container.options import ExecOptions, Options
+from sandcell.runtime.errors import HostRefused, WrongState
 from tests.engine.claims import IMAGE, background, claim, until
 
 
@@ -55,3 +58,55 @@ def who_leaves_lets_it_run_on(engine: Engine) -> None:
         running.close()
         assert "sleep" in engine.exec(id, ("sh", "-c", "cat /proc/[0-9]*/cmdline")).text
         assert engine.container(id).state == "running"
+
+
+def _counts(engine: Engine, id: str) -> int:
+    return sum(len(piece.data) for piece in engine.logs(id))
+
+
+@claim
+def a_paused_container_stands_still_and_goes_on(engine: Engine) -> None:
+    with background(engine, "while :; do echo x; read -t 0.01 y; done", interactive=True) as id:
+        if not engine.nursery.cgroups:
+            with pytest.raises(HostRefused, match="pause"):
+                engine.pause(id)
+            return
+        until(lambda: _counts(engine, id) > 0, "a line")
+        engine.pause(id)
+        assert engine.container(id).state == "paused"
+        assert [one.state for one in engine.containers() if one.id == id] == ["paused"]
+        for verb in (engine.pause, lambda who: engine.exec(who, ("true",))):
+            with pytest.raises(WrongState, match="paused"):
+                verb(id)
+        engine.commit(id)
+        before = _counts(engine, id)
+        assert engine.wait(id, timeout=0.1) is None
+        assert engine.container(id).state == "paused"
+        assert _counts(engine, id) == before
+        engine.unpause(id)
+        assert engine.container(id).state == "running"
+        until(lambda: _counts(engine, id) > before, "one more line")
+        with pytest.raises(WrongState, match="not paused"):
+            engine.unpause(id)
+
+
+@claim
+def a_paused_container_can_be_ended(engine: Engine) -> None:
+    if not engine.nursery.cgroups:
+        return
+    with background(engine, "trap 'exit 5' TERM; while :; do read x; done", interactive=True) as id:
+        engine.pause(id)
+        engine.stop(id)
+        assert engine.container(id).exit_status in (5, 143)
+        engine.start(id)
+        assert engine.container(id).state == "running"
+        engine.pause(id)
+        engine.kill(id)
+        assert engine.wait(id, timeout=10) == 137
+        engine.start(id)
+        engine.pause(id)
+    running = engine.launch(IMAGE, ("sleep", "1000"), Options(die_with_client=True))
+    engine.pause(running.container)
+    running.close()
+    assert engine.wait(running.container, timeout=10) == 137
+    engine.remove(running.container)
