@@ -1,0 +1,175 @@
+"""Images that mean harm: nothing of the host is reached or changed, and there is one clear error."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandcell.runtime import Engine, Options
+from sandcell.runtime.errors import SandcellError, StartFailed
+from tests.engine import crafted
+from tests.engine.crafted import TINY, directory, file, gone, symlink
+
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
+
+_KERNELS_OWN = ("overlay", "proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2")
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    base: Path = tmp_path_factory.mktemp("hostile")
+    with Engine(base / "home", base / "run") as engine:
+        if engine.host.rung != "root":
+            pytest.skip(f"this user has the rung {engine.host.rung}: less could be reached")
+        engine.image(TINY)
+        yield engine
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A directory of the host that a link in an image leads to."""
+    place = tmp_path / "of-the-host"
+    place.mkdir(mode=0o777)
+    (place / "secret").write_text("secret of the host\n")
+    return place
+
+
+_LINKS = [
+    ("proc", "/"),
+    ("proc", "../proc"),
+    ("proc", "../../.."),
+    ("proc", "/sys"),
+    ("sys", "/"),
+    ("sys", "../sys"),
+    ("sys", "/proc"),
+    ("dev", "/"),
+    ("dev", "../dev"),
+    ("dev", "/proc"),
+    ("run", "/"),
+    ("run", "../../../run"),
+    ("run/sandcell", "/"),
+    ("run/sandcell", "../../../.."),
+    ("etc", "/proc/self/cwd/etc"),
+    ("etc", "/proc/1/root/etc"),
+    ("etc/hosts", "../../../../etc/hosts"),
+    ("etc/hostname", "/proc/self/exe"),
+]
+
+
+@pytest.mark.parametrize(("path", "to"), _LINKS)
+def test_links_in_place_of_mount_points_lead_nowhere(
+    engine: Engine, target: Path, path: str, to: str
+) -> None:
+    parents = [directory(path.partition("/")[0])] if "/" in path else []
+    secret = f"{target}/secret"
+    look = f"cat {secret} /..{secret} /../../proc/1/root{secret} /proc/*/root/..{secret}"
+    script = ("sh", "-c", f"{look}; cat /proc/self/mountinfo")
+    with crafted.crafted(engine, *parents, symlink(path, to)) as image:
+        try:
+            result = engine.run(image, script, Options(remove=True))
+        except StartFailed as error:
+            assert str(error)
+            return
+    assert b"secret of the host" not in result.stdout
+    for line in result.stdout.decode().splitlines():
+        root, kind = line.split()[3], line.partition(" - ")[2].split()[0]
+        assert kind in _KERNELS_OWN or root.startswith(engine.places.containers), line
+
+
+@pytest.mark.parametrize("path", ["run", "run/sandcell", "data", "etc"])
+def test_links_to_the_host_make_nothing_there(engine: Engine, target: Path, path: str) -> None:
+    parents = [directory("run")] if "/" in path else []
+    link = symlink(path, f"../../..{target}")
+    with crafted.crafted(engine, *parents, link) as image, pytest.raises(StartFailed):
+        crafted.sh(engine, image, "true", volumes=("/etc:/data/sub:ro",))
+    assert os.listdir(target) == ["secret"]
+
+
+@pytest.mark.parametrize("fd", range(3, 24))
+def test_links_to_open_descriptors_lead_to_nothing_of_the_host(engine: Engine, target: Path, fd: int) -> None:
+    link = symlink("data", f"/proc/self/fd/{fd}")
+    try:
+        with crafted.crafted(engine, link) as image:
+            crafted.sh(engine, image, "true", volumes=(f"{target}:/v:ro", f"{target}:/data/new:ro"))
+    except StartFailed:
+        pass
+    assert os.listdir(target) == ["secret"]
+
+
+@pytest.mark.parametrize("path", ["proc", "sys", "dev", "run/sandcell"])
+def test_files_in_place_of_mount_points_are_one_clear_error(engine: Engine, path: str) -> None:
+    parents = [directory("run")] if "/" in path else []
+    refused = pytest.raises(StartFailed, match=r"Invalid argument|Not a directory|File exists")
+    with crafted.crafted(engine, *parents, file(path, b"x")) as image, refused:
+        crafted.sh(engine, image, "true")
+
+
+@pytest.mark.parametrize("mode", [0, 0o111, 0o7777, 0o700])
+def test_a_root_of_any_mode(engine: Engine, mode: int) -> None:
+    with crafted.crafted(engine, directory("", mode)) as image:
+        assert crafted.sh(engine, image, "echo runs") == "runs\n"
+
+
+_USERS = b"root:x:0:0::/root:/bin/sh\nsomebody:x:1234:1234::/:/bin/sh\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        (file("etc/passwd", _USERS), True),
+        (file("etc/passwd", _USERS + b"x" * (8 << 20)), True),
+        (file("etc/passwd", b"\xff\xfe\0:::::::\n" * 1000 + _USERS), True),
+        (symlink("etc/passwd", "../users"), True),
+        (symlink("etc/passwd", "../../../../../../users"), True),
+        (symlink("etc/passwd", "passwd"), False),
+        (symlink("etc/passwd", "/proc/self/fd/0"), False),
+        (crafted.fifo("etc/passwd"), False),
+        (directory("etc/passwd"), False),
+        (gone("etc/passwd"), False),
+        (crafted.device("etc/passwd", "char", 1, 5), False),
+    ],
+    ids=lambda value: f"{value[0].kind}-{value[0].link or value[0].size}" if isinstance(value, tuple) else "",
+)
+def test_users_are_looked_up_in_the_images_own_files(engine: Engine, entry: Any, found: bool) -> None:
+    with crafted.crafted(engine, entry, file("users", _USERS)) as image:
+        options = Options(user="somebody", remove=True)
+        if not found:
+            with pytest.raises(SandcellError, match="no user of that name"):
+                engine.run(image, ("id", "-u"), options)
+            return
+        assert engine.run(image, ("id", "-u"), options).stdout == b"1234\n"
+
+
+def test_a_users_file_that_links_to_the_host_is_not_the_hosts(engine: Engine, target: Path) -> None:
+    (target / "passwd").write_bytes(_USERS)
+    refused = pytest.raises(SandcellError, match="no user of that name")
+    with crafted.crafted(engine, symlink("etc/passwd", f"../../..{target}/passwd")) as image, refused:
+        engine.run(image, ("id",), Options(user="somebody"))
+
+
+@pytest.mark.parametrize("env", [("=x",), ("A\0=b",), ("A=\0",)])
+def test_variables_of_the_image_that_are_none_are_one_clear_error(engine: Engine, env: Any) -> None:
+    with crafted.crafted(engine, file("x"), env=env) as image:
+        before = set(os.listdir(engine.places.containers))
+        with pytest.raises(SandcellError):
+            engine.run(image, ("true",))
+        assert set(os.listdir(engine.places.containers)) == before
+
+
+def test_odd_but_lawful_variables_arrive_as_they_are(engine: Engine) -> None:
+    value = "a\nb\tc=d\x01 \N{SNOWMAN}'\"$(id)"
+    result = engine.run(TINY, ("env", "-0"), Options(remove=True, env={"ODD-name.1": value, "EMPTY": ""}))
+    found = dict(entry.split("=", 1) for entry in result.stdout.decode().split("\0") if entry)
+    assert found["ODD-name.1"] == value
+    assert found["EMPTY"] == ""
+
+
+@pytest.mark.parametrize("work", ["/new/deep/er", "/data"])
+def test_a_working_directory_is_made_inside(engine: Engine, target: Path, work: str) -> None:
+    with crafted.crafted(engine, symlink("data", "/elsewhere"), directory("elsewhere")) as image:
+        assert crafted.sh(engine, image, "pwd -P", workdir=work) in ("/new/deep/er\n", "/elsewhere\n")
+    with crafted.crafted(engine, symlink("data", f"../..{target}")) as image, pytest.raises(StartFailed):
+        crafted.sh(engine, image, "true", workdir="/data/inside")
+    assert os.listdir(target) == ["secret"]
