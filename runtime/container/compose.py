@@ -110,7 +110,10 @@ def compose(config: RunConfig, command: tuple[str, ...] | None, options: Options
     """The runtime-spec document of a new container; ``InvalidOption`` when there is nothing to run."""
     cgroup = bool(setting.cgroups_path)
     host_network = options.network == "host"
-    capabilities = capability_sets(setting.user.uid)
+    # Making devices is harmless where a control group or a user namespace decides who may open them.
+    guarded = cgroup or setting.idmap.user_namespace
+    bounding = CAPABILITIES if guarded else tuple(c for c in CAPABILITIES if c != "CAP_MKNOD")
+    capabilities = capability_sets(setting.user.uid, bounding)
     return Spec(
         oci_version=OCI_VERSION,
         process=Process(
@@ -171,10 +174,10 @@ def hostname(options: Options, setting: Setting) -> str:
     return options.hostname or setting.id[:12]
 
 
-def capability_sets(uid: int) -> Capabilities:
-    """docker's fourteen: held by root, only a bound for anybody else."""
-    held = CAPABILITIES if uid == 0 else ()
-    return Capabilities(bounding=CAPABILITIES, effective=held, permitted=held)
+def capability_sets(uid: int, bounding: tuple[str, ...]) -> Capabilities:
+    """``bounding``, docker's fourteen at most: held by root, only a bound for anybody else."""
+    held = bounding if uid == 0 else ()
+    return Capabilities(bounding=bounding, effective=held, permitted=held)
 
 
 def resources(options: Options) -> Resources:

@@ -128,7 +128,13 @@ def _open_kernel(step: s.OpenKernel, scene: Scene) -> None:
 
 def _overlay(step: s.MountOverlay, scene: Scene) -> None:
     overlay.mount_overlay(
-        step.target, step.lowers, step.upper, step.work, volatile=step.volatile, userxattr=step.userxattr
+        step.target,
+        step.lowers,
+        step.upper,
+        step.work,
+        volatile=step.volatile,
+        userxattr=step.userxattr,
+        flags=mounts.MS_NODEV if step.nodev else 0,
     )
 
 

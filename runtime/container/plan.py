@@ -80,8 +80,10 @@ def plan(
     rootfs: Rootfs,
     compile_filter: Compile,
     cgroup_mounts: tuple[CgroupMount, ...] = (),
+    wire: s.Connect | None = None,
 ) -> s.Plan:
-    """The steps that make the container of ``spec``; ``InvalidDocument`` for what we cannot do."""
+    """The steps that make the container of ``spec``; ``InvalidDocument`` for what we cannot do.
+    ``wire``: what connects its network namespace."""
     process, linux = spec.process, spec.linux or Linux()
     if process is None:
         raise InvalidDocument("plan", "container", "config.json has no process")
@@ -89,14 +91,18 @@ def plan(
         tuple(Range(m.container_id, m.host_id, m.size) for m in linux.uid_mappings),
         tuple(Range(m.container_id, m.host_id, m.size) for m in linux.gid_mappings),
     )
-    names = tuple(NAMESPACES[n.type] for n in linux.namespaces)
+    names = tuple(NAMESPACES[n.type] for n in linux.namespaces if not n.path)
     own = frozenset(names)
+    join = tuple(s.JoinNetwork(n.path) for n in linux.namespaces if n.path and n.type == "network")
     return s.Plan(
-        outside=_outside(linux, names, idmap),
+        outside=(*_outside(linux, names, idmap), *((wire,) if wire else ())),
         inside=(
+            *join,
             *_begin(idmap, own),
             *_files(spec, rootfs, cgroup_mounts, userns=idmap.user_namespace, own=own),
+            s.Directory(process.cwd),
             *_kernel_view(spec, linux, own),
+            *((s.AwaitNetwork(),) if wire else ()),
             *_process(process, linux, idmap, compile_filter),
         ),
     )
@@ -183,18 +189,20 @@ def _files(
             placed.append(s.Mount(mount.source or mount.type, mount.destination, mount.type, flags, data))
             if mount.destination == "/dev":
                 placed += _devices(opened, userns=userns)
-    root: list[s.Inside] = [_root(rootfs)]
+    # An image may hold any device; without a control group nothing else would keep it shut.
+    guarded = bool(spec.linux and spec.linux.cgroups_path and spec.linux.resources)
+    root: list[s.Inside] = [_root(rootfs, nodev=not guarded)]
     size = spec.process.console_size if spec.process else None
     console = s.Console(size.height, size.width) if size else s.Console()
     terminal: list[s.Inside] = [console] if spec.process and spec.process.terminal else []
     return [*opened, *root, s.PivotRoot(rootfs.path), s.DropOldRoot(), *placed, *terminal, *joining]
 
 
-def _root(rootfs: Rootfs) -> s.MountOverlay | s.BindRoot:
+def _root(rootfs: Rootfs, *, nodev: bool) -> s.MountOverlay | s.BindRoot:
     if not rootfs.lowers:
         return s.BindRoot(rootfs.path, rootfs.path)
     return s.MountOverlay(
-        rootfs.path, rootfs.lowers, rootfs.upper, rootfs.work, rootfs.volatile, rootfs.userxattr
+        rootfs.path, rootfs.lowers, rootfs.upper, rootfs.work, rootfs.volatile, rootfs.userxattr, nodev
     )
 
 
@@ -251,7 +259,6 @@ def _process(process: Process, linux: Linux, idmap: IdMap, compile_filter: Compi
     if process.oom_score_adj is not None:
         steps.append(s.OomScore(process.oom_score_adj))
     steps += [s.ResourceLimit(_resource(r.type), r.soft, r.hard) for r in process.rlimits]
-    steps.append(s.Directory(process.cwd))
     filtered: list[s.Inside] = []
     if linux.seccomp is not None:
         filtered.append(s.Filter(*compile_filter(linux.seccomp)))

@@ -124,7 +124,7 @@ class OpenKernel(Step, frozen=True, tag=True, array_like=True):
 
 
 class MountOverlay(Step, frozen=True, tag=True, array_like=True):
-    """Stack the image's read-only layers under one writable layer."""
+    """Stack the image's read-only layers under one writable layer; ``nodev``: no device in it opens."""
 
     target: str
     lowers: tuple[str, ...]
@@ -163,6 +163,7 @@ class Directory(Step, frozen=True, tag=True, array_like=True):
     mode: int = 0o755
 
     def describe(self) -> str:
+    nodev: bool = False
         return f"make directory {self.path}"
 
 

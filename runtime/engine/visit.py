@@ -6,7 +6,7 @@ from collections.abc import Callable
 from sandcell.runtime.container import jobs, processes, running, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.compose import SHARED, capability_sets
-from sandcell.runtime.container.options import ExecOptions
+from sandcell.runtime.container.options import ExecOptions, check_word
 from sandcell.runtime.container.plan import NAMESPACES, identity
 from sandcell.runtime.container.users import resolve
 from sandcell.runtime.engine import filters, record
@@ -34,6 +34,8 @@ def enter(
         raise WrongState("exec in", born.name, "it is paused", f"let it go on first: unpause {born.name}")
     if not command:
         raise InvalidOption("exec in", born.name, "no command given")
+    for word in command:
+        check_word("execute", word)
     spec = spec_of(places, born)
     assert spec.process is not None
     assert spec.linux is not None
@@ -104,7 +106,7 @@ def _steps(
                 f"user {user.uid}:{user.gid} does not exist in it: this host gives it a single id",
                 "a range in /etc/subuid and /etc/subgid gives it more",
             )
-        capabilities = capability_sets(user.uid)
+        capabilities = capability_sets(user.uid, capabilities.bounding if capabilities else ())
     directory = f"{SHARED}/exec/{exec_id}"
     values = dict(entry.partition("=")[::2] for entry in process.env)
     if home:

@@ -43,8 +43,9 @@ def mount_overlay(
     *,
     volatile: bool = False,
     userxattr: bool = False,
+    flags: int = 0,
 ) -> None:
-    """Mount the overlay at ``target``. Paths are absolute.
+    """Mount the overlay at ``target`` with the MS_* ``flags``. Paths are absolute.
 
     The options of mount(2) must fit in one page, so when they do not, the lowers are named
     relative to their common directory; 127 short names fit. Changes the working directory then.
@@ -55,7 +56,7 @@ def mount_overlay(
         os.chdir(common)
         short = [os.path.relpath(path, common) for path in lowers]
         text = options(short, upper, work, volatile=volatile, userxattr=userxattr)
-    mount(b"overlay", os.fsencode(target), b"overlay", 0, os.fsencode(text))
+    mount(b"overlay", os.fsencode(target), b"overlay", flags, os.fsencode(text))
 
 
 def mount_lowers(target: str, lowers: Sequence[str], *, userxattr: bool = False) -> None:

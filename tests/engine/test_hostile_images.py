@@ -1,6 +1,8 @@
 """Images that mean harm: nothing of the host is reached or changed, and there is one clear error."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,3 +175,29 @@ def test_a_working_directory_is_made_inside(engine: Engine, target: Path, work: 
     with crafted.crafted(engine, symlink("data", f"../..{target}")) as image, pytest.raises(StartFailed):
         crafted.sh(engine, image, "true", workdir="/data/inside")
     assert os.listdir(target) == ["secret"]
+
+
+_DEVICES = """
+import sys
+from sandcell.runtime import Engine
+from tests.engine import crafted
+
+with Engine(sys.argv[1] + "/home", sys.argv[1] + "/run") as engine:
+    assert not engine.nursery.cgroups
+    disk, zero = crafted.device("disk", "block", 7, 0), crafted.device("zero", "char", 1, 5)
+    with crafted.crafted(engine, disk, zero) as image:
+        for tried in ("cat /dev/null", "head -c1 /zero", "head -c1 /disk", "mknod /mine c 1 5"):
+            print(crafted.sh(engine, image, tried + " >/tmp/x 2>&1 && echo open || echo closed"), end="")
+"""
+
+
+@pytest.mark.peer("unshare")
+def test_without_control_groups_no_device_of_the_host_opens(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a user namespace opens no device anyway")
+    hide = 'mount -t tmpfs -o ro none /sys/fs/cgroup && exec "$@"'
+    alone = ["unshare", "-m", "--propagation", "private", "sh", "-c", hide, "sh"]
+    done = subprocess.run(
+        [*alone, sys.executable, "-c", _DEVICES, str(tmp_path)], text=True, capture_output=True, timeout=60
+    )
+    assert done.stdout == "open\nclosed\nclosed\nclosed\n", done.stderr
