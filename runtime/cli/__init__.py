@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None, *, engine: "Engine | None" = No
     127 mean what docker-run(1) says; 130 after Ctrl-C; 1 for any other failure. Nothing is raised:
     a failure is told on standard error as ``sandcell: operation object: cause``.
     """
+    _load_lightly()
     from click.exceptions import Exit
 
     from sandcell.runtime.cli.door import Door
@@ -53,3 +54,12 @@ def main(arguments: Sequence[str] | None = None, *, engine: "Engine | None" = No
         return tell(error, door.verb)
     finally:
         door.close()
+
+
+def _load_lightly() -> None:
+    """Import msgspec without ``typing_extensions``, which it does not need and which takes longer."""
+    if "typing_extensions" not in sys.modules:
+        sys.modules["typing_extensions"] = None  # type: ignore[assignment]
+        import msgspec  # noqa: F401
+
+        del sys.modules["typing_extensions"]
