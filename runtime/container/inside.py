@@ -23,9 +23,11 @@ from sandcell.runtime.container import steps as s
 from sandcell.runtime.linux import capabilities, cgroups, mounts, namespaces, overlay, process, seccomp_load
 from sandcell.runtime.linux.syscall import (
     CLONE_NEWCGROUP,
+    CLONE_NEWNET,
     CLOSE_RANGE_CLOEXEC,
     close_range,
     pivot_root,
+    setns,
     unshare,
 )
 
@@ -37,6 +39,7 @@ IDS_READY = b"i"
 FAILED = b"!"
 CONSOLE = b"c"
 DOORS = b"d"
+CONNECTED = b"n"
 _MOST_DOORS = 16
 
 
@@ -95,6 +98,16 @@ def _ids(step: s.AwaitIds, scene: Scene) -> None:
     _await(scene, IDS_READY)
     os.setresgid(step.gid, step.gid, step.gid)
     os.setresuid(step.uid, step.uid, step.uid)
+
+
+def _network(step: s.AwaitNetwork, scene: Scene) -> None:
+    _await(scene, CONNECTED)
+
+
+def _join_network(step: s.JoinNetwork, scene: Scene) -> None:
+    fd = os.open(step.path, os.O_RDONLY | os.O_CLOEXEC)
+    setns(fd, CLONE_NEWNET)
+    os.close(fd)
 
 
 def _cgroup(step: s.EnterCgroup, scene: Scene) -> None:
@@ -369,6 +382,8 @@ def execute(arguments: tuple[str, ...], variables: tuple[str, ...]) -> Never:
 
 PERFORM: dict[type, Callable[[Any, Scene], None]] = {
     s.AwaitIds: _ids,
+    s.AwaitNetwork: _network,
+    s.JoinNetwork: _join_network,
     s.EnterCgroup: _cgroup,
     s.PrivateMounts: _private,
     s.OpenTree: _open_tree,

@@ -55,6 +55,21 @@ class NewNamespaces(Step, frozen=True, tag=True, array_like=True):
         return "clone a process into new namespaces: " + " ".join(self.names)
 
 
+class Connect(Step, frozen=True, tag=True, array_like=True):
+    """Connect the new network namespace to a bridge by a pair of virtual links. veth(4)."""
+
+    bridge: str
+    outside: str
+    address: str
+    prefix: int
+    gateway: str
+    mac: bytes
+    inside: str = "eth0"
+
+    def describe(self) -> str:
+        return f"connect {self.inside} ({self.address}/{self.prefix}) to the bridge {self.bridge}"
+
+
 class MapIds(Step, frozen=True, tag=True, array_like=True):
     """Give the new user namespace its id maps. user_namespaces(7)."""
 
@@ -75,6 +90,22 @@ class AwaitIds(Step, frozen=True, tag=True, array_like=True):
 
     def describe(self) -> str:
         return "wait for the id maps"
+
+
+class AwaitNetwork(Step, frozen=True, tag=True, array_like=True):
+    """Wait until the monitor has connected our network namespace."""
+
+    def describe(self) -> str:
+        return "wait for the network"
+
+
+class JoinNetwork(Step, frozen=True, tag=True, array_like=True):
+    """setns(2) into a network namespace that is there already."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"enter the network namespace {self.path}"
 
 
 class EnterCgroup(Step, frozen=True, tag=True, array_like=True):
@@ -132,6 +163,7 @@ class MountOverlay(Step, frozen=True, tag=True, array_like=True):
     work: str
     volatile: bool
     userxattr: bool
+    nodev: bool = False
 
     def describe(self) -> str:
         return f"mount overlay: {len(self.lowers)} read-only layers under a writable one"
@@ -163,7 +195,6 @@ class Directory(Step, frozen=True, tag=True, array_like=True):
     mode: int = 0o755
 
     def describe(self) -> str:
-    nodev: bool = False
         return f"make directory {self.path}"
 
 
@@ -353,9 +384,11 @@ class Execute(Step, frozen=True, tag=True, array_like=True):
         return "execute " + " ".join(self.arguments)
 
 
-Outside: TypeAlias = MakeCgroup | NewNamespaces | MapIds
+Outside: TypeAlias = MakeCgroup | NewNamespaces | Connect | MapIds
 Inside: TypeAlias = (
     AwaitIds
+    | AwaitNetwork
+    | JoinNetwork
     | EnterCgroup
     | PrivateMounts
     | OpenTree
