@@ -276,6 +276,17 @@ CONTAINER_VERBS = {
             Flag(key="timestamps", names=("-t", "--timestamps"), help="with the time of each line"),
         ),
     ),
+    "cp": _verb(
+        "%container cp",
+        "Copy files between a container (NAME:PATH) and here.",
+        words="SOURCE DESTINATION",
+        least=2,
+        most=2,
+        flags=(
+            Flag(key="follow", names=("-L", "--follow-link"), help="of a link, what it leads to"),
+            Flag(key="archive", names=("-a", "--archive"), help="keep the owners"),
+        ),
+    ),
     "diff": _verb("%container diff", "The files that changed in its writable layer."),
     "commit": _verb(
         "%container commit",

@@ -138,6 +138,12 @@ def logs(session: Session, request: Request) -> None:
         screen.close()
 
 
+def cp(session: Session, request: Request) -> None:
+    """``%container cp``"""
+    source, destination = request.words
+    session.engine.copy(source, destination, follow=request.on("follow"), keep_owner=request.on("archive"))
+
+
 def diff(session: Session, request: Request) -> None:
     """``%container diff``"""
     container = session.engine.container(request.words[0])
@@ -187,6 +193,7 @@ VERBS: dict[str, Action] = {
     "wait": wait,
     "rm": rm,
     "logs": logs,
+    "cp": cp,
     "diff": diff,
     "commit": commit,
     "reset": reset,

@@ -8,6 +8,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "build": ("build", "Build an image from a Dockerfile"),
     "commit": ("changes", "Make a new image from a container's changes"),
     "completion": ("about", "Print the completion script of a shell"),
+    "cp": ("copy", "Copy files between a container and here"),
     "create": ("run", "Make a container without starting it"),
     "diff": ("changes", "Show what a container changed in its files"),
     "doctor": ("about", "Show what this host allows, and what would help"),

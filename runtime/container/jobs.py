@@ -49,11 +49,16 @@ class Exec(msgspec.Struct, frozen=True, tag=True):
 
 
 class Task(msgspec.Struct, frozen=True, tag=True):
-    """Call ``function`` (dotted name) with ``payload`` inside a user namespace with ``idmap``."""
+    """Call ``function`` (dotted name) with ``payload`` inside a user namespace with ``idmap``.
+
+    ``init``: the namespace is that of this process. A descriptor that comes with the task is the
+    item ``stream``.
+    """
 
     function: str
     payload: dict[str, Any]
     idmap: IdMap
+    init: Identity | None = None
 
 
 class Resize(msgspec.Struct, frozen=True, tag=True):

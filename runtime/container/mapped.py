@@ -8,21 +8,22 @@ The function runs in a child of this single-threaded process and answers over a 
 import errno
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 from sandcell.runtime.container import jobs
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import idmap as ids
-from sandcell.runtime.linux.process import PR_SET_PDEATHSIG, prctl
-from sandcell.runtime.linux.syscall import CLONE_NEWUSER, clone3
+from sandcell.runtime.linux.process import PR_SET_PDEATHSIG, Identity, alive, prctl
+from sandcell.runtime.linux.syscall import CLONE_NEWUSER, clone3, setns
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def call(idmap: ids.IdMap, function: Callable[[], Any]) -> jobs.Done:
+def call(idmap: ids.IdMap, function: Callable[[], Any], init: Identity | None = None) -> jobs.Done:
     """What ``function`` returns, or the error it raised; in this process where no map is needed.
+    ``init``: a process whose user namespace is entered, in place of a new one with ``idmap``.
 
     ``Done.error`` is empty on success. The child dies with its parent.
     """
@@ -30,13 +31,21 @@ def call(idmap: ids.IdMap, function: Callable[[], Any]) -> jobs.Done:
         return _attempt(function)
     ready, go = os.pipe2(os.O_CLOEXEC)
     answer, tell = os.pipe2(os.O_CLOEXEC)
-    pid, pidfd = clone3(CLONE_NEWUSER, signal.SIGCHLD)
+    target = -1
+    if init is not None:
+        target = os.pidfd_open(init.pid)
+        if not alive(init):
+            return jobs.Done(None, "OSError", (errno.ESRCH, "it has ended", ""))
+    pid, pidfd = clone3(0 if init is not None else CLONE_NEWUSER, signal.SIGCHLD)
     if pid == 0:
-        _child(function, idmap, ready, go, tell)
+        _child(function, idmap, ready, go, tell, target)
+    if target >= 0:
+        os.close(target)
     os.close(ready)
     os.close(tell)
     try:
-        ids.write(pid, idmap)
+        if init is None:
+            ids.write(pid, idmap)
         os.write(go, b"g")
         with open(answer, "rb") as pipe:
             data = pipe.read()
@@ -54,8 +63,12 @@ def call(idmap: ids.IdMap, function: Callable[[], Any]) -> jobs.Done:
     return reply
 
 
-def _child(function: Callable[[], Any], idmap: ids.IdMap, ready: int, go: int, tell: int) -> None:
+def _child(
+    function: Callable[[], Any], idmap: ids.IdMap, ready: int, go: int, tell: int, target: int
+) -> None:
     try:
+        if target >= 0:
+            setns(target, CLONE_NEWUSER)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         # Our own copy of the other end would hide that the parent has gone.
         os.close(go)
@@ -85,14 +98,15 @@ def _failure(error: SandcellError) -> jobs.Done:
     return jobs.Done(None, type(error).__name__, (error.operation, error.object, error.cause, error.hint))
 
 
-def perform(task: jobs.Task) -> jobs.Done:
+def perform(task: jobs.Task, descriptors: Sequence[int] = ()) -> jobs.Done:
     """Carry out a ``Task``: import its function and call it with the payload's items."""
+    payload = {**task.payload, "stream": descriptors[0]} if descriptors else task.payload
 
     def function() -> Any:
         module, _, name = task.function.rpartition(".")
-        return getattr(import_module(module), name)(**task.payload)
+        return getattr(import_module(module), name)(**payload)
 
-    return call(task.idmap, function)
+    return call(task.idmap, function, task.init)
 
 
 def remove_tree(path: str) -> None:

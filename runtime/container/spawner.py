@@ -115,7 +115,7 @@ def _wait_for_a_job(channel: socket.socket, giving: int, idmap: "IdMap") -> Neve
             exec.serve(job, control, fds[1:])
         else:
             _drop(waiting)
-            monitor.tell(control, mapped.perform(job))
+            monitor.tell(control, mapped.perform(job, fds[1:]))
     except Exception as error:
         monitor.tell(control, jobs.Refused(f"watch over it: {type(error).__name__}: {error}", 0))
     finally:

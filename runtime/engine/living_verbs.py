@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, cast
 
+from sandcell.runtime.errors import InvalidOption
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,6 +30,40 @@ class LivingVerbs:
         who, tell = _who(self, container)
         pausing.unpause(cast("Engine", self).places, who)
         tell("unpause", who)
+
+    def copy(self, source: str, destination: str, *, follow: bool = False, keep_owner: bool = False) -> None:
+        """Copy files between the host and a container, running or not: one of the two is ``NAME:PATH``.
+
+        As docker-cp(1): into a directory that is there, else to that name; ``DIR/.`` is what is in the
+        directory. Copies belong to root in a container and to us on the host, unless ``keep_owner``.
+        ``follow``: of a link, what it leads to. ``NotFound``, ``Conflict``.
+        """
+        from sandcell.runtime.engine import copying
+
+        engine = cast("Engine", self)
+        (giver, path), (taker, place) = copying.parse_place(source), copying.parse_place(destination)
+        if bool(giver) == bool(taker):
+            raise InvalidOption("copy", source, "one side must be a container, the other not", "NAME:PATH")
+        if giver:
+            copying.copy_out(engine, engine._find(giver), path, place, follow=follow, keep=keep_owner)
+        else:
+            copying.copy_in(engine, engine._find(taker), path, place, follow=follow, keep=keep_owner)
+
+    def read_archive(self, container: "Who", path: str, out: int, *, follow: bool = False) -> None:
+        """Write ``path`` of the container, with all below it, as a tar to the descriptor ``out``."""
+        from sandcell.runtime.engine import copying
+
+        engine = cast("Engine", self)
+        copying.read_archive(engine, engine._find(container), path, out, follow=follow)
+
+    def write_archive(self, container: "Who", path: str, tar: int, *, keep_owner: bool = False) -> None:
+        """Extract the tar that the descriptor ``tar`` gives in the directory ``path`` of the container."""
+        from sandcell.runtime.engine import copying
+
+        engine = cast("Engine", self)
+        copying.write_archive(
+            engine, engine._find(container), path, tar, kind="tar", name="", contents=False, keep=keep_owner
+        )
 
 
 def _who(verbs: LivingVerbs, container: "Who") -> "tuple[Record, Callable[[str, Record], None]]":

@@ -23,9 +23,10 @@ def run_task(launcher: Callable[[], Launcher], task: jobs.Task) -> Any:
     return run_apart(launcher, task)
 
 
-def run_apart(launcher: Callable[[], Launcher], task: jobs.Task) -> Any:
-    """``run_task`` in a process of its own, that ends with the task, even where no id map is needed."""
-    control = launcher().submit(task)
+def run_apart(launcher: Callable[[], Launcher], task: jobs.Task, descriptors: tuple[int, ...] = ()) -> Any:
+    """``run_task`` in a process of its own, that ends with the task, even where no id map is needed.
+    ``descriptors``: one at most, which the function gets as ``stream``; it stays the caller's."""
+    control = launcher().submit(task, descriptors)
     try:
         reply = control.receive()
     finally:

@@ -20,26 +20,28 @@ _WITHIN = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 _SECOND = 1_000_000_000
 
 
-def open_directory(root: int, path: str) -> int:
-    """A descriptor of the directory ``path`` of the tree ``root``: no symlink, no other mount on the way."""
-    return openat2(root, path or ".", _DIRECTORY, 0, _WITHIN)
+def open_directory(root: int, path: str, *, mounts: bool = False) -> int:
+    """A descriptor of the directory ``path`` of the tree ``root``: no symlink on the way, and no other
+    mount unless ``mounts``."""
+    return openat2(root, path or ".", _DIRECTORY, 0, _WITHIN & ~RESOLVE_NO_XDEV if mounts else _WITHIN)
 
 
 def scan(
-    root: int, *, overlay: bool = False, recorded_owners: bool = False
+    root: int, *, overlay: bool = False, recorded_owners: bool = False, mounts: bool = False
 ) -> Iterator[tuple[Entry, int | None]]:
     """Every file below the open directory ``root``, and the root itself first, with the path ``""``.
 
     Each comes with a descriptor of its content if it is a regular file of its own, valid until the
     next is asked for. The order depends on the names only: a directory, its files, its directories.
     ``overlay``: whiteouts and opaque marks become entries of these kinds. ``recorded_owners``: believe
-    the owners kept beside files (see ``attributes``). Sockets are left out, as in every image.
+    the owners kept beside files (see ``attributes``). ``mounts``: go into what is mounted there.
+    Sockets are left out, as in every image.
     """
     links: dict[tuple[int, int], str] = {}
     waiting = [""]
     while waiting:
         path = waiting.pop()
-        directory = open_directory(root, path)
+        directory = open_directory(root, path, mounts=mounts)
         try:
             status = os.fstat(directory)
             uid, gid, mode = attributes.owner(directory, status, recorded=recorded_owners)

@@ -7,6 +7,7 @@ import pytest
 from sandcell.runtime import Engine
 from sandcell.runtime.container.options import ExecOptions, Options
 from sandcell.runtime.errors import HostRefused, WrongState
+from tests.engine import claims_copy  # noqa: F401 - its claims join the list
 from tests.engine.claims import IMAGE, background, claim, until
 
 
