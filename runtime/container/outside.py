@@ -138,6 +138,8 @@ def give_doors(ours: socket.socket, group: cgroups.Cgroup | None) -> None:
     doors = group.doors()
     try:
         socket.send_fds(ours, [player.DOORS], doors)
+    except ConnectionError:
+        pass  # it has failed meanwhile, and said why
     finally:
         for fd in doors:
             os.close(fd)
@@ -182,7 +184,11 @@ def _bear(
 def listen(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Refused | None:
     """Hear what the child tells until its program runs (``None``) or it has failed."""
     while True:
-        message, fds, _, _ = socket.recv_fds(ours, 64, 1)
+        try:
+            message, fds, _, _ = socket.recv_fds(ours, 64, 1)
+        except ConnectionResetError:
+            # It ended before it read what we sent; this is told once, before what it sent.
+            continue
         if not message:
             return None
         if message == player.CONSOLE:

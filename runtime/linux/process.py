@@ -79,7 +79,7 @@ def send_signal(identity: Identity, signum: int) -> bool:
     """Signal that very process; False when it has ended."""
     try:
         pidfd = os.pidfd_open(identity.pid)
-    except OSError:
+    except ProcessLookupError:
         return False
     try:
         if not alive(identity):
