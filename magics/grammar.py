@@ -261,6 +261,8 @@ CONTAINER_VERBS = {
         "Send a signal to the main process of containers.",
         Flag(key="signal", names=("-s", "--signal"), value="SIGNAL", help="KILL unless given"),
     ),
+    "top": _verb("%container top", "Its processes, with their numbers inside and outside."),
+    "stats": _verb("%container stats", "What running containers use.", words="[NAME…]", least=0, most=None),
     "pause": _many("%container pause", "Let all processes of containers stand still."),
     "unpause": _many("%container unpause", "Let paused containers go on."),
     "wait": _many("%container wait", "Wait until containers have ended; their exit statuses."),

@@ -14,7 +14,7 @@ from sandcell.magics.creation import environment, options_of
 from sandcell.magics.exchange import check_name
 from sandcell.magics.session import Session
 from sandcell.magics.stream import Screen
-from sandcell.magics.tables import Diff, containers_card, diff_card, plan_card
+from sandcell.magics.tables import Diff, containers_card, diff_card, plan_card, processes_card, stats_card
 from sandcell.magics.verbs import Action, each
 from sandcell.runtime.errors import InvalidOption
 
@@ -99,6 +99,19 @@ def restart(session: Session, request: Request) -> None:
 def kill(session: Session, request: Request) -> None:
     """``%container kill``"""
     _done(request, lambda name: session.engine.kill(name, request.text("signal") or "KILL"))
+
+
+def top(session: Session, request: Request) -> None:
+    """``%container top``"""
+    container = session.engine.container(request.words[0])
+    session.show(processes_card(container.name, session.engine.top(container)))
+
+
+def stats(session: Session, request: Request) -> None:
+    """``%container stats``"""
+    engine = session.engine
+    found = [engine.container(name) for name in request.words] or list(engine.containers())
+    session.show(stats_card([engine.stats(one) for one in found]))
 
 
 def pause(session: Session, request: Request) -> None:
@@ -188,6 +201,8 @@ VERBS: dict[str, Action] = {
     "stop": stop,
     "restart": restart,
     "kill": kill,
+    "top": top,
+    "stats": stats,
     "pause": pause,
     "unpause": unpause,
     "wait": wait,

@@ -12,6 +12,7 @@ from sandcell.magics.cards import instruction, state_of
 from sandcell.magics.paper import Card, Html, cell, code, el, row
 
 if TYPE_CHECKING:
+    from sandcell.runtime.engine.looking import ProcessEntry, Stats
     from sandcell.runtime.engine.values import Container, HistoryEntry, ImageEntry
     from sandcell.runtime.layer.tree import Change
     from sandcell.runtime.linux.host_model import Host
@@ -77,6 +78,39 @@ def containers_card(containers: Sequence["Container"], now: float | None = None,
     ]
     heads = ("NAME", "IMAGE", "STATE", "COMMAND", "CREATED")
     return _list("containers", "running instances of images", p.AMBER, heads, rows, note)
+
+
+def processes_card(name: str, processes: "Sequence[ProcessEntry]") -> Card:
+    """The processes of a container by both of their numbers."""
+    rows = [
+        (
+            f"{one.inside}",
+            f"{one.pid}",
+            f"{one.user}",
+            f"{one.cpu:.2f} s",
+            p.size(one.memory),
+            one.command[:80],
+        )
+        for one in processes
+    ]
+    heads = ("PID INSIDE", "PID OUTSIDE", "USER", "CPU", "MEMORY", "COMMAND")
+    return _list(f"processes of {name}", "one process, two numbers", p.AMBER, heads, rows)
+
+
+def stats_card(found: "Sequence[Stats]") -> Card:
+    """What containers have used until now."""
+    rows = [
+        (
+            one.name,
+            f"{one.cpu:.2f} s",
+            p.size(one.memory),
+            p.size(one.memory_limit) if one.memory_limit is not None else "no limit",
+            f"{one.pids}",
+        )
+        for one in found
+    ]
+    heads = ("NAME", "CPU", "MEMORY", "LIMIT", "PROCESSES")
+    return _list("use of this machine", "since each was started", p.AMBER, heads, rows)
 
 
 def history_card(name: str, entries: Sequence["HistoryEntry"], now: float | None = None) -> Card:

@@ -1,4 +1,4 @@
-"""The engine's verbs on containers that run: standing still and going on."""
+"""The engine's verbs on containers that run: standing still and going on, files in and out, processes."""
 
 from typing import TYPE_CHECKING, cast
 
@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandcell.runtime.engine.engine import Engine, Who
+    from sandcell.runtime.engine.looking import ProcessEntry, Stats
     from sandcell.runtime.engine.record import Record
 
 
@@ -30,6 +31,20 @@ class LivingVerbs:
         who, tell = _who(self, container)
         pausing.unpause(cast("Engine", self).places, who)
         tell("unpause", who)
+
+    def top(self, container: "Who") -> "tuple[ProcessEntry, ...]":
+        """The processes of a running container, with their numbers inside and outside."""
+        from sandcell.runtime.engine import looking
+
+        engine = cast("Engine", self)
+        return looking.top(engine.places, engine._find(container))
+
+    def stats(self, container: "Who") -> "Stats":
+        """What a running container has used until now; two of them tell how much it uses."""
+        from sandcell.runtime.engine import looking
+
+        engine = cast("Engine", self)
+        return looking.stats(engine.places, engine._find(container))
 
     def copy(self, source: str, destination: str, *, follow: bool = False, keep_owner: bool = False) -> None:
         """Copy files between the host and a container, running or not: one of the two is ``NAME:PATH``.

@@ -1,12 +1,13 @@
 """What must hold on every rung of containers that run: reading along, standing still, looking in."""
 
+import os
 import time
 
 import pytest
 
 from sandcell.runtime import Engine
 from sandcell.runtime.container.options import ExecOptions, Options
-from sandcell.runtime.errors import HostRefused, WrongState
+from sandcell.runtime.errors import ContainerNotFound, HostRefused, WrongState
 from tests.engine import claims_copy  # noqa: F401 - its claims join the list
 from tests.engine.claims import IMAGE, background, claim, until
 
@@ -111,3 +112,35 @@ def a_paused_container_can_be_ended(engine: Engine) -> None:
     running.close()
     assert engine.wait(running.container, timeout=10) == 137
     engine.remove(running.container)
+
+
+@claim
+def processes_have_a_number_inside_and_one_outside(engine: Engine) -> None:
+    with background(engine, "sleep 1001 & exec sleep 1002", user="7") as id:
+        until(lambda: [p.command for p in engine.top(id)] == ["sleep 1002", "sleep 1001"], "both")
+        first, second = engine.top(id)
+        assert (first.inside, first.parent, second.parent) == (1, 0, 1)
+        assert first.pid == engine.container(id).pid
+        assert os.readlink(f"/proc/{second.pid}/ns/pid") == os.readlink(f"/proc/{first.pid}/ns/pid")
+        assert (first.user, second.user) == (7, 7)
+        assert first.memory > 0
+        assert abs(first.started - time.time()) < 60
+    with pytest.raises(ContainerNotFound):
+        engine.top(id)
+
+
+@claim
+def what_it_uses_can_be_seen(engine: Engine) -> None:
+    with background(engine, "while :; do :; done") as id:
+        before = engine.stats(id)
+        until(lambda: engine.stats(id).cpu > before.cpu + 0.02, "processor time")
+        now = engine.stats(id)
+        assert 0 < now.percent(before) < 1000
+        assert now.memory > 0
+        assert now.pids == 1
+        assert now.counted == ("control group" if engine.nursery.cgroups else "processes")
+        engine.kill(id)
+        engine.wait(id)
+        for verb in (engine.stats, engine.top):
+            with pytest.raises(WrongState):
+                verb(id)
