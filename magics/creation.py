@@ -23,6 +23,7 @@ def options_of(request: Request, **more: Any) -> "Options":
         "workdir": request.text("workdir"),
         "user": request.text("user"),
         "network": request.text("network"),
+        "publish": tuple(request.texts("publish")),
         "remove": request.on("remove"),
         "tty": request.on("tty"),
         "hostname": request.text("hostname"),

@@ -5,11 +5,6 @@ Names and flags are docker's unless the surface says otherwise.
 
 from sandcell.magics.arguments import Flag, Grammar
 
-_NO_PORTS = (
-    "ports need the bridge network, which this version does not have",
-    "--network host shares the host's ports",
-)
-
 _NAME = Flag(
     key="name", names=("--name",), value="NAME", help="name of the container; one is made up otherwise"
 )
@@ -51,14 +46,18 @@ _CREATE = (
     Flag(key="memory", names=("-m", "--memory"), value="SIZE", help="most memory, e.g. 256m"),
     Flag(key="cpus", names=("--cpus",), value="N", help="most processor time, in processors, e.g. 1.5"),
     Flag(key="pids_limit", names=("--pids-limit",), value="N", help="most processes"),
-    Flag(key="network", names=("--network",), value="none|host", help="its own empty network, or the host's"),
+    Flag(
+        key="network",
+        names=("--network",),
+        value="none|bridge|host",
+        help="nothing but loopback (none), a network with others (bridge or its name), or the host's",
+    ),
     Flag(
         key="publish",
         names=("-p", "--publish"),
-        value="HOST:PORT",
+        value="[ADDR:]HOST:PORT",
         many=True,
-        help="publish a port",
-        refused=_NO_PORTS,
+        help="publish a port of the container, at 127.0.0.1 unless an address is given",
     ),
     Flag(key="remove", names=("--rm",), help="remove the container when it ends"),
     Flag(

@@ -52,19 +52,6 @@ def check_terminal(*, tty: bool, interactive: bool) -> tuple[int, int]:
     return size_of(0 if interactive else 1)
 
 
-_publish = click.option(
-    "-p",
-    "--publish",
-    multiple=True,
-    expose_value=False,
-    metavar="HOST:PORT",
-    callback=_not_yet(
-        "this version has no bridge network to publish ports of",
-        "with --network host the program listens on the host's own ports",
-    ),
-    help="Not in this version.",
-)
-
 _FLAGS = (
     click.option("--name", metavar="NAME", help="Name of the container; one is made up otherwise."),
     click.option("--replace", is_flag=True, help="Remove a container of that name first."),
@@ -88,7 +75,12 @@ _FLAGS = (
     click.option("-m", "--memory", metavar="SIZE", help="Most memory, e.g. 256m."),
     click.option("--cpus", metavar="NUMBER", help="Most processor time, in processors, e.g. 1.5."),
     click.option("--pids-limit", type=int, metavar="NUMBER", help="Most processes."),
-    click.option("--network", "--net", metavar="none|host", help="Its own empty network, or the host's."),
+    click.option(
+        "--network",
+        "--net",
+        metavar="none|bridge|host|NAME",
+        help="Nothing but loopback, a bridge, the host's.",
+    ),
     click.option("-h", "--hostname", metavar="NAME", help="Name of the machine inside."),
     click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="Note on the container."),
     click.option("--entrypoint", metavar="COMMAND", help="Run this instead of the image's ENTRYPOINT."),
@@ -97,7 +89,13 @@ _FLAGS = (
     click.option("--rm", is_flag=True, help="Remove the container when it ends."),
     click.option("-t", "--tty", is_flag=True, help="Give the program a terminal to write to."),
     interactive_flag,
-    _publish,
+    click.option(
+        "-p",
+        "--publish",
+        multiple=True,
+        metavar="[ADDR:]HOST:PORT[/udp]",
+        help="Publish a port, at 127.0.0.1.",
+    ),
 )
 
 
@@ -127,6 +125,7 @@ def options_of(flags: dict[str, Any]) -> "Options":
         "cpus": None if flags["cpus"] is None else parse_cpus(flags["cpus"]),
         "pids_limit": flags["pids_limit"],
         "network": flags["network"],
+        "publish": flags["publish"],
         "hostname": flags["hostname"],
         "labels": dict(_pair(text) for text in flags["label"]),
         "entrypoint": None if flags["entrypoint"] is None else tuple(filter(None, [flags["entrypoint"]])),

@@ -23,6 +23,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "load": ("archives", "Take images from an archive or an OCI layout"),
     "logs": ("logs", "Show what a container wrote"),
     "pause": ("living", "Let containers stand still"),
+    "network": ("network", "Manage networks of containers"),
+    "port": ("network", "Show the published ports of a container"),
     "prune": ("about", "Remove what nothing refers to any more"),
     "ps": ("ps", "List containers"),
     "rename": ("lifecycle", "Give a container another name"),

@@ -10,9 +10,17 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from sandcell.runtime.container.ports import Publish
 from sandcell.runtime.container.steps import Inside, Plan
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.process import Identity
+
+
+class Call(msgspec.Struct, frozen=True):
+    """Something that another room does: its function's dotted name, and the arguments."""
+
+    function: str
+    payload: dict[str, Any]
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):
@@ -20,7 +28,9 @@ class Run(msgspec.Struct, frozen=True, tag=True):
 
     ``home``: its directory in the store; ``run``: its directory of run state. ``remove``: both go
     at the end. ``die_with_client``: it is killed when the control socket closes.
-    ``interactive``: its standard input stays open while nobody listens.
+    ``interactive``: its standard input stays open while nobody listens. ``ports`` of the host lead to
+    the address ``target`` in its network namespace. ``afterwards``: to be done when it has ended, or
+    was never made.
     """
 
     id: str
@@ -30,6 +40,9 @@ class Run(msgspec.Struct, frozen=True, tag=True):
     remove: bool = False
     die_with_client: bool = False
     interactive: bool = False
+    ports: tuple[Publish, ...] = ()
+    target: str = ""
+    afterwards: tuple[Call, ...] = ()
 
 
 class Exec(msgspec.Struct, frozen=True, tag=True):

@@ -12,8 +12,9 @@ import socket
 import termios
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from sandcell.runtime.container import jobs, mapped, outside, state
+from sandcell.runtime.container import jobs, mapped, outside, ports, state
 from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.output import STDERR, STDOUT, Log
 from sandcell.runtime.container.pump import STDIN, Pump
@@ -21,6 +22,9 @@ from sandcell.runtime.container.steps import Console, MapIds
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import process
 from sandcell.runtime.linux.idmap import HOST, IdMap
+
+if TYPE_CHECKING:
+    from sandcell.runtime.container import forward
 
 _PATIENCE = 10.0
 
@@ -36,6 +40,12 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         tell(control, ready)
         return
     lock, log = ready
+    listening = _listen(job)
+    if isinstance(listening, jobs.Refused):
+        if early is not None:
+            early.drop()
+        _refuse(job, listening, control, lock)
+        return
     terminal = _wants_terminal(job)
     sources, targets = pipes(terminal=terminal)
     source, typed = keyboard(sinks, terminal=terminal, kept=job.interactive)
@@ -60,6 +70,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         born.let_go()
         _refuse(job, jobs.Refused("write its state", error.errno or 0), control, lock)
         return
+    forwarder = _forward(job, listening, born.pid)
     tell(control, jobs.Started(born.pid))
     if not job.remove:
         _write(job.home, living)  # for whoever looks after the machine has been started again
@@ -80,6 +91,9 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     _write(job.run, ended)
     tell(control, jobs.Exited(status, oom))
     control.close()
+    if forwarder:
+        os.kill(forwarder, signal.SIGKILL)
+        os.waitpid(forwarder, 0)
     # Nobody waits for what follows, so it may take its time.
     if not job.remove:
         _write(job.home, ended)
@@ -87,6 +101,8 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         born.let_go()
     except SandcellError:
         pass  # something in its control group does not end; `rm` and `prune` will find it again
+    for call in job.afterwards:
+        mapped.do(call)
     pump.hand_over()
     log.close()
     if job.remove:
@@ -96,7 +112,34 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     os.close(lock)
 
 
+def _listen(job: jobs.Run) -> "forward.Listening | jobs.Refused":
+    """The ports that the container publishes, taken before it is made."""
+    if not job.ports:
+        return []
+    from sandcell.runtime.container import forward
+
+    try:
+        return forward.listen(job.ports)
+    except OSError as error:
+        return jobs.Refused(f"publish {error.filename}", error.errno or 0)
+
+
+def _forward(job: jobs.Run, listening: "forward.Listening", init: int) -> int:
+    """Start what serves the published ports, and write down which they are; its pid, 0 without any."""
+    if not listening:
+        return 0
+    from sandcell.runtime.container import forward
+
+    try:
+        ports.write(job.run, tuple(port for _, port in listening))
+        return forward.begin(listening, init, job.target)
+    except OSError:
+        return 0  # the container has ended already, or the disk is full
+
+
 def _refuse(job: jobs.Run, why: jobs.Refused, control: socket.socket, lock: int) -> None:
+    for call in job.afterwards:
+        mapped.do(call)
     _write(job.run, state.State(status=state.CREATED, error=why.step))
     tell(control, why)
     os.close(lock)

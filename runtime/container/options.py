@@ -4,9 +4,9 @@ import re
 
 import msgspec
 
+from sandcell.runtime.container.ports import parse_publish
 from sandcell.runtime.errors import InvalidOption
 
-NETWORKS = ("none", "host")
 MIN_MEMORY = 6 * 1024 * 1024  # docker's own floor: less does not start anything
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
@@ -25,6 +25,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``memory``: bytes. ``cpus``: processors, 0.5 is half of one. ``volumes``: ``SRC:DST[:ro]``,
     where SRC is a path of the host or the name of a volume. ``tmpfs``: ``DST[:size=64m,…]``.
+    ``network``: none, host, bridge, a network's name, or ``container:NAME``. ``publish``:
+    ``[ADDR:]HOST:PORT[/udp]``.
     ``files``: placed read-only and executable at ``/run/sandcell/NAME`` (``NAME`` or ``in/NAME``),
     no part of the container's own files; what a process writes to ``/run/sandcell/out`` the client
     can read.
@@ -43,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cpus: float | None = None
     pids_limit: int | None = None
     network: str = "none"
+    publish: tuple[str, ...] = ()
     remove: bool = False
     tty: bool = False
     interactive: bool = False
@@ -69,12 +72,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise InvalidOption(
                 "use", f"--hostname {self.hostname}", "not a host name", "letters, digits and -"
             )
-        if self.network not in NETWORKS:
-            hint = "use --network none (its own, loopback only) or --network host"
-            cause = "no such network here"
-            if self.network == "bridge":
-                cause = "bridge networks are not built yet"
-            raise InvalidOption("use", f"--network {self.network}", cause, hint)
+        if not _NAME.fullmatch(self.network.removeprefix("container:")):
+            hint = "use --network none, host, bridge, a network's name, or container:NAME"
+            raise InvalidOption("use", f"--network {self.network}", "not a network's name", hint)
+        shared = self.network == "host" or self.network.startswith("container:")
+        if self.publish and shared:
+            hint = "leave -p away" if self.network == "host" else "publish the other container's ports"
+            cause = "the container has no network of its own to publish from"
+            raise InvalidOption("publish", f"{self.publish[0]} with --network {self.network}", cause, hint)
+        for text in self.publish:
+            parse_publish(text)
         if self.memory is not None and self.memory < MIN_MEMORY:
             raise InvalidOption("use", f"--memory {self.memory}", "less than 6 MiB starts nothing", "try 64m")
         if self.cpus is not None and not 0.01 <= self.cpus <= 10_000:

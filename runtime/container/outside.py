@@ -58,6 +58,7 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
     If it fails, nothing of it is left but directories.
     """
     group: s.MakeCgroup | None = None
+    wire: s.Connect | None = None
     flags, ids = 0, None
     for step in plan.outside:
         if isinstance(step, s.MakeCgroup):
@@ -65,6 +66,8 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
         elif isinstance(step, s.NewNamespaces):
             for name in step.names:
                 flags |= FLAGS[name] if name != _LATER else 0
+        elif isinstance(step, s.Connect):
+            wire = step
         else:
             ids = step.idmap
     # On v2 a process must be born in its group: moving it there takes longer than a birth.
@@ -73,9 +76,9 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
         if early is not None:
             if not born_inside and early.fits(plan) and early.go(plan, stdio):
                 born = Born(early.pid, early.pidfd, None, early.mount_namespace)
-                return _settled(early.channel, plan.inside[len(early.prefix) :], born, group)
+                return _settled(early.channel, plan.inside[len(early.prefix) :], born, group, wire)
             early.drop()
-        return _bear(plan, stdio, flags, ids, group, born_inside=born_inside)
+        return _bear(plan, stdio, flags, ids, group, wire, born_inside=born_inside)
     except SandcellError as error:
         return Refused(str(error), 0, error.hint)
     except OSError as error:
@@ -110,13 +113,20 @@ def make_cgroup(step: s.MakeCgroup) -> cgroups.Cgroup:
 
 
 def _settled(
-    ours: socket.socket, steps: tuple[s.Inside, ...], born: Born, group: s.MakeCgroup | None
+    ours: socket.socket,
+    steps: tuple[s.Inside, ...],
+    born: Born,
+    group: s.MakeCgroup | None,
+    wire: s.Connect | None,
 ) -> Born | Refused:
-    """Make the control group while the child mounts its files, and hear what becomes of it."""
+    """Make the control group and the network link while the child mounts its files, and hear what
+    becomes of it."""
     try:
         if group is not None and born.cgroup is None:
             born.cgroup = make_cgroup(group)
         give_doors(ours, born.cgroup)
+        if wire is not None:
+            connect(ours, born.pid, wire)
         refused = listen(ours, steps, born)
     except BaseException:
         reap(born.pid, born.pidfd)
@@ -129,6 +139,22 @@ def _settled(
     reap(born.pid, born.pidfd)
     born.let_go()
     return refused
+
+
+def connect(ours: socket.socket, pid: int, wire: s.Connect) -> None:
+    """Connect the child's network namespace, and tell its ``AwaitNetwork``."""
+    from sandcell.runtime.linux import network
+
+    try:
+        network.connect(
+            pid, wire.bridge, wire.outside, wire.inside, wire.mac, wire.address, wire.prefix, wire.gateway
+        )
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, wire.describe()) from None
+    try:
+        ours.send(player.CONNECTED)
+    except ConnectionError:
+        pass  # it has failed meanwhile, and said why
 
 
 def give_doors(ours: socket.socket, group: cgroups.Cgroup | None) -> None:
@@ -151,6 +177,7 @@ def _bear(
     flags: int,
     ids: idmap.IdMap | None,
     group: s.MakeCgroup | None,
+    wire: s.Connect | None,
     *,
     born_inside: bool,
 ) -> Born | Refused:
@@ -178,7 +205,7 @@ def _bear(
         reap(pid, pidfd)
         born.let_go()
         raise
-    return _settled(ours, plan.inside, born, group)
+    return _settled(ours, plan.inside, born, group, wire)
 
 
 def listen(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Refused | None:

@@ -12,6 +12,7 @@ from sandcell.runtime.container.compose import SHARED, Setting, compose
 from sandcell.runtime.container.launcher import Launcher
 from sandcell.runtime.container.options import Options, parse_tmpfs, parse_volume
 from sandcell.runtime.container.plan import CgroupMount, Rootfs, plan
+from sandcell.runtime.container.ports import Publish
 from sandcell.runtime.container.users import resolve
 from sandcell.runtime.engine import filters, names, record
 from sandcell.runtime.engine.places import Places, make_skeleton
@@ -28,6 +29,19 @@ from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.spec import Spec, User
 
 CGROUP_PARENT = "sandcell"
+
+
+class Network(msgspec.Struct, frozen=True):
+    """How a container is wired, for one start. ``joins``: the namespace of another, a path of /proc."""
+
+    wire: s.Connect | None = None
+    joins: str = ""
+    ports: tuple[Publish, ...] = ()
+    target: str = "127.0.0.1"
+    afterwards: tuple[jobs.Call, ...] = ()
+
+
+_UNWIRED = Network()
 
 
 class Nursery(msgspec.Struct, frozen=True):
@@ -128,6 +142,10 @@ def check(nursery: Nursery, options: Options) -> None:
             cgroups.layout().refused or "no control groups here",
             "run without it, or see `sandcell doctor`",
         )
+    if options.network not in ("none", "host"):
+        from sandcell.runtime.engine import wiring
+
+        wiring.check(nursery, options.network)
     for text in options.volumes:
         volume = parse_volume(text)
         source = volume.source
@@ -234,6 +252,14 @@ def etc_files(options: Options, hostname: str) -> dict[str, str]:
             "hostname": hostname + "\n",
             "resolv.conf": _host("/etc/resolv.conf"),
         }
+    if options.network != "none":
+        from sandcell.runtime.network import names as files
+
+        return {
+            "hosts": files.hosts(files.LOCAL, ()),
+            "hostname": hostname + "\n",
+            "resolv.conf": files.resolver(_host),
+        }
     return {"hosts": f"{hosts}127.0.1.1\t{hostname}\n", "hostname": hostname + "\n"}
 
 
@@ -297,8 +323,10 @@ def cgroup_mounts(nursery: Nursery) -> tuple[CgroupMount, ...]:
     return tuple(CgroupMount(*entry) for entry in cgroups.layout().mounts) if nursery.cgroups else ()
 
 
-def plan_of(nursery: Nursery, born: Record, spec: Spec, lowers: tuple[str, ...]) -> s.Plan:
-    """The steps that start the container."""
+def plan_of(
+    nursery: Nursery, born: Record, spec: Spec, lowers: tuple[str, ...], wire: s.Connect | None = None
+) -> s.Plan:
+    """The steps that start the container. ``wire``: what connects it to a network."""
     files = rootfs(
         nursery.places,
         born.id,
@@ -306,7 +334,7 @@ def plan_of(nursery: Nursery, born: Record, spec: Spec, lowers: tuple[str, ...])
         volatile=born.options.remove,
         user_namespace=born.idmap.user_namespace,
     )
-    return plan(spec, files, filters.compiler(nursery.places), cgroup_mounts(nursery))
+    return plan(spec, files, filters.compiler(nursery.places), cgroup_mounts(nursery), wire)
 
 
 def start(
@@ -318,14 +346,23 @@ def start(
     make_skeleton(places)
     os.makedirs(places.running(born.id), mode=0o700, exist_ok=True)
     spec = spec or spec_of(places, born)
+    network = _UNWIRED
+    if born.options.network not in ("none", "host") or born.options.publish:
+        from sandcell.runtime.engine import wiring
+
+        network = wiring.begin(nursery, born)
+        spec = wiring.joined(spec, network.joins)
     job = jobs.Run(
         id=born.id,
-        plan=plan_of(nursery, born, spec, lowers),
+        plan=plan_of(nursery, born, spec, lowers, network.wire),
         home=places.container(born.id),
         run=places.running(born.id),
         remove=born.options.remove,
         die_with_client=born.options.die_with_client,
         interactive=born.options.interactive,
+        ports=network.ports,
+        target=network.target,
+        afterwards=network.afterwards,
     )
     cgroup = spec.linux.cgroups_path if spec.linux else ""
 

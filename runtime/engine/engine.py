@@ -13,6 +13,7 @@ from sandcell.runtime.container.options import ExecOptions, Options
 from sandcell.runtime.engine import places, record
 from sandcell.runtime.engine.image_verbs import ImageVerbs
 from sandcell.runtime.engine.living_verbs import LivingVerbs
+from sandcell.runtime.engine.network_verbs import NetworkVerbs
 from sandcell.runtime.engine.values import Container, ContainerPlan, Result
 from sandcell.runtime.engine.volume_verbs import VolumeVerbs
 from sandcell.runtime.errors import ContainerNotFound, SandcellError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 Who = Container | str
 
 
-class Engine(ImageVerbs, VolumeVerbs, LivingVerbs):
+class Engine(ImageVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
     """Images and containers of one store.
 
     ``home``: the store (default SANDCELL_HOME, else /var/lib/sandcell for root and the XDG data

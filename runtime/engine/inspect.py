@@ -60,6 +60,7 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
             "Binds": list(options.volumes),
             "Tmpfs": list(options.tmpfs),
             "NetworkMode": options.network,
+            "PublishedPorts": [str(port) for port in engine.ports(found)],
             "Memory": options.memory or 0,
             "NanoCpus": int((options.cpus or 0) * 1_000_000_000),
             "PidsLimit": options.pids_limit,

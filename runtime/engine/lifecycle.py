@@ -180,6 +180,10 @@ def sweep(places: Places, launcher: Launcher, who: Record) -> None:
             cgroup.remove()
     except FileNotFoundError:
         pass
+    if who.options.network not in ("none", "host"):
+        from sandcell.runtime.engine import wiring
+
+        wiring.end(places, who)
     # The record goes first: whatever happens then, nobody takes the rest for a container.
     try:
         os.unlink(f"{base}/container.json")

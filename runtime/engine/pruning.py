@@ -29,6 +29,10 @@ def prune(engine: "Engine") -> Pruned:
     for parts in ("", "/builds"):
         _rests(engine, Places(places.home + parts, places.run + parts), listed)
     _groups(engine, listed)
+    if os.path.isdir(f"{places.run}/networks"):
+        from sandcell.runtime.engine import wiring
+
+        wiring.sweep(places)
     for path in volumes(places).halves():
         if _old(path):
             lifecycle.discard(engine.launcher, engine.idmap, path)

@@ -79,10 +79,10 @@ def test_nothing_to_offer(before: str) -> None:
     assert found[1] == []
 
 
-def test_refused_flags_are_not_offered() -> None:
+def test_flags_that_begin_so_are_offered() -> None:
     found = offers("%%container hello --p", names)
     assert found is not None
-    assert found[1] == ["--pids-limit"]
+    assert found[1] == ["--pids-limit", "--publish"]
 
 
 def completions(notebook: Notebook, text: str) -> list[str]:

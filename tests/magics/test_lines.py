@@ -146,7 +146,7 @@ def test_sandcell_alone_shows_both_tables(web: Notebook) -> None:
         ("%container logs --tail x web", "not a whole number"),
         ("%container ls extra", "one word too many"),
         ("%image tag a", "write: %image tag SOURCE TARGET"),
-        ("%container run -p 80:80 host", "bridge network"),
+        ("%container run -p 80:80 --network host host", "no network of its own"),
         ("%container ls --nope", "no such flag"),
     ],
 )

@@ -1,0 +1,94 @@
+"""The engine's verbs on networks and ports."""
+
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from sandcell.runtime.container import state
+from sandcell.runtime.engine.places import Places
+
+if TYPE_CHECKING:
+    from sandcell.runtime.container.ports import Publish
+    from sandcell.runtime.engine.engine import Engine, Who
+
+
+class NetworkEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A network as it stands. ``bridge`` and ``subnet``: empty while nobody is on it and none was asked
+    for. ``members``: name of each running container → its address."""
+
+    name: str
+    driver: str = "bridge"
+    subnet: str = ""
+    gateway: str = ""
+    bridge: str = ""
+    created: float = 0.0
+    labels: dict[str, str] = {}
+    members: dict[str, str] = {}
+
+
+class NetworkVerbs:
+    """The part of ``Engine`` that speaks of networks."""
+
+    places: Places
+
+    def create_network(
+        self, name: str, *, subnet: str = "", labels: dict[str, str] | None = None
+    ) -> NetworkEntry:
+        """A new bridge network, apart from the others. ``subnet``: ``10.5.0.0/24``; left out, one that no
+        route of this machine touches is taken when its first container starts. ``NameInUse``."""
+        from sandcell.runtime.engine import wiring
+
+        wiring.networks(self.places).create(name, subnet, labels)
+        return self.network(name)
+
+    def networks(self) -> tuple[NetworkEntry, ...]:
+        """``none``, ``host``, ``bridge`` and those that people made."""
+        from sandcell.runtime.engine import wiring
+
+        plain = (NetworkEntry(name="none", driver="null"), NetworkEntry(name="host", driver="host"))
+        return (*plain, *(self.network(network.name) for network in wiring.networks(self.places).all()))
+
+    def network(self, name: str) -> NetworkEntry:
+        """How that network stands; ``NotFound`` with the nearest name."""
+        from sandcell.runtime.engine import wiring
+        from sandcell.runtime.network import addresses, live
+
+        found = wiring.networks(self.places).find(name)
+        entry = NetworkEntry(name=name, subnet=found.subnet, created=found.created, labels=found.labels)
+        for use in live.every(wiring.directory(self.places)):
+            if use.name == name:
+                members = {
+                    member.names[0]: addresses.dotted(member.address) for member in use.members.values()
+                }
+                gateway = addresses.dotted(use.gateway)
+                subnet = addresses.show(use.subnet)
+                entry = msgspec.structs.replace(
+                    entry, subnet=subnet, gateway=gateway, bridge=use.bridge, members=members
+                )
+        return entry
+
+    def remove_network(self, name: str) -> None:
+        """Remove a network that people made. ``Conflict`` while containers, running or not, belong to
+        it; ``InvalidOption`` for one that is always there."""
+        from sandcell.runtime.engine import wiring
+        from sandcell.runtime.errors import Conflict, InvalidOption
+        from sandcell.runtime.network.networks import RESERVED
+
+        if name in RESERVED:
+            raise InvalidOption("remove network", name, "it is always there", "only made ones can go")
+        wiring.networks(self.places).find(name)
+        users = wiring.users(self.places, name)
+        if users:
+            hint = f"remove the container first: rm {users[0]}"
+            raise Conflict("remove network", name, f"it belongs to {', '.join(users[:4])}", hint)
+        wiring.networks(self.places).forget(name)
+
+    def ports(self, container: "Who") -> "tuple[Publish, ...]":
+        """The ports of the host that lead to the running container; none when it does not run."""
+        from sandcell.runtime.container import ports
+        from sandcell.runtime.engine import record
+
+        who = cast("Engine", self)._find(container)
+        if record.current(self.places, who).status != state.RUNNING:
+            return ()
+        return ports.read(self.places.running(who.id))

@@ -1,0 +1,103 @@
+"""Containers and networks: who is on which, and what a start needs of it."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sandcell.runtime.container import jobs, state
+from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.ports import parse_publish
+from sandcell.runtime.engine import record
+from sandcell.runtime.engine.birth import Network
+from sandcell.runtime.engine.places import Places
+from sandcell.runtime.errors import HostRefused, WrongState
+from sandcell.runtime.network import live
+from sandcell.runtime.network.networks import Networks
+from sandcell.runtime.oci.spec import Namespace, Spec
+
+if TYPE_CHECKING:
+    from sandcell.runtime.engine.birth import Nursery
+
+_OTHER = "container:"
+
+
+def networks(places: Places) -> Networks:
+    """The networks that people made in this store."""
+    return Networks(f"{places.home}/networks")
+
+
+def directory(places: Places) -> str:
+    """Where networks in use are written down."""
+    return f"{places.run}/networks"
+
+
+def check(nursery: "Nursery", network: str) -> None:
+    """``HostRefused`` or ``NotFound`` when no container can be on this network here."""
+    if nursery.host.rung != "root":
+        raise HostRefused(
+            "use",
+            f"--network {network}",
+            "a plain user may not make links of the host",
+            "use --network none (-p works with it) or --network host",
+        )
+    if network.startswith(_OTHER):
+        record.find(nursery.places, network.removeprefix(_OTHER))
+    else:
+        networks(nursery.places).find(network)
+
+
+def begin(nursery: "Nursery", who: record.Record) -> Network:
+    """What a start of the container needs: its address is taken, the network lives."""
+    network = who.options.network
+    ports = tuple(map(parse_publish, who.options.publish))
+    if network == "none":
+        return Network(ports=ports)
+    places = nursery.places
+    if network.startswith(_OTHER):
+        other = record.find(places, network.removeprefix(_OTHER))
+        now = record.current(places, other)
+        if now.status != state.RUNNING or now.init is None:
+            raise WrongState(
+                "start",
+                who.name,
+                f"{other.name}, whose network it shares, does not run",
+                f"start {other.name}",
+            )
+        return Network(joins=f"/proc/{now.init.pid}/ns/net")
+    found = networks(places).find(network)
+    called = (who.name, who.options.hostname or who.id[:12], who.id[:12])
+    seat = live.join(directory(places), found, who.id, called, f"{places.container(who.id)}/hosts")
+    payload = {"directory": directory(places), "network": network, "id": who.id}
+    return Network(
+        wire=s.Connect(seat.bridge, seat.outside, seat.address, seat.prefix, seat.gateway, seat.mac),
+        ports=ports,
+        target=seat.address,
+        afterwards=(jobs.Call("sandcell.runtime.network.live.leave", payload),),
+    )
+
+
+def end(places: Places, who: record.Record) -> None:
+    """Give a container's place on its network back, if it has one. May be repeated."""
+    if who.options.network not in ("none", "host") and not who.options.network.startswith(_OTHER):
+        live.leave(directory(places), who.options.network, who.id)
+
+
+def joined(spec: Spec, path: str) -> Spec:
+    """The document with the network namespace at ``path`` in place of a new one."""
+    if not path or spec.linux is None:
+        return spec
+    spaces = tuple(
+        Namespace(space.type, path) if space.type == "network" else space for space in spec.linux.namespaces
+    )
+    return msgspec.structs.replace(spec, linux=msgspec.structs.replace(spec.linux, namespaces=spaces))
+
+
+def sweep(places: Places) -> None:
+    """Take those that do not run from their networks; networks without anybody go."""
+    running = {who.id for who in record.every(places) if record.current(places, who).status == state.RUNNING}
+    live.sweep(directory(places), running.__contains__)
+
+
+def users(places: Places, network: str) -> list[str]:
+    """The names of the containers, running or not, that belong to the network."""
+    return [who.name for who in record.every(places) if who.options.network == network]

@@ -1,0 +1,75 @@
+"""Networks and addresses as numbers. Pure; IPv4, as (address, prefix length)."""
+
+import socket
+import struct
+from collections.abc import Iterable
+
+from sandcell.runtime.errors import HostRefused, InvalidOption
+
+Subnet = tuple[int, int]
+PREFIX = 24
+_POOLS = ((10, 211, 0, 0, 16), (172, 29, 0, 0, 16), (192, 168, 176, 0, 20))
+
+
+def number(text: str) -> int:
+    """The number of ``10.211.0.1``; ``OSError`` for no address."""
+    return int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+
+
+def dotted(value: int) -> str:
+    """``10.211.0.1`` of its number."""
+    return socket.inet_ntoa(struct.pack(">I", value))
+
+
+def parse(text: str) -> Subnet:
+    """``10.5.0.0/24``; ``InvalidOption`` for anything but a network with room for two."""
+    address, _, length = text.partition("/")
+    try:
+        base, prefix = number(address), int(length)
+    except (OSError, ValueError):
+        base, prefix = 0, 0
+    if not 8 <= prefix <= 29 or base & ((1 << (32 - prefix)) - 1):
+        raise InvalidOption("use", f"--subnet {text}", "not an IPv4 network", "write 10.5.0.0/24")
+    return base, prefix
+
+
+def show(subnet: Subnet) -> str:
+    """``10.5.0.0/24``."""
+    return f"{dotted(subnet[0])}/{subnet[1]}"
+
+
+def overlap(one: Subnet, other: Subnet) -> bool:
+    """True when an address is in both."""
+    shift = 32 - min(one[1], other[1])
+    return one[0] >> shift == other[0] >> shift
+
+
+def free_subnet(taken: Iterable[Subnet]) -> Subnet:
+    """A network that nothing in ``taken`` (routes, other networks) touches; ``HostRefused`` when all
+    of our pools are in use."""
+    used = list(taken)
+    for a, b, c, d, size in _POOLS:
+        first = a << 24 | b << 16 | c << 8 | d
+        for step in range(1 << (PREFIX - size)):
+            candidate = (first + (step << (32 - PREFIX)), PREFIX)
+            if not any(overlap(candidate, other) for other in used):
+                return candidate
+    raise HostRefused(
+        "find", "a free network", "routes take all of our pools", "name one: network create --subnet"
+    )
+
+
+def free_address(subnet: Subnet, taken: Iterable[int], after: int) -> int:
+    """The first address behind ``after`` that is free, going round; so one that was given back is
+    not used again at once. The first of the network is the bridge's, the last is everybody's."""
+    base, prefix = subnet
+    size = 1 << (32 - prefix)
+    used = set(taken)
+    start = after - base if base < after < base + size else 1
+    for step in range(1, size):
+        place = (start + step) % size
+        if 2 <= place < size - 1 and base + place not in used:
+            return base + place
+    raise HostRefused(
+        "find", "a free address", f"all {size - 3} of {show(subnet)} are in use", "remove containers"
+    )

@@ -1,0 +1,55 @@
+"""What a container reads to find others: /etc/hosts and /etc/resolv.conf. hosts(5), resolv.conf(5)."""
+
+import os
+from collections.abc import Callable, Iterable
+
+LOCAL = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+MARK = "# containers of this network\n"
+_UPSTREAM = ("/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf")
+_MOST = 1 << 20
+
+
+def hosts(before: str, lines: Iterable[str]) -> str:
+    """The file with ``lines`` below our mark; what stands above it stays as it is."""
+    head = before.partition(MARK)[0]
+    return head + MARK + "".join(f"{line}\n" for line in lines)
+
+
+def rewrite(path: str, lines: Iterable[str]) -> None:
+    """Renew the part below the mark in place: the file is mounted into a container, so it must stay
+    the same file. Nothing where it is gone."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        old = os.read(fd, _MOST).decode(errors="replace")
+        new = hosts(old, lines).encode()
+        if new != old.encode():
+            os.pwrite(fd, new, 0)
+            os.ftruncate(fd, len(new))
+    finally:
+        os.close(fd)
+
+
+def is_loopback(line: str) -> bool:
+    """True for a ``nameserver`` line whose address means the reader itself."""
+    words = line.split()
+    return (
+        len(words) > 1
+        and words[0] == "nameserver"
+        and (words[1].startswith("127.") or words[1] == "::1" or words[1] == "0.0.0.0")
+    )
+
+
+def resolver(read: Callable[[str], str]) -> str:
+    """The resolv.conf for a container on a bridge: the host's, and where that names a resolver on the
+    host's own loopback, the file with the servers behind it. A loopback server is never handed on:
+    inside it would be the container itself."""
+    text = read("/etc/resolv.conf")
+    if any(is_loopback(line) for line in text.splitlines()):
+        for path in _UPSTREAM:
+            other = read(path)
+            if other and not any(is_loopback(line) for line in other.splitlines()):
+                return other
+    return "".join(f"{line}\n" for line in text.splitlines() if not is_loopback(line))

@@ -1,0 +1,84 @@
+"""The networks that people made: one small file each. ``bridge`` is always there and has none."""
+
+import os
+import re
+import time
+
+import msgspec
+
+from sandcell.runtime.errors import InvalidOption, NameInUse, NotFound
+from sandcell.runtime.network import addresses
+
+DEFAULT = "bridge"
+RESERVED = (DEFAULT, "none", "host")
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+
+
+class Network(msgspec.Struct, frozen=True, kw_only=True):
+    """A network. ``subnet``: as asked for, empty where a free one is taken at each first use."""
+
+    name: str
+    subnet: str = ""
+    created: float = 0.0
+    labels: dict[str, str] = {}
+
+
+class Networks:
+    """The definitions below one directory, which is made with the first."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+
+    def all(self) -> tuple[Network, ...]:
+        """``bridge`` and those that people made, by name."""
+        names = os.listdir(self.directory) if os.path.isdir(self.directory) else []
+        found = [self._read(name[:-5]) for name in sorted(names) if name.endswith(".json")]
+        return (Network(name=DEFAULT), *(network for network in found if network is not None))
+
+    def find(self, name: str) -> Network:
+        """That network; ``NotFound`` with the nearest name."""
+        if name == DEFAULT:
+            return Network(name=DEFAULT)
+        network = self._read(name) if _NAME.fullmatch(name) else None
+        if network is None:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, [other.name for other in self.all()], 1)
+            hint = f"did you mean {near[0]}?" if near else f"make it: network create {name}"
+            raise NotFound("find network", name, "there is none of that name", hint)
+        return network
+
+    def create(self, name: str, subnet: str = "", labels: dict[str, str] | None = None) -> Network:
+        """A new network. ``NameInUse`` when there is one of that name."""
+        if not _NAME.fullmatch(name) or name in RESERVED:
+            cause = "that name has a meaning of its own" if name in RESERVED else "not a name"
+            raise InvalidOption(
+                "name network", name, cause, "letters, digits, _ . - and a letter or digit first"
+            )
+        if subnet:
+            addresses.parse(subnet)
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        network = Network(name=name, subnet=subnet, created=time.time(), labels=labels or {})
+        half = f"{self.directory}/.{os.urandom(8).hex()}"
+        with open(half, "wb") as file:
+            file.write(msgspec.json.encode(network))
+        try:
+            os.link(half, f"{self.directory}/{name}.json")
+        except FileExistsError:
+            raise NameInUse(
+                "create network", name, "there is one already", "`network ls` lists them"
+            ) from None
+        finally:
+            os.unlink(half)
+        return network
+
+    def forget(self, name: str) -> None:
+        """Remove the definition."""
+        os.unlink(f"{self.directory}/{name}.json")
+
+    def _read(self, name: str) -> Network | None:
+        try:
+            with open(f"{self.directory}/{name}.json", "rb") as file:
+                return msgspec.json.decode(file.read(), type=Network)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
