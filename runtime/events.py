@@ -60,7 +60,7 @@ class BuildFinished(Event, frozen=True, kw_only=True):
 
 class ContainerEvent(Event, frozen=True, kw_only=True):
     """Something befell a container. ``action``: create, start, exec, die, kill, stop, pause, unpause,
-    rename, remove, commit, reset. ``status``: exit status where ``action`` is die."""
+    update, rename, remove, commit, reset. ``status``: exit status where ``action`` is die."""
 
     action: str
     id: str

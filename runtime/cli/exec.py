@@ -12,6 +12,7 @@ from sandcell.runtime.cli.names import CONTAINER
 @click.option("-w", "--workdir", metavar="DIR", default="", help="Directory to start in.")
 @click.option("-u", "--user", metavar="USER[:GROUP]", default="", help="User to run as.")
 @click.option("-t", "--tty", is_flag=True, help="Give the program a terminal to write to.")
+@click.option("-d", "--detach", is_flag=True, help="Leave it running and return.")
 @interactive_flag
 @detach_keys_flag
 @click.argument("container", type=CONTAINER)
@@ -26,17 +27,26 @@ def exec_command(
     user: str,
     tty: bool,
     interactive: bool,
+    detach: bool,
     detach_keys: str,
 ) -> int:
     """Run COMMAND in a running CONTAINER. The exit status is that of the command."""
+    import msgspec
+
     from sandcell.runtime.cli.attach import attach
     from sandcell.runtime.cli.terminal import parse_keys
     from sandcell.runtime.container.options import ExecOptions
 
-    size = check_terminal(tty=tty, interactive=interactive)
+    size = check_terminal(tty=tty, interactive=interactive and not detach)
     parse_keys(detach_keys)
     options = ExecOptions(
         env=environment(env), workdir=workdir, user=user, tty=tty, interactive=interactive, console_size=size
     )
+    if detach:
+        left = door.engine.launch_in(container, command, msgspec.structs.replace(options, interactive=False))
+        left.detach()
+        left.wait()
+        left.close()
+        return 0
     running = door.engine.launch_in(container, command, options)
     return attach(running, interactive=interactive, tty=tty, keys=detach_keys)

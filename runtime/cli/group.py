@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "tag": ("images", "Give an image one more name"),
     "top": ("looking", "Show the processes of a container"),
     "unpause": ("living", "Let paused containers go on"),
+    "update": ("living", "Give containers other limits"),
     "version": ("about", "Show the version"),
     "volume": ("volume", "Manage named volumes"),
     "wait": ("lifecycle", "Wait until containers end, print their exit status"),

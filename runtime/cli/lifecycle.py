@@ -2,9 +2,11 @@
 
 import click
 
+from sandcell.runtime.cli.creation import check_terminal, detach_keys_flag
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.each import each
 from sandcell.runtime.cli.names import CONTAINER
+from sandcell.runtime.errors import InvalidOption
 
 _containers = click.argument("containers", nargs=-1, required=True, type=CONTAINER)
 _time = click.option(
@@ -13,11 +15,36 @@ _time = click.option(
 
 
 @click.command("start")
+@click.option("-a", "--attach", "attached", is_flag=True, help="Show its output, return its exit status.")
+@click.option("-i", "--interactive", is_flag=True, help="Pass on our standard input, with -a.")
+@detach_keys_flag
 @_containers
 @click.pass_obj
-def start_command(door: Door, containers: tuple[str, ...]) -> int:
+def start_command(
+    door: Door, containers: tuple[str, ...], attached: bool, interactive: bool, detach_keys: str
+) -> int:
     """Start stopped CONTAINERS, each with its own files as it left them."""
+    if attached or interactive:
+        return _attached(door, containers, interactive, detach_keys)
     return each(door, containers, door.engine.start)
+
+
+def _attached(door: Door, containers: tuple[str, ...], interactive: bool, keys: str) -> int:
+    from sandcell.runtime.cli.attach import attach
+    from sandcell.runtime.cli.terminal import parse_keys, size_of
+
+    if len(containers) > 1:
+        raise InvalidOption("start", "-a", "only one container can be attached to", "leave out -a and -i")
+    parse_keys(keys)
+    options = door.engine.container(containers[0]).options
+    if interactive and not options.interactive:
+        hint = "create it with -i"
+        raise InvalidOption("start", "-i", "the container was made without a standard input", hint)
+    check_terminal(tty=options.tty, interactive=interactive)
+    running = door.engine.relaunch(containers[0])
+    if options.tty and any(size_of(1)):
+        running.resize(*size_of(1))
+    return attach(running, interactive=interactive, tty=options.tty, keys=keys)
 
 
 @click.command("stop")

@@ -1,4 +1,4 @@
-"""``sandcell pause | unpause``."""
+"""``sandcell pause | unpause | update``."""
 
 import click
 
@@ -23,3 +23,24 @@ def pause_command(door: Door, containers: tuple[str, ...]) -> int:
 def unpause_command(door: Door, containers: tuple[str, ...]) -> int:
     """Let paused CONTAINERS go on."""
     return each(door, containers, door.engine.unpause)
+
+
+@click.command("update")
+@click.option("-m", "--memory", metavar="SIZE", help="Most memory, e.g. 256m.")
+@click.option("--cpus", metavar="NUMBER", help="Most processor time, in processors, e.g. 1.5.")
+@click.option("--pids-limit", type=int, metavar="NUMBER", help="Most processes; -1 is no limit.")
+@_containers
+@click.pass_obj
+def update_command(
+    door: Door, containers: tuple[str, ...], memory: str | None, cpus: str | None, pids_limit: int | None
+) -> int:
+    """Give CONTAINERS other limits, at once and for their next start."""
+    from sandcell.runtime.container.options import parse_cpus, parse_memory
+
+    most = None if memory is None else parse_memory(memory)
+    share = None if cpus is None else parse_cpus(cpus)
+    return each(
+        door,
+        containers,
+        lambda name: door.engine.update(name, memory=most, cpus=share, pids_limit=pids_limit).name,
+    )

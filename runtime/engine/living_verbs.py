@@ -2,14 +2,17 @@
 
 from typing import TYPE_CHECKING, cast
 
+from sandcell.runtime.engine import record
 from sandcell.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandcell.runtime.container.running import Running
     from sandcell.runtime.engine.engine import Engine, Who
     from sandcell.runtime.engine.looking import ProcessEntry, Stats
     from sandcell.runtime.engine.record import Record
+    from sandcell.runtime.engine.values import Container
 
 
 class LivingVerbs:
@@ -31,6 +34,38 @@ class LivingVerbs:
         who, tell = _who(self, container)
         pausing.unpause(cast("Engine", self).places, who)
         tell("unpause", who)
+
+    def update(
+        self,
+        container: "Who",
+        *,
+        memory: int | None = None,
+        cpus: float | None = None,
+        pids_limit: int | None = None,
+    ) -> "Container":
+        """Give it other limits (bytes, processors, processes; -1 takes the last one away), at once if it
+        runs, and for its next start. Those not given stay. ``HostRefused`` without control groups."""
+        from sandcell.runtime.engine import updating
+
+        who, tell = _who(self, container)
+        places = cast("Engine", self).places
+        who = updating.update(places, who, memory=memory, cpus=cpus, pids_limit=pids_limit)
+        tell("update", who)
+        return record.container(places, who)
+
+    def relaunch(self, container: "Who") -> "Running":
+        """Start a container that does not run, its output (and its input, if it was created
+        ``interactive``) connected to us."""
+        from sandcell.runtime.engine import birth, lifecycle
+
+        engine = cast("Engine", self)
+        who, tell = _who(self, container)
+        birth.refuse_if_running(engine.places, who)
+        lifecycle.settle(engine.places, who)
+        running = birth.start(engine.nursery, who, engine.store.lowers_of(who), attach=True)
+        tell("start", who)
+        running.container = record.container(engine.places, who)
+        return running
 
     def top(self, container: "Who") -> "tuple[ProcessEntry, ...]":
         """The processes of a running container, with their numbers inside and outside."""

@@ -12,7 +12,9 @@ import pytest
 
 from sandcell import Engine
 from sandcell.runtime.cli.terminal import DetachKeys, parse_keys
+from sandcell.runtime.container.options import Options
 from sandcell.runtime.errors import InvalidOption
+from tests.engine.claims import until
 
 _OURS = """
 import fcntl, sys, termios
@@ -171,3 +173,22 @@ def test_input_waits_for_somebody_in_the_background(engine: Engine) -> None:
     assert _piped(b"y\n", "exec", "-i", "cli-waits", "cat") == b"y\n"
     assert engine.container("cli-waits").state == "running"
     engine.remove("cli-waits", force=True)
+
+
+@real
+def test_a_command_can_be_left_alone(engine: Engine) -> None:
+    made = engine.start(engine.create("cli-terminal", ("sleep", "1000"), Options(name="cli-alone")))
+    assert _piped(b"", "exec", "-d", "cli-alone", "sh", "-c", "echo $$ > /pid; exec sleep 1000") == b""
+    until(lambda: any(one.command == "sleep 1000" for one in engine.top(made)[1:]), "it runs on")
+    engine.remove(made, force=True)
+
+
+@real
+def test_starting_again_in_a_terminal(engine: Engine) -> None:
+    engine.create("cli-terminal", ("sh",), Options(name="cli-again", interactive=True, tty=True))
+    person = Person("start", "-ai", "cli-again")
+    person.type(b"echo re''ady; stty size; exit 4\r")
+    person.see(b"ready")
+    person.see(b"30 100")
+    assert person.leave() == 4
+    engine.remove("cli-again")

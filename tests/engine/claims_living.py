@@ -7,7 +7,7 @@ import pytest
 
 from sandcell.runtime import Engine
 from sandcell.runtime.container.options import ExecOptions, Options
-from sandcell.runtime.errors import ContainerNotFound, HostRefused, WrongState
+from sandcell.runtime.errors import ContainerNotFound, HostRefused, InvalidOption, WrongState
 from tests.engine import claims_copy  # noqa: F401 - its claims join the list
 from tests.engine.claims import IMAGE, background, claim, until
 
@@ -144,3 +144,40 @@ def what_it_uses_can_be_seen(engine: Engine) -> None:
         for verb in (engine.stats, engine.top):
             with pytest.raises(WrongState):
                 verb(id)
+
+
+@claim
+def limits_can_be_changed_while_it_runs(engine: Engine) -> None:
+    with background(engine) as id:
+        if not engine.nursery.cgroups:
+            with pytest.raises(HostRefused, match="update"):
+                engine.update(id, pids_limit=10)
+            return
+        with pytest.raises(InvalidOption):
+            engine.update(id)
+        for size in (64 << 20, 256 << 20, 32 << 20):
+            engine.update(id, memory=size)
+            assert engine.stats(id).memory_limit == size
+        engine.update(id, cpus=0.5, pids_limit=7)
+        script = ("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 9 & done")
+        assert engine.exec(id, script).status != 0
+        engine.kill(id)
+        engine.wait(id)
+        engine.update(id, memory=48 << 20)
+        engine.start(id)
+        assert engine.stats(id).memory_limit == 48 << 20
+        options = engine.container(id).options
+        assert (options.memory, options.cpus, options.pids_limit) == (48 << 20, 0.5, 7)
+
+
+@claim
+def it_can_be_started_again_with_its_output_and_input(engine: Engine) -> None:
+    made = engine.create(IMAGE, ("cat",), Options(interactive=True))
+    for word in (b"one", b"two"):
+        running = engine.relaunch(made)
+        running.write(word)
+        running.close_input()
+        assert b"".join(piece.data for piece in running.output()) == word
+        assert running.wait() == 0
+        running.close()
+    engine.remove(made)
