@@ -129,7 +129,7 @@ _ARCHITECTURES = {
     "aarch64": ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"),
 }
 
-_TABLE_OF = {
+TABLE_OF = {
     "SCMP_ARCH_X86_64": "x86_64",
     "SCMP_ARCH_X86": "i386",
     "SCMP_ARCH_X32": "x32",
@@ -137,7 +137,7 @@ _TABLE_OF = {
     "SCMP_ARCH_ARM": "arm",
 }
 
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_KILL": Action.KILL_THREAD,
     "SCMP_ACT_KILL_THREAD": Action.KILL_THREAD,
     "SCMP_ACT_KILL_PROCESS": Action.KILL_PROCESS,
@@ -227,14 +227,14 @@ def _equal(value: int) -> SeccompArg:
 
 
 def _action(name: str) -> Action:
-    action = _ACTIONS.get(name)
+    action = ACTIONS.get(name)
     if action is None:
         raise _unknown("action", name)
     return action
 
 
 def _table(name: str) -> str:
-    table = _TABLE_OF.get(name)
+    table = TABLE_OF.get(name)
     if table is None:
         raise _unknown("architecture", name)
     return table

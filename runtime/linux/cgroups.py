@@ -14,9 +14,9 @@ from collections.abc import Iterable
 
 from sandcell.runtime.errors import Conflict, HostRefused, InvalidOption
 from sandcell.runtime.linux import cgroups_v1, cgroups_v2
-from sandcell.runtime.linux.cgroups_files import groups, members, wait_until, write
+from sandcell.runtime.linux.cgroups_files import groups, members, read, wait_until, write
 from sandcell.runtime.linux.cgroups_layout import USUAL, CgroupLayout, layout
-from sandcell.runtime.linux.cgroups_limits import Limits, Usage, check
+from sandcell.runtime.linux.cgroups_limits import Limits, Usage, check, put, unavailable
 
 __all__ = ["USUAL", "Cgroup", "CgroupLayout", "Limits", "Usage", "enter", "layout"]
 
@@ -82,6 +82,29 @@ class Cgroup:
             cgroups_v2.limit(self._tracker, limits)
         else:
             cgroups_v1.limit(self._places(), limits)
+
+    def write(self, controller: str, name: str, text: str) -> None:
+        """Write ``text`` into the group's file ``name``; ``controller`` names its tree on v1. Errors as
+        of ``limit``."""
+        if not self.layout.unified and controller not in self.layout.bases:
+            raise unavailable(controller)
+        put(self._tracker if self.layout.unified else self._place(controller), controller, name, text)
+
+    @property
+    def exists(self) -> bool:
+        """True when somebody has made the group."""
+        return self.layout.writable and os.path.isdir(self._tracker)
+
+    @property
+    def frozen(self) -> bool:
+        """True between ``freeze`` and ``thaw``."""
+        if self.layout.unified:
+            return read(f"{self._tracker}/cgroup.freeze") == "1"
+        return read(f"{self._tracker}/freezer.state") in ("FROZEN", "FREEZING")
+
+    def directories(self) -> dict[str, str]:
+        """v1: where the group is, by controller; v2: its one directory under ``""``."""
+        return {"": self._tracker} if self.layout.unified else self._places()
 
     def open(self) -> int | None:
         """A descriptor for clone3's CLONE_INTO_CGROUP; ``None`` on v1, which has no such thing."""

@@ -1,0 +1,259 @@
+"""``create`` and ``run``: a bundle becomes a container."""
+
+import os
+import signal
+import socket
+import time
+
+import msgspec
+
+from sandcell.runtime.container import hooks
+from sandcell.runtime.container.bundle_mounts import parse
+from sandcell.runtime.container.bundle_plan import Setting, bundle_plan
+from sandcell.runtime.container.bundle_resources import controllers, files, limits
+from sandcell.runtime.container.bundle_tree import idmapped
+from sandcell.runtime.container.seccomp_profile import compile_profile, filter_flags
+from sandcell.runtime.errors import HostRefused, InvalidDocument, SandcellError
+from sandcell.runtime.linux import cgroups
+from sandcell.runtime.linux.idmap import IdMap, Range
+from sandcell.runtime.linux.namespaces import FLAGS
+from sandcell.runtime.linux.process import identify
+from sandcell.runtime.linux.syscall import MACHINE, clone3
+from sandcell.runtime.oci.decode import encode
+from sandcell.runtime.oci.spec import Hooks, IdMapping, Linux, Resources, Seccomp, Spec
+from sandcell.runtime.oci_cli import birth
+from sandcell.runtime.oci_cli.arguments import Line
+from sandcell.runtime.oci_cli.bundle import load, namespaces
+from sandcell.runtime.oci_cli.record import CREATING, STOPPED, Kept, Record
+
+
+def create(line: Line, root: str, *, manager: str) -> birth.Child:
+    """Make the container of ``line``; it waits for ``start``. If it fails, nothing of it is left."""
+    folder = os.path.realpath(line.get("bundle") or ".")
+    spec = load(folder, line.get("config"))
+    process = spec.process
+    if process is None:
+        raise InvalidDocument("create", "container", "config.json has no process")
+    if bool(process.terminal) != line.has("console-socket"):
+        has = "asks for a terminal" if process.terminal else "asks for no terminal"
+        raise InvalidDocument("create", "container", f"process {has}, see --console-socket")
+    kept = Kept(root, line.id, make=True)
+    try:
+        child = _create(line, kept, spec, folder, manager)
+    except BaseException:
+        kept.remove()
+        raise
+    finally:
+        kept.close()
+    return child
+
+
+def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str) -> birth.Child:
+    linux = spec.linux or Linux()
+    new, joins = namespaces(spec)
+    group = _group(line.id, linux, manager)
+    own_group = group is not None and not group.exists
+    record = Record(
+        id=line.id,
+        bundle=folder,
+        created=time.time(),
+        cgroup=group.path if group else "",
+        own_cgroup=own_group,
+    )
+    maps = _maps(linux.uid_mappings, linux.gid_mappings) if "user" in new else None
+    user = maps is not None or any(name == "user" for name, _ in joins)
+    preserve = int(line.get("preserve-fds") or 0)
+    trees = _idmapped(spec, folder)
+    agent = _agent(linux.seccomp)
+    setting = Setting(
+        root=spec.root.path if spec.root else "",
+        bundle=folder,
+        own=new | {name for name, _ in joins},
+        fresh=new,
+        compile_filter=compile_filter,
+        cgroup=group is not None,
+        cgroup_mounts=cgroups.layout().mounts,
+        cgroup_trees=_trees(group, linux),
+        opened=frozenset(trees),
+        agent=agent,
+        preserve=preserve,
+        keyring=not line.has("no-new-keyring"),
+        user_namespace=user,
+        user_root=(maps.uids[0].inside, maps.gids[0].inside) if maps else (0, 0),
+    )
+    steps = bundle_plan(spec, setting)
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    door.bind(kept.door)
+    door.listen(8)
+    child: birth.Child | None = None
+    try:
+        if group is not None:
+            _limit(group, linux.resources or Resources())
+        wanted = birth.Wanted(new, _opened(joins), _offsets(linux))
+        child = birth.bear(steps, wanted, group=group, door=door, trees=trees, preserve=preserve)
+        if user:
+            birth.map_ids(child, maps)
+        assert spec.process is not None
+        birth.outfit(child.pid, spec.process)
+        if group is not None:
+            birth.give_doors(child, group)
+        record = msgspec.structs.replace(record, init=identify(child.pid))
+        kept.record, kept.spec = record, spec
+        birth.listen(child, lambda: _runtime_hooks(kept))
+        if child.console >= 0:
+            birth.send_console(line.get("console-socket"), child.console)
+        kept.keep(record, spec)
+        if line.has("pid-file"):
+            write_pid_file(line.get("pid-file"), child.pid)
+    except BaseException:
+        if child is not None:
+            birth.end(child)
+        if group is not None and own_group:
+            group.kill()
+            group.remove()
+        _poststop(kept, spec)
+        raise
+    finally:
+        door.close()
+        for fd in trees.values():
+            os.close(fd)
+    return child
+
+
+def _poststop(kept: Kept, spec: Spec) -> None:
+    """What failed is destroyed as by ``delete``, and its hooks are told."""
+    if spec.hooks and spec.hooks.poststop and hasattr(kept, "record"):
+        try:
+            hooks.call(spec.hooks.poststop, encode(kept.state(STOPPED)), "poststop")
+        except SandcellError:
+            pass  # told is what failed first
+
+
+def _runtime_hooks(kept: Kept) -> bytes:
+    state, wanted = encode(kept.state(CREATING)), kept.spec.hooks or Hooks()
+    hooks.call(wanted.prestart, state, "prestart")
+    hooks.call(wanted.create_runtime, state, "createRuntime")
+    return state
+
+
+def compile_filter(profile: Seccomp) -> tuple[bytes, int]:
+    """The program and the flags of a filter."""
+    return bytes(compile_profile(profile, MACHINE)), filter_flags(profile)
+
+
+def _maps(uids: tuple[IdMapping, ...], gids: tuple[IdMapping, ...]) -> IdMap:
+    return IdMap(
+        tuple(Range(m.container_id, m.host_id, m.size) for m in uids),
+        tuple(Range(m.container_id, m.host_id, m.size) for m in gids),
+    )
+
+
+def _group(name: str, linux: Linux, manager: str) -> cgroups.Cgroup | None:
+    if manager == "disabled":
+        return None
+    layout = cgroups.layout()
+    wanted = linux.resources is not None and bool(
+        linux.resources.memory or linux.resources.cpu or linux.resources.pids or linux.resources.unified
+    )
+    if not layout.writable and not wanted:
+        return None  # nothing is limited, so nothing is missed
+    if linux.cgroups_path.count(":") == 2 and "/" not in linux.cgroups_path:
+        cause = "it is a name for systemd, and sandcell-oci makes groups itself"
+        raise InvalidDocument("use", f"cgroupsPath {linux.cgroups_path}", cause, "--cgroup-manager cgroupfs")
+    return cgroups.Cgroup(linux.cgroups_path or f"sandcell-oci/{name}", layout)
+
+
+def _limit(group: cgroups.Cgroup, resources: Resources) -> None:
+    needed = controllers(resources)
+    group.create({*cgroups.USUAL, *needed})
+    group.limit(limits(resources))
+    for file in files(resources, unified=group.layout.unified):
+        group.write(file.controller, file.name, file.text)
+
+
+def _trees(group: cgroups.Cgroup | None, linux: Linux) -> tuple[tuple[str, str], ...]:
+    """(directory below /sys/fs/cgroup, host's directory) of the groups of a container that shares the
+    host's cgroup namespace."""
+    if group is None:
+        return ()
+    if group.layout.unified:
+        return tuple(group.directories().items())
+    wanted = [name for name in group.layout.bases if name in cgroups.USUAL]
+    wanted += sorted(controllers(linux.resources or Resources()) - set(wanted))
+    together: dict[str, list[str]] = {}
+    for name in wanted:
+        if name in group.layout.bases:
+            together.setdefault(group.layout.bases[name], []).append(name)
+    return tuple((",".join(names), f"{base}/{group.path}") for base, names in together.items())
+
+
+def _opened(joins: tuple[tuple[str, str], ...]) -> tuple[tuple[str, int], ...]:
+    found = []
+    for name, path in joins:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            cause = f"{path}: {os.strerror(error.errno or 0)}"
+            raise InvalidDocument("join", f"{name} namespace", cause) from None
+        kind = os.readlink(f"/proc/self/fd/{fd}").partition(":[")
+        if kind[1] and kind[0] != name:
+            raise InvalidDocument("join", f"{name} namespace", f"{path} is a {kind[0]} namespace")
+        found.append((name, fd))
+    return tuple(found)
+
+
+def _offsets(linux: Linux) -> str:
+    return "".join(f"{clock} {o.secs} {o.nanosecs}\n" for clock, o in linux.time_offsets.items())
+
+
+def _idmapped(spec: Spec, folder: str) -> dict[int, int]:
+    trees: dict[int, int] = {}
+    for key, mount in enumerate(spec.mounts):
+        wanted = parse(mount)
+        if not wanted.idmap:
+            continue
+        maps = _maps(mount.uid_mappings, mount.gid_mappings)
+        pid, pidfd = clone3(FLAGS["user"], signal.SIGCHLD)
+        if pid == 0:
+            signal.pause()
+            os._exit(0)
+        child = birth.Child(pid, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        try:
+            birth.write_maps(pid, maps)
+            user_namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            birth.end(child)
+            os.close(pidfd)
+        source = os.path.join(folder, mount.source)
+        try:
+            trees[key] = idmapped(
+                source, user_namespace, recursive=wanted.recursive, whole=wanted.idmap == "ridmap"
+            )
+        except OSError as error:
+            cause = f"{error.filename}: {os.strerror(error.errno or 0)}"
+            raise HostRefused("idmap", mount.source, cause, "its file system must support it") from None
+        finally:
+            os.close(user_namespace)
+    return trees
+
+
+def _agent(seccomp: Seccomp | None) -> int:
+    if seccomp is None or not seccomp.listener_path:
+        return -1
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        channel.connect(seccomp.listener_path)
+    except OSError as error:
+        cause = os.strerror(error.errno or 0)
+        raise HostRefused("reach", f"seccomp agent {seccomp.listener_path}", cause) from None
+    return channel.detach()
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Write ``pid`` into ``path``, which appears complete."""
+    # Whoever waits for the file shall never read half of it.
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}")
+    with open(temporary, "w", encoding="ascii") as file:
+        file.write(str(pid))
+    os.rename(temporary, path)

@@ -1,0 +1,129 @@
+"""``exec``: another process in a container that runs."""
+
+import os
+
+import msgspec
+
+from sandcell.runtime.container import bundle_steps as b
+from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.bundle_process import program
+from sandcell.runtime.errors import InvalidDocument, InvalidOption, WrongState
+from sandcell.runtime.linux.namespaces import different
+from sandcell.runtime.oci.decode import decode
+from sandcell.runtime.oci.spec import Capabilities, Process, User
+from sandcell.runtime.oci.spec_linux import Linux
+from sandcell.runtime.oci_cli import birth
+from sandcell.runtime.oci_cli.arguments import Line
+from sandcell.runtime.oci_cli.bundle import check_process
+from sandcell.runtime.oci_cli.create import compile_filter, write_pid_file
+from sandcell.runtime.oci_cli.record import CREATED, PAUSED, RUNNING, Kept
+
+_ORDER = ("user", "cgroup", "ipc", "net", "time", "uts", "pid", "mnt")
+
+
+class _Around(msgspec.Struct, frozen=True):
+    agent: int
+    preserve: int
+
+
+def enter(line: Line, root: str) -> birth.Child:
+    """Start the process. ``WrongState`` unless the container runs, ``StartFailed`` with the status of a
+    shell when the program cannot be executed."""
+    kept = Kept(root, line.id)
+    try:
+        if kept.status == PAUSED and line.has("ignore-paused"):
+            group = kept.group
+            if group is not None:
+                group.thaw()
+        init = kept.need("exec in", RUNNING, CREATED)
+        process = _process(line, kept.spec.process)
+        check_process(process)
+        if process.terminal != line.has("console-socket"):
+            raise InvalidOption("exec", "", "a terminal and --console-socket go together")
+        linux = kept.spec.linux or Linux()
+        names = [name for name in _ORDER if different(init.pid, name)]
+        joins = tuple(
+            (name, os.open(f"/proc/{init.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)) for name in names
+        )
+        group = kept.group
+        preserve = int(line.get("preserve-fds") or 0)
+        steps: list[s.Step] = []
+        if "user" in names:
+            steps.append(s.AwaitIds(0, 0))
+        if group is not None:
+            steps.append(s.EnterCgroup(new_namespace=False))
+        steps.append(b.SessionKeyring())
+        if process.terminal:
+            size = process.console_size
+            steps.append(
+                b.ConsoleAt(
+                    process.user.uid, size.height if size else 0, size.width if size else 0, show=False
+                )
+            )
+        steps.append(s.NewSession())
+        steps += program(process, linux, (), compile_filter, _Around(-1, preserve), wait=False)
+        wanted = birth.Wanted(frozenset(), joins)
+        child = birth.bear(tuple(steps), wanted, group=group, door=None, trees={}, preserve=preserve)
+        try:
+            if "user" in names:
+                birth.map_ids(child, None)
+            affinity = process.exec_cpu_affinity
+            birth.outfit(
+                child.pid, process, affinity=affinity.get("final", "") or affinity.get("initial", "")
+            )
+            if group is not None:
+                birth.give_doors(child, group)
+            birth.listen(child, bytes)
+            if child.console >= 0:
+                birth.send_console(line.get("console-socket"), child.console)
+            if line.has("pid-file"):
+                write_pid_file(line.get("pid-file"), child.pid)
+        except BaseException:
+            birth.end(child)
+            raise
+    finally:
+        kept.close()
+    return child
+
+
+def _process(line: Line, given: Process | None) -> Process:
+    if line.has("process"):
+        path = line.get("process")
+        try:
+            with open("/dev/stdin" if path == "-" else path, "rb") as file:
+                return decode(Process, file.read(), object=path)
+        except OSError as error:
+            raise InvalidDocument("read", path, os.strerror(error.errno or 0)) from None
+    if given is None:
+        raise WrongState("exec in", f"container {line.id}", "its config.json has no process")
+    user = given.user
+    if line.has("user"):
+        uid, _, gid = line.get("user").partition(":")
+        if not uid.isdigit() or (gid and not gid.isdigit()):
+            raise InvalidOption("exec", "", f"--user {line.get('user')!r} is no number", "UID or UID:GID")
+        user = User(uid=int(uid), gid=int(gid or 0))
+    if line.has("additional-gids"):
+        gids = ",".join(line.each("additional-gids")).split(",")
+        user = msgspec.structs.replace(user, additional_gids=tuple(int(gid) for gid in gids))
+    sets = given.capabilities
+    if line.has("cap"):
+        more, have = line.each("cap"), sets or Capabilities()
+        sets = Capabilities(
+            bounding=(*have.bounding, *more),
+            effective=(*have.effective, *more),
+            permitted=(*have.permitted, *more),
+            inheritable=have.inheritable,
+            ambient=have.ambient,
+        )
+    return msgspec.structs.replace(
+        given,
+        terminal=line.has("tty"),
+        args=line.words[1:],
+        env=(*given.env, *line.each("env")),
+        cwd=line.get("cwd") or given.cwd,
+        user=user,
+        capabilities=sets,
+        no_new_privileges=given.no_new_privileges or line.has("no-new-privs"),
+        apparmor_profile=line.get("apparmor") or given.apparmor_profile,
+        selinux_label=line.get("process-label") or given.selinux_label,
+    )

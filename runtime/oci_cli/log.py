@@ -1,0 +1,41 @@
+"""Where errors and warnings go: ``--log`` as text or JSON lines, errors to standard error as well."""
+
+import os
+import time
+
+import msgspec
+
+_target: list[tuple[str, bool]] = []
+
+
+def to(path: str, form: str) -> None:
+    """Write from now on to ``path`` (nowhere if empty), as ``json`` or ``text``."""
+    _target[:] = [(path, form == "json")] if path else []
+
+
+def warn(message: str) -> None:
+    """Something that did not keep the command from succeeding."""
+    _write("warning", message)
+
+
+def error(message: str) -> None:
+    """Why the command failed."""
+    _write("error", message)
+    try:
+        os.write(2, f"sandcell-oci: {message}\n".encode(errors="replace"))
+    except OSError:
+        pass  # nobody listens
+
+
+def _write(level: str, message: str) -> None:
+    for path, as_json in _target:
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = f"{when} {level}: {message}"
+        if as_json:
+            line = msgspec.json.encode({"level": level, "msg": message, "time": when}).decode()
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError:
+            continue
+        os.write(fd, line.encode(errors="replace") + b"\n")
+        os.close(fd)
