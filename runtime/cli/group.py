@@ -12,6 +12,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "create": ("run", "Make a container without starting it"),
     "diff": ("changes", "Show what a container changed in its files"),
     "doctor": ("about", "Show what this host allows, and what would help"),
+    "events": ("living", "Show what befalls containers, as it happens"),
     "exec": ("exec", "Run a command in a running container"),
     "export": ("archives", "Write a container's files to an archive"),
     "history": ("images", "Show the steps that made an image"),

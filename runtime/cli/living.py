@@ -1,10 +1,12 @@
-"""``sandcell pause | unpause | update``."""
+"""``sandcell pause | unpause | update | events``."""
 
 import click
 
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.each import each
+from sandcell.runtime.cli.human import stamp
 from sandcell.runtime.cli.names import CONTAINER
+from sandcell.runtime.cli.table import as_json, format_option
 
 _containers = click.argument("containers", nargs=-1, required=True, type=CONTAINER)
 
@@ -44,3 +46,20 @@ def update_command(
         containers,
         lambda name: door.engine.update(name, memory=most, cpus=share, pids_limit=pids_limit).name,
     )
+
+
+@click.command("events")
+@format_option
+@click.pass_obj
+def events_command(door: Door, form: str) -> None:
+    """Show what befalls containers from now on, until Ctrl-C."""
+    with door.engine.events() as events:
+        for event in events:
+            if form == "json":
+                print(as_json(event), flush=True)
+                continue
+            more = "" if event.status is None else f", status={event.status}"
+            about = f"(image={event.image}, name={event.name}{more})"
+            print(
+                f"{stamp(event.time, 'microseconds')} container {event.action} {event.id} {about}", flush=True
+            )

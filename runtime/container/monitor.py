@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sandcell.runtime.container import jobs, mapped, outside, ports, state
+from sandcell.runtime.container import jobs, journal, mapped, outside, ports, state
 from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.output import STDERR, STDOUT, Log
 from sandcell.runtime.container.pump import STDIN, Pump
@@ -91,6 +91,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     _write(job.run, ended)
     tell(control, jobs.Exited(status, oom))
     control.close()
+    journal.tell(os.path.dirname(os.path.dirname(job.run)), "die", job.id, status=status)
     if forwarder:
         os.kill(forwarder, signal.SIGKILL)
         os.waitpid(forwarder, 0)

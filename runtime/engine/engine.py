@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from sandcell.runtime.container import output, state
+from sandcell.runtime.container import journal, output, state
 from sandcell.runtime.container.options import ExecOptions, Options
 from sandcell.runtime.engine import places, record
 from sandcell.runtime.engine.image_verbs import ImageVerbs
@@ -380,6 +380,7 @@ class Engine(ImageVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
 
     def _tell(self, action: str, who: record.Record, status: int | None = None) -> None:
         self.on_event(ContainerEvent(action=action, id=who.id, name=who.name, image=who.image, status=status))
+        journal.tell(self.places.run, action, who.id, name=who.name, image=who.image)
 
 
 def _going(container: Container) -> bool:

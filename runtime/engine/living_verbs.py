@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from sandcell.runtime.container.running import Running
     from sandcell.runtime.engine.engine import Engine, Who
+    from sandcell.runtime.engine.listening import Events
     from sandcell.runtime.engine.looking import ProcessEntry, Stats
     from sandcell.runtime.engine.record import Record
     from sandcell.runtime.engine.values import Container
@@ -66,6 +67,13 @@ class LivingVerbs:
         tell("start", who)
         running.container = record.container(engine.places, who)
         return running
+
+    def events(self) -> "Events":
+        """What befalls containers of this store from now on, whichever process does it: an iterator of
+        ``ContainerEvent`` that waits for the next one. Close it, or use it with ``with``."""
+        from sandcell.runtime.engine.listening import Events
+
+        return Events(cast("Engine", self).places)
 
     def top(self, container: "Who") -> "tuple[ProcessEntry, ...]":
         """The processes of a running container, with their numbers inside and outside."""

@@ -181,3 +181,24 @@ def it_can_be_started_again_with_its_output_and_input(engine: Engine) -> None:
         assert running.wait() == 0
         running.close()
     engine.remove(made)
+
+
+@claim
+def what_happens_can_be_heard(engine: Engine) -> None:
+    journal = f"{engine.places.run}/events"
+    with engine.events() as first, engine.events() as second:
+        made = engine.create(IMAGE, ("sh", "-c", "exit 6"), Options(name="heard"))
+        engine.start(made)
+        engine.wait(made)
+        heard = []
+        while "die" not in [event.action for event in heard]:
+            heard += first.next(timeout=10)
+        engine.remove(made)
+        while "remove" not in [event.action for event in heard]:
+            heard += first.next(timeout=10)
+        told = [(event.action, event.status) for event in heard if event.id == made.id]
+        assert sorted(told, key=str) == [("create", None), ("die", 6), ("remove", None), ("start", None)]
+        assert {event.name for event in heard if event.id == made.id} == {"heard"}
+        assert second.next(timeout=10)[0].action == "create"
+        assert os.path.exists(journal)
+    assert not os.path.exists(journal)
