@@ -2,7 +2,7 @@
 
 It listens in the host's network namespace and calls from the container's, so it needs no rule of a
 firewall, no forwarding and no address of the container that the host could reach: it works on every
-rung, for IPv4 and IPv6, and goes with the container. See docs/decisions/0011-networks.md.
+rung, for IPv4 and IPv6, and goes with the container. See docs/decisions/0014-networks-and-volumes.md.
 """
 
 import errno

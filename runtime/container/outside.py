@@ -21,19 +21,22 @@ _LATER = "cgroup"
 class Born:
     """A living init: its pid and pidfd, its control group, and the terminal's master, if any."""
 
-    __slots__ = ("cgroup", "console", "mount_namespace", "pid", "pidfd")
+    __slots__ = ("cgroup", "console", "lifeline", "mount_namespace", "pid", "pidfd")
 
     def __init__(self, pid: int, pidfd: int, cgroup: cgroups.Cgroup | None, mounts: int = -1) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.cgroup = cgroup
         self.console = -1
+        self.lifeline = -1  # of the process that is its way out, where it has one
         # While this is open the container's mounts outlive init: unmounting an overlay may wait
         # for the disk, and nobody shall wait for that to hear an exit status.
         self.mount_namespace = mounts if mounts >= 0 else _mount_namespace(pid)
 
     def let_go(self) -> None:
-        """Let the mounts go, and remove the control group."""
+        """Let the way out and the mounts go, and remove the control group."""
+        if self.lifeline >= 0:
+            os.close(self.lifeline)
         if self.mount_namespace >= 0:
             os.close(self.mount_namespace)
         if self.cgroup is not None:
@@ -58,7 +61,7 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
     If it fails, nothing of it is left but directories.
     """
     group: s.MakeCgroup | None = None
-    wire: s.Connect | None = None
+    wire: s.Connect | s.Slirp | None = None
     flags, ids = 0, None
     for step in plan.outside:
         if isinstance(step, s.MakeCgroup):
@@ -66,7 +69,7 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
         elif isinstance(step, s.NewNamespaces):
             for name in step.names:
                 flags |= FLAGS[name] if name != _LATER else 0
-        elif isinstance(step, s.Connect):
+        elif isinstance(step, s.Connect | s.Slirp):
             wire = step
         else:
             ids = step.idmap
@@ -117,7 +120,7 @@ def _settled(
     steps: tuple[s.Inside, ...],
     born: Born,
     group: s.MakeCgroup | None,
-    wire: s.Connect | None,
+    wire: s.Connect | s.Slirp | None,
 ) -> Born | Refused:
     """Make the control group and the network link while the child mounts its files, and hear what
     becomes of it."""
@@ -126,7 +129,7 @@ def _settled(
             born.cgroup = make_cgroup(group)
         give_doors(ours, born.cgroup)
         if wire is not None:
-            connect(ours, born.pid, wire)
+            connect(ours, born, wire)
         refused = listen(ours, steps, born)
     except BaseException:
         reap(born.pid, born.pidfd)
@@ -141,14 +144,18 @@ def _settled(
     return refused
 
 
-def connect(ours: socket.socket, pid: int, wire: s.Connect) -> None:
+def connect(ours: socket.socket, born: Born, wire: s.Connect | s.Slirp) -> None:
     """Connect the child's network namespace, and tell its ``AwaitNetwork``."""
-    from sandcell.runtime.linux import network
-
     try:
-        network.connect(
-            pid, wire.bridge, wire.outside, wire.inside, wire.mac, wire.address, wire.prefix, wire.gateway
-        )
+        if isinstance(wire, s.Slirp):
+            from sandcell.runtime.container import slirp
+
+            born.lifeline = slirp.begin(wire.program, born.pid)
+        else:
+            from sandcell.runtime.linux import network
+
+            inner = (wire.inside, wire.mac, wire.address, wire.prefix, wire.gateway)
+            network.connect(born.pid, wire.bridge, wire.outside, *inner)
     except OSError as error:
         raise OSError(error.errno, error.strerror, wire.describe()) from None
     try:
@@ -177,7 +184,7 @@ def _bear(
     flags: int,
     ids: idmap.IdMap | None,
     group: s.MakeCgroup | None,
-    wire: s.Connect | None,
+    wire: s.Connect | s.Slirp | None,
     *,
     born_inside: bool,
 ) -> Born | Refused:

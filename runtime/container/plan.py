@@ -80,7 +80,7 @@ def plan(
     rootfs: Rootfs,
     compile_filter: Compile,
     cgroup_mounts: tuple[CgroupMount, ...] = (),
-    wire: s.Connect | None = None,
+    wire: s.Connect | s.Slirp | None = None,
 ) -> s.Plan:
     """The steps that make the container of ``spec``; ``InvalidDocument`` for what we cannot do.
     ``wire``: what connects its network namespace."""

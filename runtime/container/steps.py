@@ -70,6 +70,15 @@ class Connect(Step, frozen=True, tag=True, array_like=True):
         return f"connect {self.inside} ({self.address}/{self.prefix}) to the bridge {self.bridge}"
 
 
+class Slirp(Step, frozen=True, tag=True, array_like=True):
+    """Give the new network namespace a way out by slirp4netns(1), found at ``program``."""
+
+    program: str
+
+    def describe(self) -> str:
+        return f"connect tap0 (10.0.2.100/24) by {self.program}"
+
+
 class MapIds(Step, frozen=True, tag=True, array_like=True):
     """Give the new user namespace its id maps. user_namespaces(7)."""
 
@@ -384,7 +393,7 @@ class Execute(Step, frozen=True, tag=True, array_like=True):
         return "execute " + " ".join(self.arguments)
 
 
-Outside: TypeAlias = MakeCgroup | NewNamespaces | Connect | MapIds
+Outside: TypeAlias = MakeCgroup | NewNamespaces | Connect | Slirp | MapIds
 Inside: TypeAlias = (
     AwaitIds
     | AwaitNetwork

@@ -34,7 +34,7 @@ CGROUP_PARENT = "sandcell"
 class Network(msgspec.Struct, frozen=True):
     """How a container is wired, for one start. ``joins``: the namespace of another, a path of /proc."""
 
-    wire: s.Connect | None = None
+    wire: s.Connect | s.Slirp | None = None
     joins: str = ""
     ports: tuple[Publish, ...] = ()
     target: str = "127.0.0.1"
@@ -234,7 +234,8 @@ def furnish(places: Places, id: str, options: Options, spec: Spec) -> None:
     for name in ("upper", "work", "shared"):
         os.mkdir(f"{base}/{name}", 0o755)
         os.chmod(f"{base}/{name}", 0o755)
-    for name, text in etc_files(options, spec.hostname or os.uname().nodename).items():
+    alone = bool(spec.linux and spec.linux.uid_mappings)
+    for name, text in etc_files(options, spec.hostname or os.uname().nodename, alone=alone).items():
         place(f"{base}/{name}", text.encode(), 0o644)
     for name, data in options.files.items():
         place_shared(f"{base}/shared", name, data)
@@ -242,9 +243,9 @@ def furnish(places: Places, id: str, options: Options, spec: Spec) -> None:
     place(f"{base}/config.json", encode(spec), 0o600)
 
 
-def etc_files(options: Options, hostname: str) -> dict[str, str]:
+def etc_files(options: Options, hostname: str, *, alone: bool = False) -> dict[str, str]:
     """What stands in for files of the image's /etc. Without a way out there is nobody to resolve
-    names, and the image's own resolv.conf, if any, stays."""
+    names, and the image's own resolv.conf, if any, stays. ``alone``: its way out is slirp4netns."""
     hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
     if options.network == "host":
         return {
@@ -253,8 +254,15 @@ def etc_files(options: Options, hostname: str) -> dict[str, str]:
             "resolv.conf": _host("/etc/resolv.conf"),
         }
     if options.network != "none":
+        from sandcell.runtime.container import slirp
         from sandcell.runtime.network import names as files
 
+        if alone:
+            return {
+                "hosts": f"{files.LOCAL}{slirp.ADDRESS}\t{hostname}\n",
+                "hostname": hostname + "\n",
+                "resolv.conf": f"nameserver {slirp.RESOLVER}\n",
+            }
         return {
             "hosts": files.hosts(files.LOCAL, ()),
             "hostname": hostname + "\n",
@@ -324,7 +332,11 @@ def cgroup_mounts(nursery: Nursery) -> tuple[CgroupMount, ...]:
 
 
 def plan_of(
-    nursery: Nursery, born: Record, spec: Spec, lowers: tuple[str, ...], wire: s.Connect | None = None
+    nursery: Nursery,
+    born: Record,
+    spec: Spec,
+    lowers: tuple[str, ...],
+    wire: s.Connect | s.Slirp | None = None,
 ) -> s.Plan:
     """The steps that start the container. ``wire``: what connects it to a network."""
     files = rootfs(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sandcell.runtime.container import jobs, state
+from sandcell.runtime.container import jobs, slirp, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.ports import parse_publish
 from sandcell.runtime.engine import record
@@ -12,7 +12,7 @@ from sandcell.runtime.engine.birth import Network
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.errors import HostRefused, WrongState
 from sandcell.runtime.network import live
-from sandcell.runtime.network.networks import Networks
+from sandcell.runtime.network.networks import DEFAULT, Networks
 from sandcell.runtime.oci.spec import Namespace, Spec
 
 if TYPE_CHECKING:
@@ -34,12 +34,14 @@ def directory(places: Places) -> str:
 def check(nursery: "Nursery", network: str) -> None:
     """``HostRefused`` or ``NotFound`` when no container can be on this network here."""
     if nursery.host.rung != "root":
-        raise HostRefused(
-            "use",
-            f"--network {network}",
-            "a plain user may not make links of the host",
-            "use --network none (-p works with it) or --network host",
-        )
+        hint = "use --network none (-p works with it) or --network host"
+        if network != DEFAULT:
+            cause = "a plain user may not make links of the host, so containers cannot share a network"
+            raise HostRefused("use", f"--network {network}", cause, hint)
+        if not slirp.find():
+            cause = f"a plain user's way out is {slirp.NAME}, which is not installed"
+            raise HostRefused("use", f"--network {network}", cause, f"install {slirp.NAME}, or {hint}")
+        return
     if network.startswith(_OTHER):
         record.find(nursery.places, network.removeprefix(_OTHER))
     else:
@@ -53,6 +55,8 @@ def begin(nursery: "Nursery", who: record.Record) -> Network:
     if network == "none":
         return Network(ports=ports)
     places = nursery.places
+    if nursery.host.rung != "root":
+        return Network(wire=s.Slirp(slirp.find()), ports=ports, target=slirp.ADDRESS)
     if network.startswith(_OTHER):
         other = record.find(places, network.removeprefix(_OTHER))
         now = record.current(places, other)

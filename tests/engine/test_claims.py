@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from sandcell.runtime import Engine
-from tests.engine import claims, claims_archives, claims_living, claims_safety, claims_volumes  # noqa: F401
+from tests.engine import (  # noqa: F401
+    claims,
+    claims_archives,
+    claims_living,
+    claims_network,
+    claims_safety,
+    claims_volumes,
+)
 from tests.plain_user import PlainUser
 
 NAMES = [function.__name__ for function in claims.CLAIMS]
@@ -15,7 +22,14 @@ NAMES = [function.__name__ for function in claims.CLAIMS]
 _DRIVER = """
 import sys, traceback
 from sandcell.runtime import Engine
-from tests.engine import claims, claims_archives, claims_living, claims_safety, claims_volumes  # noqa: F401
+from tests.engine import (  # noqa: F401
+    claims,
+    claims_archives,
+    claims_living,
+    claims_network,
+    claims_safety,
+    claims_volumes,
+)
 with Engine(sys.argv[1], sys.argv[2]) as engine:
     claims.prepare(engine)
     assert engine.host.rung == "rootless", engine.host.rung
