@@ -334,6 +334,14 @@ IMAGE_VERBS = {
         offers="image",
         flags=(Flag(key="force", names=("-f", "--force"), help="even if containers were made of it"),),
     ),
+    "pull": _verb(
+        "%image pull",
+        "Bring images from the registry in their name, Docker Hub where there is none.",
+        words="NAME…",
+        most=None,
+        flags=(Flag(key="platform", names=("--platform",), value="OS/ARCH", help="of another machine"),),
+    ),
+    "push": _verb("%image push", "Send an image to the registry in its name.", offers="image"),
     "save": _verb(
         "%image save",
         "Write images to one archive that other tools can load.",

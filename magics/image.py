@@ -99,6 +99,21 @@ def rm(session: Session, request: Request) -> None:
     each(request.words, remove)
 
 
+def pull(session: Session, request: Request) -> None:
+    """``%image pull``: the card of each image that came."""
+    for name in request.words:
+        image = session.engine.pull(name, platform=request.text("platform") or None)
+        session.show(image_card(image, Reference.parse(name).familiar, []))
+
+
+def push(session: Session, request: Request) -> None:
+    """``%image push``: one line, and what to warn of."""
+    name = request.words[0]
+    for warning in session.engine.push(name):
+        print(f"warning: {warning}")  # noqa: T201
+    print(f"pushed: {Reference.parse(name).familiar}")  # noqa: T201
+
+
 def save(session: Session, request: Request) -> None:
     """``%image save``"""
     path = request.text("output")
@@ -125,6 +140,8 @@ VERBS: dict[str, Action] = {
     "inspect": inspect,
     "tag": tag,
     "rm": rm,
+    "pull": pull,
+    "push": push,
     "save": save,
     "load": load,
 }

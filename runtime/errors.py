@@ -19,6 +19,9 @@
     ├── Corrupted                    bytes do not match their digest or size
     ├── StoreFull                    no space, no inodes, over quota
     ├── HostRefused                  the kernel, a policy or a missing tool says no
+    ├── RegistryRefused              a registry, or the way to it, says no
+    │   ├── LoginNeeded              it wants to know who asks, or does not let them
+    │   └── Unreachable              no answer, or none that makes sense
     ├── BuildFailed                  a step of a build failed; carries the step and its status
     └── StartFailed                  the container's process never came to life; carries the
                                      docker-like status 125, 126 or 127
@@ -127,6 +130,18 @@ class StoreFull(SandcellError):
 
 class HostRefused(SandcellError):
     """The kernel, a security policy or a missing tool says no; ``cause`` names which."""
+
+
+class RegistryRefused(SandcellError):
+    """A registry, or the way to it, says no; ``cause`` has the registry's words."""
+
+
+class LoginNeeded(RegistryRefused):
+    """The registry wants to know who asks, or does not let them."""
+
+
+class Unreachable(RegistryRefused):
+    """No answer, or none that a registry gives."""
 
 
 class BuildFailed(SandcellError):

@@ -77,6 +77,20 @@ class ImageEvent(Event, frozen=True, kw_only=True):
     digest: str = ""
 
 
+class TransferEvent(Event, frozen=True, kw_only=True):
+    """A blob on its way. ``action``: pull or push; ``name``: of the image; ``done`` of ``total`` bytes.
+
+    ``state``: moving, done, exists (nothing to do) or mounted (taken from another repository there).
+    """
+
+    action: str
+    name: str
+    digest: str
+    done: int
+    total: int
+    state: str = "moving"
+
+
 Callback: TypeAlias = Callable[[Event], None]
 
 

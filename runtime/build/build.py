@@ -35,7 +35,7 @@ def build(
     """Build the Dockerfile ``text``; the image is called ``name`` if one is given.
 
     ``context``: the directory for COPY and ADD, none by default. ``target``: the stage to build.
-    ``no_cache``: do every step again. ``pull``: has nothing to do until images come from elsewhere.
+    ``no_cache``: do every step again. ``pull``: bases are asked of their registry anew by ``find_image``.
     SOURCE_DATE_EPOCH, from ``build_args`` or the environment, fixes all times. Errors: those of
     ``plan`` and ``solve``; the name then keeps what it had. Repeating a build that changes nothing
     gives the same image.

@@ -1,7 +1,7 @@
 """Images for the engine: the store, the layers as directories, and builds."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from sandcell.runtime.container import state
@@ -9,12 +9,12 @@ from sandcell.runtime.engine import record
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.values import HistoryEntry, ImageEntry, Removed
 from sandcell.runtime.engine.work import Worker
-from sandcell.runtime.errors import Conflict, ImageNotFound
+from sandcell.runtime.errors import Conflict, ImageNotFound, RegistryRefused, SandcellError
 from sandcell.runtime.events import Callback
 from sandcell.runtime.layer.whiteout import XattrFlavour
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import Image
-from sandcell.runtime.oci.reference import Reference
+from sandcell.runtime.oci.reference import DOCKER_HUB, Reference
 from sandcell.runtime.store import Store
 from sandcell.runtime.store.store import ArchiveForm
 
@@ -76,8 +76,8 @@ class Images:
         for name, descriptor in self.store.names.all().items():
             try:
                 image = self.store.image(str(descriptor.digest))
-            except ImageNotFound:
-                continue
+            except SandcellError:
+                continue  # an artifact, or one for another machine
             found.append(
                 ImageEntry(
                     name=name,
@@ -209,7 +209,7 @@ class Images:
                 text,
                 store=self.store,
                 run_step=Builder(self._engine),
-                find_image=self.find,
+                find_image=self._finder(pull, on_event),
                 name=name,
                 context=context,
                 build_args=build_args,
@@ -218,6 +218,35 @@ class Images:
                 pull=pull,
                 on_event=on_event,
             )
+
+    def _finder(self, always: bool, on_event: Callback) -> Callable[[str], Image]:
+        """Finds base images; what is not here is pulled, and with ``always`` everything that can be."""
+
+        def find(name: str, /) -> Image:
+            reference = self._reference(name)
+            if reference is None or reference.is_host:
+                return self.find(name)
+            if not always:
+                try:
+                    return self.find(name)
+                except ImageNotFound as error:
+                    if reference.registry == DOCKER_HUB:
+                        return self._from_hub(name, error, on_event)
+            from sandcell.runtime.engine import registries
+
+            return registries.pull(self._engine, name, None, on_event)
+
+        return find
+
+    def _from_hub(self, name: str, missing: ImageNotFound, on_event: Callback) -> Image:
+        """A short name is more often a slip than an image of Docker Hub: the error speaks of both."""
+        from sandcell.runtime.engine import registries
+
+        try:
+            return registries.pull(self._engine, name, None, on_event)
+        except (RegistryRefused, ImageNotFound) as error:
+            cause = f"{missing.cause}, nor could it be pulled: {error.cause}"
+            raise ImageNotFound(missing.operation, missing.object, cause, missing.hint) from None
 
     def plan(
         self,

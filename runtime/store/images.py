@@ -53,7 +53,8 @@ def find(blobs: BlobStore, names: Names, wanted: str | Reference) -> tuple[Image
         digest = reference.digest
     if digest is not None and blobs.has(digest):
         return load(blobs, Descriptor(media_types.MANIFEST, digest, 0)), None
-    named = names.get(reference) if reference is not None and reference.digest is None else None
+    # Of an index pulled by its digest the store has the image for this machine, under that name.
+    named = names.get(reference) if reference is not None else None
     if named is None:
         raise _not_found(names, text)
     return load(blobs, named), reference

@@ -1,0 +1,70 @@
+"""What config.toml says of registries: mirrors, hosts without good TLS, certificates.
+
+::
+
+    [registries."docker.io"]
+    mirrors = ["https://mirror.example.org"]
+    [registries."lab:5000"]
+    insecure = true
+    [registries."registry.example.org"]
+    ca = "/etc/ssl/example.pem"
+"""
+
+import os
+import tomllib
+from typing import Annotated
+
+import msgspec
+
+from sandcell.runtime.errors import BadInput
+
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/?#@]+(/[^?#]*)?$")]
+
+
+class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One registry. ``mirrors``: asked first when pulling, in this order. ``insecure``: any certificate
+    will do, and plain HTTP. ``ca``: a file of certificates to trust instead of the system's."""
+
+    mirrors: tuple[Url, ...] = ()
+    insecure: bool = False
+    ca: str = ""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """The registries by host; of those that are not named the defaults hold."""
+
+    registries: dict[str, Host] = {}
+
+    def host(self, name: str) -> Host:
+        """What is said of the registry ``name``."""
+        return self.registries.get(name, Host())
+
+
+def paths() -> tuple[str, ...]:
+    """Where config.toml may be, the first one counts: SANDCELL_CONFIG, the user's, the machine's."""
+    named = os.environ.get("SANDCELL_CONFIG")
+    if named:
+        return (named,)
+    user = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return (f"{user}/sandcell/config.toml", "/etc/sandcell/config.toml")
+
+
+def read() -> Settings:
+    """The settings of this user; ``BadInput`` names the place of a fault."""
+    for path in paths():
+        try:
+            with open(path, "rb") as file:
+                return parse(file.read(), path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise BadInput("read", path, str(error.strerror)) from None
+    return Settings()
+
+
+def parse(data: bytes, path: str) -> Settings:
+    """The settings written in ``data``."""
+    try:
+        return msgspec.convert(tomllib.loads(data.decode()), Settings)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise BadInput("read", path, str(error)) from None
