@@ -12,6 +12,7 @@ from tests.engine import (  # noqa: F401
     claims_archives,
     claims_living,
     claims_network,
+    claims_registries,
     claims_safety,
     claims_volumes,
 )
@@ -27,6 +28,7 @@ from tests.engine import (  # noqa: F401
     claims_archives,
     claims_living,
     claims_network,
+    claims_registries,
     claims_safety,
     claims_volumes,
 )
