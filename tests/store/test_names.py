@@ -133,7 +133,12 @@ def test_a_name_made_of_hexadecimal_digits_is_a_name_first(store):
 
 @pytest.mark.parametrize(
     ("asked", "hint"),
-    [("helo", "hello:latest"), ("hello:2", "hello:1"), ("zzz", "there are hello:1"), ("feed", "there are hello:1")],
+    [
+        ("helo", "hello:latest"),
+        ("hello:2", "hello:1"),
+        ("zzz", "there are hello:1"),
+        ("feed", "there are hello:1"),
+    ],
 )
 def test_did_you_mean(store, asked, hint):
     made = image(store, {"a": b"1"}, name="hello")
