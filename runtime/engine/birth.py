@@ -213,7 +213,13 @@ def explain(
     spec = compose(config.config, command, options, setting(nursery, id, options, config.config, lowers))
     user_namespace = bool(spec.linux and spec.linux.uid_mappings)
     files = rootfs(nursery.places, id, lowers, volatile=options.remove, user_namespace=user_namespace)
-    return ContainerPlan(spec, plan(spec, files, filters.compiler(nursery.places), cgroup_mounts(nursery)))
+    wire = None
+    if options.network not in ("none", "host"):
+        from sandcell.runtime.engine import wiring
+
+        wire = wiring.preview(nursery, options.network)
+    compiler = filters.compiler(nursery.places)
+    return ContainerPlan(spec, plan(spec, files, compiler, cgroup_mounts(nursery), wire))
 
 
 def rename(places: Places, who: Record, name: str) -> Record:

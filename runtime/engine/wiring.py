@@ -11,7 +11,7 @@ from sandcell.runtime.engine import record
 from sandcell.runtime.engine.birth import Network
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.errors import HostRefused, WrongState
-from sandcell.runtime.network import live
+from sandcell.runtime.network import addresses, live
 from sandcell.runtime.network.networks import DEFAULT, Networks
 from sandcell.runtime.oci.spec import Namespace, Spec
 
@@ -78,6 +78,16 @@ def begin(nursery: "Nursery", who: record.Record) -> Network:
         target=seat.address,
         afterwards=(jobs.Call("sandcell.runtime.network.live.leave", payload),),
     )
+
+
+def preview(nursery: "Nursery", network: str) -> s.Connect | s.Slirp | None:
+    """What would connect a container that is not made; ``None`` where it shares another's network."""
+    check(nursery, network)
+    if nursery.host.rung != "root":
+        return s.Slirp(slirp.find())
+    if network.startswith(_OTHER):
+        return None
+    return s.Connect(f"of network {network}", "", "the next free address", addresses.PREFIX, "", b"")
 
 
 def end(places: Places, who: record.Record) -> None:

@@ -75,7 +75,8 @@ def pass_others(bridge: str) -> Standing:
         and chain.kind == "filter"
         and (chain.policy == nft.DROP or chain.table in _REJECTING)
     ]
-    marked = {(rule.family, rule.table, rule.chain) for rule in nft.rules() if rule.comment == own}
+    rules = nft.rules() if closed else ()
+    marked = {(rule.family, rule.table, rule.chain) for rule in rules if rule.comment == own}
     for chain in closed:
         if (chain.family, chain.table, chain.name) not in marked:
             nft.change(

@@ -89,11 +89,12 @@ def join(directory: str, network: Network, id: str, called: tuple[str, ...], hos
 
 def leave(directory: str, network: str, id: str) -> None:
     """Give the address back, and take the network down behind the last one. May be repeated."""
+    # Before the lock: it takes the kernel a while, and the next one shall not wait for that.
+    kernel.delete_link(outside_name(id))
     with _locked(directory):
         live = _read(directory, network)
         if live is None:
             return
-        kernel.delete_link(outside_name(id))
         rest = {other: member for other, member in live.members.items() if other != id}
         live = msgspec.structs.replace(live, members=rest)
         if rest:

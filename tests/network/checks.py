@@ -227,6 +227,14 @@ def beside_a_policy_of_dropping_containers_call_out_and_nobody_calls_in(engine: 
 
 
 @check
+def the_plan_names_the_network_and_makes_nothing(engine: Engine) -> None:
+    text = str(engine.explain(IMAGE, ("true",), Options(network="bridge")))
+    assert "connect eth0 (the next free address/24)" in text
+    assert "wait for the network" in text
+    assert nothing_left(engine)
+
+
+@check
 def a_container_can_share_the_network_of_another(engine: Engine) -> None:
     with background(engine, network="bridge", name="owner") as owner:
         with background(engine, network="container:owner") as guest:
