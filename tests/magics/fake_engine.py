@@ -18,6 +18,7 @@ import msgspec
 
 from sandcell.runtime.container.options import ExecOptions, Options
 from sandcell.runtime.container.output import Output
+from sandcell.runtime.engine.looking import ProcessEntry, Stats
 from sandcell.runtime.engine.values import Container, ContainerPlan, HistoryEntry, ImageEntry, Removed, Result
 from sandcell.runtime.errors import (
     BuildFailed,
@@ -357,6 +358,31 @@ class FakeEngine:
     def kill(self, container: Any, signal: str | int = "KILL") -> None:
         self.calls.append(("kill", self.container(container).name, signal))
         self._set(self.container(container), state="exited", exit_status=137, pid=None)
+
+    def pause(self, container: Any) -> None:
+        self._set(self.container(container), state="paused")
+
+    def unpause(self, container: Any) -> None:
+        self._set(self.container(container), state="running")
+
+    def copy(self, source: str, destination: str, *, follow: bool, keep_owner: bool) -> None:
+        self.calls.append(("copy", source, destination, follow, keep_owner))
+
+    def top(self, container: Any) -> tuple[ProcessEntry, ...]:
+        self.container(container)
+        told: dict[str, Any] = {
+            "cpu": 1.5,
+            "memory": 4096,
+            "state": "S",
+            "started": 0.0,
+            "command": "sleep 1",
+        }
+        return (ProcessEntry(pid=4711, inside=1, parent=0, user=7, **told),)
+
+    def stats(self, container: Any) -> Stats:
+        found = self.container(container)
+        told: dict[str, Any] = {"memory_limit": None, "received": 0, "sent": 0, "counted": "processes"}
+        return Stats(id=found.id, name=found.name, time=1.0, cpu=2.5, memory=4096, pids=3, **told)
 
     def stop(self, container: Any, timeout: float = 10) -> None:
         self.calls.append(("stop", self.container(container).name, timeout))

@@ -61,6 +61,20 @@ def test_ls_shows_the_running_ones_and_counts_the_others(web: Notebook) -> None:
     assert "exited (0)" in web("%container ls -a").text
 
 
+def test_a_container_stands_still_and_is_looked_at(web: Notebook) -> None:
+    assert web("%container pause web").out == "web\n"
+    assert "paused" in web("%container ls").text
+    assert web("%container unpause web").out == "web\n"
+    seen = web("%container top web").text
+    assert "PID INSIDE" in seen
+    assert "4711" in seen
+    assert "sleep 1" in seen
+    for line in ("%container stats", "%container stats web"):
+        assert "2.50 s" in web(line).text
+    assert web("%container cp -L web:/file .").error is None
+    assert ("copy", "web:/file", ".", True, False) in web.engine.calls
+
+
 def test_a_container_lives(web: Notebook) -> None:
     assert web("%container stop -t 3 web").out == "web\n"
     assert ("stop", "web", 3.0) in web.engine.calls
@@ -138,7 +152,7 @@ def test_sandcell_alone_shows_both_tables(web: Notebook) -> None:
     ("line", "told"),
     [
         ("%container stpo web", "did you mean %container stop?"),
-        ("%container stats", "no such sub-command in this version"),
+        ("%container attach", "no such sub-command in this version"),
         ("%image pull x", "no such sub-command in this version"),
         ("%sandcell lessons", "no such sub-command in this version"),
         ("%container rm", "write: %container rm NAME"),
