@@ -229,6 +229,17 @@ def _directory(step: b.ChangeDirectory, scene: Scene) -> None:
         pass  # the filter forbids to ask
 
 
+def _find(step: b.FindProgram, scene: Scene) -> None:
+    program, path = step.arguments[0], "/usr/local/bin:/usr/bin:/bin"
+    for entry in step.environment:
+        if entry.startswith("PATH="):
+            path = entry[5:]
+    places = [program] if "/" in program else [f"{folder or '.'}/{program}" for folder in path.split(":")]
+    if not any(os.access(place, os.X_OK) for place in places):
+        there = any(os.path.lexists(place) for place in places)
+        raise OSError(errno.EACCES if there else errno.ENOENT, "execve")
+
+
 def _run(step: b.Run, scene: Scene) -> None:
     if step.preserve:
         close_range(3 + step.preserve, flags=CLOSE_RANGE_CLOEXEC)
@@ -257,5 +268,6 @@ PERFORM: dict[type, Callable[[Any, Any], None]] = {
     b.AwaitStart: _await_start,
     b.NotifyFilter: _notify,
     b.ChangeDirectory: _directory,
+    b.FindProgram: _find,
     b.Run: _run,
 }

@@ -113,7 +113,7 @@ def bundle_plan(spec: Spec, setting: Setting) -> tuple[s.Step, ...]:
 
 
 def _dev(mount: Mount) -> bool:
-    return posixpath.normpath(mount.destination) == "/dev"
+    return posixpath.normpath("/" + mount.destination.lstrip("/")) == "/dev"
 
 
 def _console(spec: Spec) -> b.ConsoleAt:
@@ -130,7 +130,7 @@ def _mounts(spec: Spec, setting: Setting) -> tuple[list[s.Step], list[s.Step]]:
         wanted = options.parse(mount)
         if not mount.destination:
             raise InvalidDocument("mount", mount.source, "a mount has no destination")
-        target = posixpath.normpath("/" + mount.destination)
+        target = posixpath.normpath("/" + mount.destination.lstrip("/"))
         if wanted.remount:
             placed.append(b.RemountAt(target, wanted.attributes))
         elif wanted.bind:

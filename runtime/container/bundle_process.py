@@ -65,7 +65,7 @@ def program(
     directory = b.ChangeDirectory(process.cwd)
     steps += [*early, become, directory]
     if wait:
-        steps.append(b.AwaitStart())
+        steps += [b.FindProgram(process.args, process.env), b.AwaitStart()]
     if hooks:
         steps.append(b.CallHooks("startContainer", hooks))
     return [*steps, *late, b.Run(process.args, process.env, around.preserve)]

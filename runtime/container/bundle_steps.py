@@ -241,6 +241,16 @@ class ChangeDirectory(BundleStep, frozen=True, tag=True, array_like=True):
         return f"change directory to {self.path}"
 
 
+class FindProgram(BundleStep, frozen=True, tag=True, array_like=True):
+    """Fail now, and not at the start, when the program is not there."""
+
+    arguments: tuple[str, ...]
+    environment: tuple[str, ...]
+
+    def describe(self) -> str:
+        return "execute " + self.arguments[0]
+
+
 class Run(BundleStep, frozen=True, tag=True, array_like=True):
     """execve(2); descriptors from 3 to 2 + ``preserve`` stay open."""
 

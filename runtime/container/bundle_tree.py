@@ -59,15 +59,28 @@ def reach_or_make(root: int, path: str, *, directory: bool, plain: bool = False)
         try:
             found = reach(root, done, plain=plain)
         except FileNotFoundError:
-            if place < len(parts) or directory:
-                os.mkdir(part, 0o755, dir_fd=above)
-            else:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                os.close(os.open(part, flags, 0o644, dir_fd=above))
+            try:
+                _make(part, above, directory=place < len(parts) or directory)
+            except FileExistsError:
+                # A link to what is missing: made is what it points to, inside.
+                link = os.readlink(part, dir_fd=above)
+                os.close(above)
+                again = "/".join((done.rpartition("/")[0], link, *parts[place:]))
+                if link.startswith("/"):
+                    again = "/".join((link, *parts[place:]))
+                return reach_or_make(root, again, directory=directory, plain=plain)
             found = openat2(above, part, os.O_PATH, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
         os.close(above)
         above = found
     return above
+
+
+def _make(name: str, above: int, *, directory: bool) -> None:
+    if directory:
+        os.mkdir(name, 0o755, dir_fd=above)
+    else:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        os.close(os.open(name, flags, 0o644, dir_fd=above))
 
 
 def mode_of(root: int, path: str) -> int:
