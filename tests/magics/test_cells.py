@@ -96,7 +96,7 @@ def test_names_of_a_function_are_seen(notebook: Notebook) -> None:
         ("host --strict --with python3", "not a shell"),
         ("host --name", "needs a value"),
         ("host --rm=yes", "takes no value"),
-        ("host -v nowhere:/x", "absolute"),
+        ("host -v nowhere:x", "mount point"),
     ],
 )
 def test_bad_lines_are_one_clear_error_and_make_nothing(notebook: Notebook, line: str, told: str) -> None:
