@@ -1,5 +1,7 @@
 """Containers and networks: who is on which, and what a start needs of it."""
 
+import os
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from sandcell.runtime.engine.birth import Nursery
 
 _OTHER = "container:"
+_YOUNG = 60.0  # seconds in which a start may still be going on
 
 
 def networks(places: Places) -> Networks:
@@ -107,9 +110,23 @@ def joined(spec: Spec, path: str) -> Spec:
 
 
 def sweep(places: Places) -> None:
-    """Take those that do not run from their networks; networks without anybody go."""
-    running = {who.id for who in record.every(places) if record.current(places, who).status == state.RUNNING}
-    live.sweep(directory(places), running.__contains__)
+    """Take those that do not run, and are not just being started, from their networks; networks
+    without anybody go."""
+    there = {who.id for who in record.every(places) if _needed(places, who)}
+    live.sweep(directory(places), there.__contains__)
+
+
+def _needed(places: Places, who: record.Record) -> bool:
+    status = record.current(places, who).status
+    if status == state.RUNNING or (status == state.CREATED and time.time() - who.created < _YOUNG):
+        return True
+    try:
+        lock = state.take_lock(places.running(who.id), 0)
+    except FileNotFoundError:
+        return False
+    if lock is not None:
+        os.close(lock)
+    return lock is None  # its monitor is at work
 
 
 def users(places: Places, network: str) -> list[str]:
