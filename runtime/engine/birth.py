@@ -10,6 +10,7 @@ from sandcell.runtime.container import jobs, processes, running, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.compose import SHARED, Setting, compose
 from sandcell.runtime.container.launcher import Launcher
+from sandcell.runtime.container.mapped import remove_tree
 from sandcell.runtime.container.options import Options, parse_tmpfs, parse_volume
 from sandcell.runtime.container.plan import CgroupMount, Rootfs, plan
 from sandcell.runtime.container.ports import Publish
@@ -19,7 +20,7 @@ from sandcell.runtime.engine.places import Places, make_skeleton
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.rootfiles import read_file
 from sandcell.runtime.engine.values import ContainerPlan
-from sandcell.runtime.errors import HostRefused, InvalidOption, WrongState
+from sandcell.runtime.errors import ContainerNotFound, HostRefused, InvalidOption, WrongState
 from sandcell.runtime.linux import cgroups, idmap
 from sandcell.runtime.linux.host_model import Host
 from sandcell.runtime.linux.process import identify
@@ -193,8 +194,6 @@ def create(
                 folders.furnish(nursery, options, facts, lowers)
             record.write(places, born)
         except BaseException:
-            from sandcell.runtime.container.mapped import remove_tree
-
             remove_tree(places.container(id))
             remove_tree(places.running(id))
             raise
@@ -312,9 +311,12 @@ def place(path: str, data: bytes, mode: int) -> None:
 
 
 def spec_of(places: Places, born: Record) -> Spec:
-    """The container's config.json."""
-    with open(f"{places.container(born.id)}/config.json", "rb") as file:
-        return decode(Spec, file.read(), object="config.json")
+    """The container's config.json. ``ContainerNotFound`` when it was removed meanwhile."""
+    try:
+        with open(f"{places.container(born.id)}/config.json", "rb") as file:
+            return decode(Spec, file.read(), object="config.json")
+    except FileNotFoundError:
+        raise ContainerNotFound("look at", born.name, "somebody removed it meanwhile") from None
 
 
 def rootfs(
@@ -364,6 +366,10 @@ def start(
     make_skeleton(places)
     os.makedirs(places.running(born.id), mode=0o700, exist_ok=True)
     spec = spec or spec_of(places, born)
+    if born.options.remove:
+        # Its monitor was killed, or it would be gone: what overlayfs marked as never synced it takes
+        # again only without the mark.
+        remove_tree(f"{places.container(born.id)}/work/work")
     network = _UNWIRED
     if born.options.network not in ("none", "host") or born.options.publish:
         from sandcell.runtime.engine import wiring

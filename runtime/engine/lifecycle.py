@@ -19,6 +19,7 @@ from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.process import Identity, alive, send_signal
 
 _CLEAN_UP = 10.0
+_LOOK_AGAIN = 0.02
 
 
 def parse_signal(text: str | int) -> int:
@@ -116,8 +117,14 @@ def stop(places: Places, who: Record, stop_signal: int, timeout: float) -> None:
 
 
 def settle(places: Places, who: Record) -> None:
-    """Wait until its monitor has cleaned up after it: the last unmount, the last file."""
-    settle_at(places.running(who.id))
+    """Wait until its monitor has cleaned up after it: the last unmount, the last file. Not when it
+    runs; bounded."""
+    try:
+        lock = _lock(places, who)
+    except FileNotFoundError:
+        return
+    if lock is not None:
+        os.close(lock)
 
 
 def settle_at(run: str) -> None:
@@ -130,13 +137,22 @@ def settle_at(run: str) -> None:
         os.close(lock)
 
 
+def _lock(places: Places, who: Record) -> int | None:
+    """Its lock; ``None`` when it runs, or is not cleaned up in time."""
+    deadline = time.monotonic() + _CLEAN_UP
+    while (lock := state.take_lock(places.running(who.id), _LOOK_AGAIN)) is None:
+        if record.current(places, who).status == state.RUNNING or time.monotonic() > deadline:
+            return None
+    return lock
+
+
 @contextmanager
 def alone(places: Places, who: Record, operation: str) -> Iterator[None]:
     """Keep everybody else from starting, changing or removing the container. ``WrongState`` when it
     runs or is not cleaned up in time, ``ContainerNotFound`` when it is gone."""
     run = places.running(who.id)
     os.makedirs(run, mode=0o700, exist_ok=True)
-    lock = state.take_lock(run, _CLEAN_UP)
+    lock = _lock(places, who)
     if lock is None:
         cause = f"it is {record.current(places, who).status} and its monitor at work"
         raise WrongState(operation, who.name, cause, "try again when it has ended")
@@ -178,7 +194,7 @@ def sweep(places: Places, launcher: Launcher, who: Record) -> None:
         if cgroup is not None:
             cgroup.kill()
             cgroup.remove()
-    except FileNotFoundError:
+    except (FileNotFoundError, ContainerNotFound):
         pass
     if who.options.network not in ("none", "host"):
         from sandcell.runtime.engine import wiring

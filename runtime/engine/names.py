@@ -53,6 +53,16 @@ def release(places: Places, name: str, id: str) -> None:
             _unlink(path)
 
 
+def sweep(places: Places) -> None:
+    """Give the names free that crashes left taken."""
+    with _locked(places):
+        for name in os.listdir(_directory(places)):
+            path = f"{_directory(places)}/{name}"
+            owner = _owner(places, path)
+            if owner is None or owner.options.name != name:
+                _unlink(path)
+
+
 def _directory(places: Places) -> str:
     directory = f"{places.home}/names"
     os.makedirs(directory, mode=0o700, exist_ok=True)

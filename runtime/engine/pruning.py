@@ -5,11 +5,11 @@ import time
 from typing import TYPE_CHECKING
 
 from sandcell.runtime.container import state
-from sandcell.runtime.engine import lifecycle, record
+from sandcell.runtime.engine import lifecycle, names, record
 from sandcell.runtime.engine.birth import CGROUP_PARENT
 from sandcell.runtime.engine.folders import volumes
 from sandcell.runtime.engine.places import Places
-from sandcell.runtime.errors import Conflict
+from sandcell.runtime.errors import Conflict, SandcellError
 from sandcell.runtime.linux import cgroups
 from sandcell.runtime.store.prune import Pruned
 
@@ -23,12 +23,14 @@ def prune(engine: "Engine") -> Pruned:
     """Remove what nothing needs. Containers that are listed, and named images, stay; so does what is
     younger than a minute, for somebody may just be making it."""
     places = engine.places
-    listed = {who.id for who in record.every(places)}
     for who in record.every(places):
-        record.current(places, who)
+        if record.current(places, who).status == state.EXITED and who.options.remove:
+            _finish(engine, who)
+    listed = {who.id for who in record.every(places)}
+    names.sweep(places)
     for parts in ("", "/builds"):
         _rests(engine, Places(places.home + parts, places.run + parts), listed)
-    _groups(engine, listed)
+    _groups(listed)
     if os.path.isdir(f"{places.run}/networks"):
         from sandcell.runtime.engine import wiring
 
@@ -37,6 +39,17 @@ def prune(engine: "Engine") -> Pruned:
         if _old(path):
             lifecycle.discard(engine.launcher, engine.idmap, path)
     return engine.store.prune()
+
+
+def _finish(engine: "Engine", who: record.Record) -> None:
+    """Remove what should have removed itself at its end, had its monitor not been killed."""
+    try:
+        lock = state.take_lock(engine.places.running(who.id), 0)
+        if lock is not None:
+            os.close(lock)
+            lifecycle.remove(engine.places, engine.launcher, who, force=False)
+    except (FileNotFoundError, SandcellError):
+        pass  # its monitor, or somebody else, is just removing it
 
 
 def _rests(engine: "Engine", places: Places, listed: set[str]) -> None:
@@ -54,6 +67,7 @@ def _rests(engine: "Engine", places: Places, listed: set[str]) -> None:
             except FileNotFoundError:
                 pass
             lifecycle.discard(engine.launcher, engine.idmap, path)
+            _remove_group(id)
 
 
 def _old(path: str) -> bool:
@@ -63,20 +77,27 @@ def _old(path: str) -> bool:
         return False
 
 
-def _groups(engine: "Engine", listed: set[str]) -> None:
-    """Control groups of this store's containers that are gone: empty ones go, others are somebody's."""
+def _groups(listed: set[str]) -> None:
+    """Control groups without a container here: empty ones go if nobody is just making them, perhaps
+    for another store; in others something runs."""
     layout = cgroups.layout()
     if not layout.writable:
         return
     for base in dict.fromkeys(layout.bases.values()):
         try:
-            names = os.listdir(f"{base}/{CGROUP_PARENT}")
+            groups = os.listdir(f"{base}/{CGROUP_PARENT}")
         except FileNotFoundError:
             continue
-        for name in names:
-            if len(name) == 64 and name not in listed and not os.path.isdir(engine.places.running(name)):
-                try:
-                    cgroups.Cgroup(f"{CGROUP_PARENT}/{name}", layout).remove(0)
-                except Conflict:
-                    continue  # another store's container runs in it
+        for name in groups:
+            if len(name) == 64 and name not in listed and _old(f"{base}/{CGROUP_PARENT}/{name}"):
+                _remove_group(name)
     cgroups.Cgroup(CGROUP_PARENT, layout).prune()
+
+
+def _remove_group(id: str) -> None:
+    layout = cgroups.layout()
+    if layout.writable:
+        try:
+            cgroups.Cgroup(f"{CGROUP_PARENT}/{id}", layout).remove(0)
+        except Conflict:
+            pass  # something runs in it
