@@ -27,6 +27,14 @@ _CLONE_PARENT = 0x00008000
 def serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
     """Start the process, move its output to the client, tell its end. The process and all that it
     started are killed when the client goes away. Replies as of ``monitor.serve``."""
+    try:
+        _serve(job, control, sinks)
+    finally:
+        if job.directory:
+            remove_tree(job.directory)
+
+
+def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
     terminal = any(isinstance(step, s.Console) for step in job.inside)
     sources, targets = pipes(terminal=terminal)
     source, typed = keyboard(sinks, terminal=terminal, kept=False)
@@ -56,8 +64,6 @@ def serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
         born.cgroup = None  # what it left behind lives on in the container, and in its group
     born.let_go()
     pump.hand_over()
-    if job.directory:
-        remove_tree(job.directory)
 
 
 def _enter(job: jobs.Exec, stdio: tuple[int, int, int]) -> outside.Born | jobs.Refused:
@@ -91,6 +97,8 @@ def _enter(job: jobs.Exec, stdio: tuple[int, int, int]) -> outside.Born | jobs.R
         os.close(helper_fd)
         number = int(said or b"-5")
         if number <= 0:
+            if group is not None:
+                group.remove()
             return jobs.Refused("enter the container's namespaces", -number)
         pidfd = os.pidfd_open(number)
         try:

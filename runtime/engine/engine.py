@@ -5,6 +5,7 @@ Verbs load what they need when they are called: ``sandcell ps`` has 100 ms, inte
 """
 
 import os
+from _thread import RLock
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -54,6 +55,8 @@ class Engine(ImageVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
     ) -> None:
         self.places = places.find(home, run)
         self.on_event = on_event
+        self._lock = RLock()
+        self._tied: dict[str, Running] = {}
         self._launcher: Launcher | None = None
         self._host: Host | None = None
         self._nursery: Nursery | None = None
@@ -63,11 +66,12 @@ class Engine(ImageVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
     @property
     def host(self) -> "Host":
         """What this host allows; probed at the first use."""
-        if self._host is None:
-            from sandcell.runtime.linux.host import probe
+        with self._lock:
+            if self._host is None:
+                from sandcell.runtime.linux.host import probe
 
-            self._host = probe(self.places.home, self.places.run)
-        return self._host
+                self._host = probe(self.places.home, self.places.run)
+            return self._host
 
     def warm(self) -> None:
         """Start the helper process that makes containers, and load what making them takes, so that
@@ -92,9 +96,10 @@ class Engine(ImageVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
         """What births need, found once."""
         from sandcell.runtime.engine import birth
 
-        if self._nursery is None:
-            self._nursery = birth.Nursery(self.places, self.host, self.launcher, self.idmap)
-        return self._nursery
+        with self._lock:
+            if self._nursery is None:
+                self._nursery = birth.Nursery(self.places, self.host, self.launcher, self.idmap)
+            return self._nursery
 
     # ------------------------------------------------------------ containers: life
 
@@ -138,7 +143,11 @@ class Engine(ImageVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
         who = self._find(container)
         birth.refuse_if_running(self.places, who)
         lifecycle.settle(self.places, who)
-        birth.start(self.nursery, who, self.store.lowers_of(who), attach=False).close()
+        begun = birth.start(self.nursery, who, self.store.lowers_of(who), attach=False)
+        if who.options.die_with_client:
+            self._tied[who.id] = begun  # hanging up would end it
+        else:
+            begun.close()
         self._tell("start", who)
         return self._value(who)
 
@@ -363,9 +372,10 @@ class Engine(ImageVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
         """The client's side of the helper process."""
         from sandcell.runtime.container.launcher import Launcher
 
-        if self._launcher is None:
-            self._launcher = Launcher(self.idmap)
-        return self._launcher
+        with self._lock:
+            if self._launcher is None:
+                self._launcher = Launcher(self.idmap)
+            return self._launcher
 
     @property
     def idmap(self) -> idmap.IdMap:

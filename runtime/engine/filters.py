@@ -30,12 +30,13 @@ def _program(places: Places, profile: Seccomp) -> bytes:
     path = f"{directory}/{cache_key(profile, machine)}"
     try:
         with open(path, "rb") as file:
-            return file.read()
+            if program := file.read():
+                return program  # an empty file is what a crash of the machine may leave
     except OSError:
         pass
     program = bytes(compile_profile(profile, machine))
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    temporary = f"{path}.{os.getpid()}"
+    temporary = f"{path}.{os.urandom(4).hex()}"
     with open(temporary, "wb") as file:
         file.write(program)
     os.rename(temporary, path)

@@ -89,7 +89,7 @@ def make_skeleton(places: Places) -> None:
     if os.path.isdir(path):
         return
     os.makedirs(places.mount_point, mode=0o755, exist_ok=True)
-    temporary = f"{path}.{os.getpid()}"
+    temporary = f"{path}.{os.urandom(4).hex()}"
     os.mkdir(temporary, 0o755)
     os.chmod(temporary, 0o755)
     for directory in ("proc", "sys", "dev", "run", "run/sandcell", "etc"):

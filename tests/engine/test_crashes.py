@@ -168,6 +168,8 @@ def test_a_killed_client_leaves_what_runs_in_the_background_and_takes_what_is_ti
         goes = engine.launch("host:tiny", ("sleep", "1000"), Options(name="goes", die_with_client=True))
         tied = Options(name="tied", die_with_client=True)
         engine.start(engine.create("host:tiny", ("sleep", "1000"), tied))
+        time.sleep(0.2)
+        engine.exec("tied", ("true",))
         print(engine.container("tied").state, flush=True)
         time.sleep(1000)
     """
