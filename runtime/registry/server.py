@@ -1,7 +1,7 @@
 """A small registry over the store, for lessons, tests and classrooms: OCI distribution-spec 1.1.
 
 A thread for each connection, from the standard library: what takes time is the disk, and threads wait
-for it well (docs/decisions/0014-the-registry-server.md).
+for it well (docs/decisions/0015-the-registry-server.md).
 """
 
 import hmac
