@@ -1,11 +1,11 @@
 """kill -9 of anybody at any moment: the store opens, states are true, and all can be cleared away."""
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,7 +147,8 @@ def test_killed_at_any_moment(base: Path, action: str, victim: str) -> None:
         said = []
         try:
             until(lambda: bool(_children(client.process.pid)), "the spawner")  # noqa: B023
-            time.sleep(moments.uniform(0, 0.06))
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                client.process.wait(moments.uniform(0, 0.06))
             _strike(client, victim)
             while victim in ("spawner", "monitors") and "done" not in said[1:]:
                 # The client itself lives and goes on.
