@@ -18,6 +18,7 @@ from sandcell.runtime.container.users import resolve
 from sandcell.runtime.engine import filters, names, record
 from sandcell.runtime.engine.places import Places, make_skeleton
 from sandcell.runtime.engine.record import Record
+from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.rootfiles import read_file
 from sandcell.runtime.engine.values import ContainerPlan
 from sandcell.runtime.errors import ContainerNotFound, HostRefused, InvalidOption, WrongState
@@ -185,7 +186,7 @@ def create(
         rung=nursery.host.rung,
         facets=tuple(facet for facet in nursery.host.facets if facet.state != "real"),
     )
-    with names.claimed(places, options.name, id):
+    with told("create", options.name or "a container"), names.claimed(places, options.name, id):
         try:
             furnish(places, id, options, spec)
             if facts.volumes or facts.anonymous:
@@ -224,7 +225,7 @@ def explain(
 def rename(places: Places, who: Record, name: str) -> Record:
     """The record under another name. ``NameInUse`` when it is taken; then nothing changed."""
     renamed = msgspec.structs.replace(who, options=msgspec.structs.replace(who.options, name=name).check())
-    with names.claimed(places, name, who.id):
+    with told("rename", who.name), names.claimed(places, name, who.id):
         record.write(places, renamed)
     if who.options.name != name:
         names.release(places, who.options.name, who.id)
@@ -361,6 +362,13 @@ def start(
     nursery: Nursery, born: Record, lowers: tuple[str, ...], *, attach: bool, spec: Spec | None = None
 ) -> running.Running:
     """Start the container. ``attach``: its output comes to us. ``WrongState`` when it runs."""
+    with told("start", born.name):
+        return _start(nursery, born, lowers, attach=attach, spec=spec)
+
+
+def _start(
+    nursery: Nursery, born: Record, lowers: tuple[str, ...], *, attach: bool, spec: Spec | None
+) -> running.Running:
     places = nursery.places
     refuse_if_running(places, born)
     make_skeleton(places)

@@ -10,6 +10,7 @@ from sandcell.runtime.container import state
 from sandcell.runtime.engine import lifecycle, record
 from sandcell.runtime.engine.birth import group
 from sandcell.runtime.engine.record import Record
+from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.work import Worker
 from sandcell.runtime.errors import HostRefused, WrongState
 from sandcell.runtime.layer.tasks import read_changes
@@ -82,7 +83,7 @@ def reset(engine: "Engine", who: Record) -> None:
     """Throw the writable layer away; ``WrongState`` while the container runs."""
     if record.current(engine.places, who).status == state.RUNNING:
         raise WrongState("reset", who.name, "it is running", f"stop it first: stop {who.name}")
-    with lifecycle.alone(engine.places, who, "reset"):
+    with told("reset", who.name), lifecycle.alone(engine.places, who, "reset"):
         base = engine.places.container(who.id)
         for directory in ("upper", "work"):
             # Out of the way first: a reset that is interrupted leaves an empty layer, never half of one.

@@ -13,6 +13,7 @@ from sandcell.runtime.engine import names, record
 from sandcell.runtime.engine.birth import group, spec_of
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.record import Record
+from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.work import run_task
 from sandcell.runtime.errors import ContainerNotFound, InvalidOption, WrongState
 from sandcell.runtime.linux.idmap import IdMap
@@ -179,7 +180,7 @@ def remove(places: Places, launcher: Launcher, who: Record, *, force: bool) -> N
         except (WrongState, ContainerNotFound):
             pass
     try:
-        with alone(places, who, "remove"):
+        with told("remove", who.name), alone(places, who, "remove"):
             sweep(places, launcher, who)
     except ContainerNotFound:
         # A container that removes itself at its end; only the empty directory is ours.

@@ -114,8 +114,11 @@ def current(places: Places, record: Record) -> state.State:
         said = state.read(run, home)
         true = state.truth(said)
         if lock is not None:
-            if true is not said:
-                state.write(run, true)
+            try:
+                if true is not said:
+                    state.write(run, true)
+            except OSError:
+                pass  # a full disk: the next one who asks finds out again
             os.close(lock)
     return true
 

@@ -13,6 +13,7 @@ from sandcell.runtime.engine import filters, record
 from sandcell.runtime.engine.birth import Nursery, group, open_directory, place_shared, spec_of
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.record import Record
+from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.rootfiles import read_file
 from sandcell.runtime.errors import HostRefused, InvalidOption, WrongState
 from sandcell.runtime.linux.process import Identity
@@ -23,6 +24,13 @@ def enter(
     nursery: Nursery, born: Record, lowers: tuple[str, ...], command: tuple[str, ...], options: ExecOptions
 ) -> running.Running:
     """Start another process in the running container; ``WrongState`` when it does not run."""
+    with told("exec in", born.name):
+        return _enter(nursery, born, lowers, command, options)
+
+
+def _enter(
+    nursery: Nursery, born: Record, lowers: tuple[str, ...], command: tuple[str, ...], options: ExecOptions
+) -> running.Running:
     options.check()
     places = nursery.places
     now = record.current(places, born)
