@@ -35,6 +35,7 @@ class Running:
     ) -> None:
         self._control = control
         self._outputs = outputs
+        self._unread: dict[int, list[bytes]] = {fd: [] for fd in outputs}
         self._members = members
         self._status: int | None = None
         self._name = name
@@ -51,6 +52,7 @@ class Running:
         May be left at any point, by an exception too, and called again: nothing is lost.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        yield from self._pieces()
         while self._outputs:
             poll = select.poll()
             for fd in self._outputs:
@@ -60,12 +62,23 @@ class Running:
             if not ready:
                 return
             for fd, _ in ready:
-                data = os.read(fd, _PIECE)
-                if data:
-                    yield Output(self._outputs[fd], data, time.time())
-                else:
-                    os.close(fd)
-                    del self._outputs[fd]
+                # One step for the interpreter: Ctrl-C comes before it or after, not between the
+                # reading and the keeping.
+                self._unread[fd].extend(map(os.read, (fd,), (_PIECE,)))
+            yield from self._pieces()
+
+    def _pieces(self) -> Iterator[Output]:
+        for fd in tuple(self._outputs):
+            unread = self._unread[fd]
+            while unread and unread[0]:
+                piece = Output(self._outputs[fd], unread[0], time.time())
+                try:
+                    yield piece
+                finally:
+                    del unread[0]  # whoever leaves here has it
+            if unread:
+                del self._outputs[fd]
+                os.close(fd)
 
     def wait(self, timeout: float | None = None) -> int | None:
         """The exit status (128 + number for a signal), or ``None`` if it still runs after
