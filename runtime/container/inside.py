@@ -24,11 +24,11 @@ from sandcell.runtime.linux import capabilities, cgroups, mounts, namespaces, ov
 from sandcell.runtime.linux.syscall import (
     CLONE_NEWCGROUP,
     CLONE_NEWNET,
-    CLOSE_RANGE_CLOEXEC,
     close_range,
     pivot_root,
     setns,
     unshare,
+    working_directory,
 )
 
 # pty ioctls that Python 3.11 has no names for (ioctl_tty(2))
@@ -68,7 +68,12 @@ def become(inside: tuple[s.Inside, ...], sync: socket.socket, stdio: tuple[int, 
         sys.meta_path.clear()
         for number, fd in enumerate(stdio):
             os.dup2(fd, number)
-        close_range(3, flags=CLOSE_RANGE_CLOEXEC)
+        # Closed and not only marked: until the program is executed a working directory or a link
+        # in the image may say /proc/self/fd/N.
+        kept = sync.fileno()
+        if kept > 3:
+            close_range(3, kept - 1)
+        close_range(kept + 1)
         process.default_signals()
         scene = Scene(sync)
         for index, step in enumerate(inside):  # noqa: B007
@@ -340,6 +345,8 @@ def _filter(step: s.Filter, scene: Scene) -> None:
 
 def _cwd(step: s.WorkingDirectory, scene: Scene) -> None:
     os.chdir(step.path)
+    if not working_directory().startswith(b"/"):
+        raise OSError(errno.ENOENT, "chdir")  # it lies outside of the root: getcwd(2)
 
 
 def _stay_with_the_monitor(sync: socket.socket) -> None:

@@ -3,6 +3,9 @@
 from sandcell.runtime.errors import InvalidOption
 from sandcell.runtime.oci.spec import User
 
+_GREATEST = 2**32 - 2  # the one above means "leave it" to setresuid(2)
+_DIGITS = 20
+
 
 def resolve(user: str, passwd: str, group: str) -> tuple[User, str]:
     """The ids and the home directory of ``name``, ``uid``, ``name:group`` or ``uid:gid``.
@@ -14,7 +17,7 @@ def resolve(user: str, passwd: str, group: str) -> tuple[User, str]:
     entries = [line.split(":") for line in passwd.splitlines() if line.count(":") >= 6]
     groups = [line.split(":") for line in group.splitlines() if line.count(":") >= 3]
     entry = _find(entries, who)
-    if entry is None and not who.isdigit():
+    if entry is None and not _is_id(who):
         known = ", ".join(fields[0] for fields in entries[:8])
         hint = f"/etc/passwd in it knows {known}" if known else "it has no /etc/passwd: use a number"
         raise InvalidOption("use", f"user {who}", "the image has no user of that name", hint)
@@ -22,27 +25,36 @@ def resolve(user: str, passwd: str, group: str) -> tuple[User, str]:
     gid = int(entry[3]) if entry else 0
     home = entry[5] if entry and entry[5] else "/"
     if sign:
-        return User(uid=uid, gid=_gid(team, groups)), home
+        gid = _gid(team, groups)
+    for number in (uid, gid):
+        if number > _GREATEST:
+            raise InvalidOption("use", f"id {number}", "Linux has no such id", f"{_GREATEST} is the greatest")
+    if sign:
+        return User(uid=uid, gid=gid), home
     name = entry[0] if entry else ""
-    also = tuple(int(f[2]) for f in groups if name and name in f[3].split(",") and f[2].isdigit())
-    return User(uid=uid, gid=gid, additional_gids=tuple(g for g in also if g != gid)), home
+    also = tuple(int(f[2]) for f in groups if name and name in f[3].split(",") and _is_id(f[2]))
+    return User(uid=uid, gid=gid, additional_gids=tuple(g for g in also if g != gid and g <= _GREATEST)), home
+
+
+def _is_id(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _DIGITS
 
 
 def _find(entries: list[list[str]], who: str) -> list[str] | None:
     for fields in entries:
-        if fields[0] == who and fields[2].isdigit() and fields[3].isdigit():
+        if fields[0] == who and _is_id(fields[2]) and _is_id(fields[3]):
             return fields
-    if who.isdigit():
+    if _is_id(who):
         for fields in entries:
-            if fields[2] == who and fields[3].isdigit():
+            if fields[2] == who and _is_id(fields[3]):
                 return fields
     return None
 
 
 def _gid(team: str, groups: list[list[str]]) -> int:
     for fields in groups:
-        if fields[0] == team and fields[2].isdigit():
+        if fields[0] == team and _is_id(fields[2]):
             return int(fields[2])
-    if team.isdigit():
+    if _is_id(team):
         return int(team)
     raise InvalidOption("use", f"group {team}", "the image has no group of that name", "use a number")

@@ -23,6 +23,7 @@ _locked_syscall = ctypes.PyDLL(None, use_errno=True).syscall
 _locked_syscall.restype = ctypes.c_long
 
 NR = {
+    "getcwd": 17 if _AARCH64 else 79,
     "pivot_root": 41 if _AARCH64 else 155,
     "setns": 268 if _AARCH64 else 308,
     "seccomp": 277 if _AARCH64 else 317,
@@ -142,6 +143,14 @@ def pidfd_open(pid: int) -> int:
 def pidfd_send_signal(pidfd: int, signum: int) -> None:
     """Send ``signum`` to the process of ``pidfd``; ``ProcessLookupError`` when it has ended."""
     call("pidfd_send_signal", pidfd, signum, None, 0)
+
+
+def working_directory() -> bytes:
+    """The path of the working directory below our root; "(unreachable)…" when it lies elsewhere, which
+    libc's own getcwd(3) does not tell. getcwd(2)."""
+    buffer = ctypes.create_string_buffer(4096)
+    call("getcwd", buffer, len(buffer))
+    return buffer.value
 
 
 def pivot_root(new_root: bytes, put_old: bytes) -> None:

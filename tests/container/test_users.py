@@ -36,3 +36,23 @@ def test_an_unknown_name_is_refused_and_the_known_ones_are_told(text: str) -> No
     with pytest.raises(InvalidOption) as caught:
         resolve(text, PASSWD, GROUP)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("user", ["4294967295", "99999999999999", "0:4294967295"])
+def test_ids_that_linux_has_not_are_refused(user: str) -> None:
+    with pytest.raises(InvalidOption, match="no such id"):
+        resolve(user, "", "")
+    with pytest.raises(InvalidOption, match="no such id"):
+        resolve("big", "big:x:4294967295:0::/:/bin/sh\n", "")
+    assert resolve("4294967294", "", "")[0].uid == 4294967294
+
+
+def test_groups_that_linux_has_not_are_passed_over() -> None:
+    user, _ = resolve("a", "a:x:5:5::/:/bin/sh\n", "big:x:99999999999:a\nsmall:x:6:a\n")
+    assert user.additional_gids == (6,)
+
+
+@pytest.mark.parametrize("odd", ["²", "9" * 5000, "-1", "1e3", " 1", "+1", ""])
+def test_what_looks_like_a_number_and_is_none_names_nobody(odd: str) -> None:
+    with pytest.raises(InvalidOption):
+        resolve(odd or "a", f"a:x:{odd}:0::/:/bin/sh\n", "")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sandcell.runtime import Engine, Options
+from sandcell.runtime.container.options import ExecOptions
 from sandcell.runtime.errors import SandcellError, StartFailed
 from tests.engine import crafted
 from tests.engine.crafted import TINY, directory, file, gone, symlink
@@ -175,6 +176,27 @@ def test_a_working_directory_is_made_inside(engine: Engine, target: Path, work: 
     with crafted.crafted(engine, symlink("data", f"../..{target}")) as image, pytest.raises(StartFailed):
         crafted.sh(engine, image, "true", workdir="/data/inside")
     assert os.listdir(target) == ["secret"]
+
+
+def test_a_working_directory_among_open_descriptors_is_refused(engine: Engine) -> None:
+    # CVE-2024-21626: a directory of the host that is still open becomes the working directory.
+    with crafted.background(engine, TINY) as id:
+        for number in range(3, 40):
+            for place in (
+                f"/proc/self/fd/{number}",
+                f"/proc/self/fd/{number}/..",
+                f"/proc/thread-self/fd/{number}",
+            ):
+                with pytest.raises(SandcellError):
+                    engine.run(TINY, ("pwd",), Options(remove=True, workdir=place))
+            with pytest.raises(SandcellError):
+                engine.exec(id, ("pwd",), ExecOptions(workdir=f"/proc/self/fd/{number}"))
+
+
+def test_a_program_among_open_descriptors_is_not_found(engine: Engine) -> None:
+    for number in range(3, 40):
+        with pytest.raises(StartFailed):
+            engine.run(TINY, (f"/proc/self/fd/{number}",), Options(remove=True))
 
 
 _DEVICES = """
