@@ -96,7 +96,9 @@ def a_paused_container_stands_still_and_goes_on(engine: Engine) -> None:
 def a_paused_container_can_be_ended(engine: Engine) -> None:
     if not engine.nursery.cgroups:
         return
-    with background(engine, "trap 'exit 5' TERM; while :; do read x; done", interactive=True) as id:
+    script = "trap 'exit 5' TERM; echo ready; while :; do read x; done"
+    with background(engine, script, interactive=True) as id:
+        until(lambda: any(engine.logs(id)), "the trap")
         engine.pause(id)
         engine.stop(id)
         assert engine.container(id).exit_status in (5, 143)
