@@ -43,6 +43,10 @@ def nothing_left_behind(session_folder: Path, tmp_path_factory: pytest.TempPathF
     # No test may touch the store of whoever runs them.
     os.environ["SANDCELL_HOME"] = str(session_folder / "home")
     os.environ["SANDCELL_RUN"] = str(session_folder / "run")
+    # Tools that we compare with keep logins there, where another user's may be in the way.
+    own = session_folder / "xdg"
+    own.mkdir(mode=0o700)
+    os.environ["XDG_RUNTIME_DIR"] = str(own)
     marks = (str(session_folder), str(tmp_path_factory.getbasetemp()))
     before = leftovers.look(marks)
     yield

@@ -2,14 +2,24 @@
 
 import os
 
-from sandcell.runtime.linux import mounts
-from sandcell.runtime.linux.syscall import CLONE_NEWNS, unshare
+from sandcell.runtime.linux import idmap, mounts
+from sandcell.runtime.linux.syscall import CLONE_NEWNS, CLONE_NEWUSER, unshare
+
+
+def own_mounts() -> None:
+    """Let this process mount what nobody else sees; who is not root becomes root of a user namespace."""
+    ids = idmap.for_user(os.getuid(), os.getgid(), None, None)
+    if os.geteuid() == 0:
+        unshare(CLONE_NEWNS)
+    else:
+        unshare(CLONE_NEWNS | CLONE_NEWUSER)
+        idmap.write(os.getpid(), ids)
+    mounts.mount(None, b"/", None, mounts.MS_REC | mounts.MS_PRIVATE)
 
 
 def mount(place: str, size: str) -> None:
     """Mount a tmpfs of ``size`` (``16k``, ``2m``) at ``place``; only this process and its children see it."""
-    unshare(CLONE_NEWNS)
-    mounts.mount(None, b"/", None, mounts.MS_REC | mounts.MS_PRIVATE)
+    own_mounts()
     mounts.mount(b"tmpfs", place.encode(), b"tmpfs", 0, f"size={size}".encode())
 
 

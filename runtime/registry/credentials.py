@@ -166,9 +166,12 @@ def _run(helper: str, verb: str, text: str) -> dict[str, Any] | None:
         raise HostRefused("ask", program, "a helper's name has no slash", "see credHelpers in config.json")
     try:
         done = subprocess.run([program, verb], input=text, capture_output=True, text=True, timeout=_PATIENCE)
-    except FileNotFoundError:
+    except OSError as error:
         hint = "install it, or take credsStore and credHelpers out of config.json"
-        raise HostRefused("ask", program, "there is no such program", hint) from None
+        # Where PATH has directories that may not be searched, a missing program is EACCES.
+        missing = isinstance(error, (FileNotFoundError, PermissionError))
+        cause = "there is no such program" if missing else os.strerror(error.errno or 0)
+        raise HostRefused("ask", program, cause, hint) from None
     except subprocess.TimeoutExpired:
         raise HostRefused("ask", program, f"it did not answer within {_PATIENCE} seconds") from None
     if done.returncode:

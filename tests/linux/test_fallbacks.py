@@ -16,7 +16,8 @@ from sandcell.runtime.linux import mounts
 from sandcell.runtime.linux.process import PR_SET_NO_NEW_PRIVS, prctl
 from sandcell.runtime.linux.seccomp import Action, Rule, compile_filter
 from sandcell.runtime.linux.seccomp_load import install
-from sandcell.runtime.linux.syscall import CLONE_NEWNS, CLOSE_RANGE_CLOEXEC, MACHINE, close_range, unshare
+from sandcell.runtime.linux.syscall import CLOSE_RANGE_CLOEXEC, MACHINE, close_range
+from tests import full_disk
 from tests.linux.child import in_child
 
 pytestmark = [
@@ -50,8 +51,7 @@ def test_a_detached_mount_without_mount_setattr_is_restricted_when_it_has_a_plac
 
 
 def _restrict_later(place: str) -> None:
-    unshare(CLONE_NEWNS)
-    mounts.mount(None, b"/", None, mounts.MS_REC | mounts.MS_PRIVATE)
+    full_disk.own_mounts()
     forget("mount_setattr")
     wanted = mounts.MS_RDONLY | mounts.MS_NOSUID | mounts.MS_NODEV
     os.mkdir(f"{place}/source")

@@ -332,7 +332,7 @@ class FakeEngine:
             variables |= {"SANDCELL_DIR": str(room), "SANDCELL_OUT": str(room / "out")}
         try:
             running = Running(tuple(real(word) for word in command), variables, str(room / "out"), ended)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             raise StartFailed(
                 "start", container.name, f"no command {command[0]!r} in the container", status=127
             ) from None
