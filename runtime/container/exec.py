@@ -53,7 +53,8 @@ def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
     pump = Pump(streams(sources, sinks, born.console, typed), None)
 
     def hang_up() -> None:
-        processes.signal_all(processes.of_exec(job.init, job.exec_id, born.cgroup), signal.SIGKILL)
+        members = processes.of_exec(job.init, job.exec_id, born.cgroup, born.pid)
+        processes.signal_all(members, signal.SIGKILL)
 
     pump.run(born.pidfd, control.fileno(), lambda: attend(control, pump, born.console, hang_up))
     status = collect(born.pidfd)

@@ -60,8 +60,8 @@ def _enter(
     )
     init, path = now.init, spec.linux.cgroups_path
 
-    def members(_: int) -> Callable[[], list[int]]:
-        return lambda: _members(init, exec_id, path)
+    def members(pid: int) -> Callable[[], list[int]]:
+        return lambda: _members(init, exec_id, path, pid)
 
     out = f"{places.container(born.id)}/shared/out/{exec_id}"
     if options.fetch:
@@ -73,9 +73,9 @@ def _enter(
     return begun
 
 
-def _members(init: Identity, exec_id: str, cgroup: str) -> list[int]:
+def _members(init: Identity, exec_id: str, cgroup: str, leader: int) -> list[int]:
     own = group(cgroup)
-    return processes.of_exec(init, exec_id, own.child(exec_id) if own else None)
+    return processes.of_exec(init, exec_id, own.child(exec_id) if own else None, leader)
 
 
 def _place_files(places: Places, born: Record, options: ExecOptions, exec_id: str) -> str:

@@ -170,3 +170,23 @@ def a_bad_memory_limit_or_a_real_one(engine: Engine) -> None:
         Options(pids_limit=4, remove=True),
     )
     assert b"fork" in forked.stderr.lower()
+
+
+@claim
+def a_signal_to_an_exec_finds_what_hides_its_mark_and_spares_what_is_not_its_own(engine: Engine) -> None:
+    with background(engine, "sleep 901 & (sleep 902 &); sleep 1000") as id:
+        script = "env -i sleep 903 & (env -i sleep 904 &) ; (sleep 905 & ); echo ready; wait"
+        running = engine.launch_in(id, ("sh", "-c", script))
+        assert next(running.output()).data == b"ready\n"
+        listed = ("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
+        until(
+            lambda: all(f"sleep {n}" in engine.exec(id, listed).text for n in range(901, 906)), "all of them"
+        )
+        running.signal(signal.SIGKILL)
+        assert running.wait(5) == 137
+        running.close()
+        until(
+            lambda: not any(f"sleep {n}" in engine.exec(id, listed).text for n in (903, 904, 905)),
+            "their end",
+        )
+        assert all(f"sleep {n}" in engine.exec(id, listed).text for n in (901, 902))
