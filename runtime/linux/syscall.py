@@ -68,6 +68,7 @@ OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
 CLOSE_RANGE_CLOEXEC = 4
+_TRIES = 1000
 FSOPEN_CLOEXEC = 1
 FSMOUNT_CLOEXEC = 1
 _FSCONFIG_SET_FLAG = 0
@@ -97,14 +98,16 @@ def fail(what: str) -> None:
 def openat2(dirfd: int, path: str | bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH) -> int:
     """A descriptor of ``path`` below ``dirfd``, resolved as ``resolve`` allows. openat2(2)."""
     name = os.fsencode(path)
-    while True:
-        how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    for _ in range(_TRIES):
         try:
             return call("openat2", dirfd, name, how, len(how))
         except OSError as error:
-            # A rename elsewhere in the tree while ".." was looked up: the man page says try again.
+            # A rename somewhere while ".." was looked up: the man page says try again. Not for ever,
+            # for a container may rename as fast as it can.
             if error.errno != errno.EAGAIN:
                 raise
+    return call("openat2", dirfd, name, how, len(how))
 
 
 def clone3(flags: int, exit_signal: int, cgroup: int = -1) -> tuple[int, int]:
