@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandcell.runtime import Engine, Options
+from sandcell.runtime.container import state
 from tests import leftovers
 from tests.engine.claims import until
 from tests.engine.crafted import TINY
@@ -385,3 +386,37 @@ def test_replacing_and_renaming_at_once_never_give_a_name_twice(
             names = [found.name for found in engine.containers(all=True)]
             assert len(set(names)) == len(names), names
     _check_and_clear(base)
+
+
+def test_after_the_machine_was_started_again_what_ran_has_exited(base: Path) -> None:
+    with Engine(base / "home", base / "run") as engine:
+        ran = engine.create(TINY, ("sh", "-c", "echo x > /kept; sleep 1000"), Options(name="ran"))
+        engine.start(ran)
+        until(lambda: engine.exec(ran, ("test", "-e", "/kept")).status == 0, "the file")
+        ended = engine.create(TINY, ("sh", "-c", "exit 7"), Options(name="ended"))
+        engine.start(ended)
+        assert engine.wait(ended) == 7
+        pid = engine.container(ran).pid
+        assert pid is not None
+        status = Path(f"/proc/{pid}/status").read_text()
+        monitor = int(next(line for line in status.splitlines() if line.startswith("PPid:")).split()[1])
+        _kill(monitor)
+        until(lambda: not _runs(pid), "its end")  # type: ignore[arg-type]
+        until(lambda: _locked(base, ended.id), "the clean-up")
+    # What lies on a tmpfs is gone after a boot.
+    subprocess.run(["rm", "-rf", str(base / "run")], check=True)
+    with Engine(base / "home", base / "run") as engine:
+        found = engine.container("ran")
+        assert (found.state, found.exit_status) == ("exited", None)
+        assert (engine.container("ended").state, engine.container("ended").exit_status) == ("exited", 7)
+        engine.start("ran")
+        assert engine.exec("ran", ("cat", "/kept")).text == "x\n"
+    _check_and_clear(base)
+
+
+def _locked(base: Path, id: str) -> bool:
+    """True when we could take the container's lock: its monitor has done all it had to."""
+    lock = state.take_lock(str(base / "run/containers" / id), 0)
+    if lock is not None:
+        os.close(lock)
+    return lock is not None
