@@ -14,6 +14,7 @@ from sandcell.runtime.container.plan import Rootfs, plan
 from sandcell.runtime.engine import birth, filters, lifecycle, record
 from sandcell.runtime.engine.places import Places, make_skeleton
 from sandcell.runtime.engine.work import Worker
+from sandcell.runtime.errors import Conflict
 from sandcell.runtime.layer.whiteout import XattrFlavour
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.oci.config import RunConfig
@@ -78,6 +79,7 @@ class Builder:
             return self._carry_out(job, step, on_output)
         finally:
             lifecycle.settle_at(places.running(id))
+            _remove_group(facts.cgroups_path)
             try:
                 remove_tree(places.container(id))
             except PermissionError:  # it left files of other ids in its place for results
@@ -104,3 +106,14 @@ class Builder:
         for path in (places.containers, f"{places.run}/containers"):
             os.makedirs(path, mode=0o700, exist_ok=True)
         return msgspec.structs.replace(self._engine.nursery, places=places)
+
+
+def _remove_group(path: str) -> None:
+    """Where the step's monitor was killed its control group is still there."""
+    group = birth.group(path)
+    if group is not None:
+        try:
+            group.kill()
+            group.remove()
+        except Conflict:
+            pass  # something in it does not end; prune will try again
