@@ -13,6 +13,7 @@ import socket
 from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import jobs, outside, processes
 from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.mapped import remove_tree
 from sandcell.runtime.container.monitor import attend, collect, keyboard, pipes, streams, tell
 from sandcell.runtime.container.pump import Pump
@@ -24,17 +25,18 @@ from sandcell.runtime.linux.syscall import clone3, setns
 _CLONE_PARENT = 0x00008000
 
 
-def serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
+def serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Early | None = None) -> None:
     """Start the process, move its output to the client, tell its end. The process and all that it
-    started are killed when the client goes away. Replies as of ``monitor.serve``."""
+    started are killed when the client goes away. ``early``: a child prepared for a container, which
+    is not needed. Replies as of ``monitor.serve``."""
     try:
-        _serve(job, control, sinks)
+        _serve(job, control, sinks, early)
     finally:
         if job.directory:
             remove_tree(job.directory)
 
 
-def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
+def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Early | None) -> None:
     terminal = any(isinstance(step, s.Console) for step in job.inside)
     sources, targets = pipes(terminal=terminal)
     source, typed = keyboard(sinks, terminal=terminal, kept=False)
@@ -48,8 +50,12 @@ def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
         os.close(fd)
     if isinstance(born, jobs.Refused):
         tell(control, born)
+        if early is not None:
+            early.drop()
         return
     tell(control, jobs.Started(born.pid))
+    if early is not None:
+        early.drop()  # now nobody waits for it
     pump = Pump(streams(sources, sinks, born.console, typed), None)
 
     def hang_up() -> None:
@@ -69,55 +75,64 @@ def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
 
 def _enter(job: jobs.Exec, stdio: tuple[int, int, int]) -> outside.Born | jobs.Refused:
     target = os.pidfd_open(job.init.pid)
-    group: cgroups.Cgroup | None = None
     try:
         if not process.alive(job.init):
             return jobs.Refused("enter the container", 0, "it has ended")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        announce, announced = os.pipe2(os.O_CLOEXEC)
-        flags = 0
-        for name in job.namespaces:
-            flags |= FLAGS[name]
-        if job.cgroup:
-            group = cgroups.Cgroup(job.cgroup, cgroups.layout()).child(job.exec_id)
-        into = group.open() if group is not None else None
-        # Not dumpable before the child enters, so that there is no moment to look.
-        process.prctl(process.PR_SET_DUMPABLE, 0)
-        helper, helper_fd = clone3(0, signal.SIGCHLD)
-        if helper == 0:
-            ours.close()
-            _helper(job, target, flags, announced, theirs, stdio, into)
-        if into is not None:
-            os.close(into)
-        theirs.close()
-        os.close(announced)
+        with ours:
+            return _born(job, target, ours, theirs, stdio)
+    finally:
+        os.close(target)
+
+
+def _born(
+    job: jobs.Exec, target: int, ours: socket.socket, theirs: socket.socket, stdio: tuple[int, int, int]
+) -> outside.Born | jobs.Refused:
+    flags = 0
+    for name in job.namespaces:
+        flags |= FLAGS[name]
+    group = cgroups.Cgroup(job.cgroup, cgroups.layout()).child(job.exec_id) if job.cgroup else None
+    into = group.open() if group is not None else None
+    announce, announced = os.pipe2(os.O_CLOEXEC)
+    # Not dumpable before the child enters, so that there is no moment to look.
+    process.prctl(process.PR_SET_DUMPABLE, 0)
+    helper, helper_fd = clone3(0, signal.SIGCHLD)
+    if helper == 0:
+        ours.close()
+        _helper(job, target, flags, announced, theirs, stdio, into)
+    if into is not None:
+        os.close(into)
+    theirs.close()
+    os.close(announced)
+    try:
+        # On v1 the group is made while the helper enters.
+        unfit = _give_doors(ours, group)
         # One write; the end of the pipe comes only when the process executes its program.
-        said = os.read(announce, 32)
-        os.close(announce)
-        os.waitid(os.P_PIDFD, helper_fd, os.WEXITED)
-        os.close(helper_fd)
-        number = int(said or b"-5")
+        number = int(os.read(announce, 32) or b"-5")
         if number <= 0:
             if group is not None:
                 group.remove()
             return jobs.Refused("enter the container's namespaces", -number)
-        pidfd = os.pidfd_open(number)
-        try:
-            born = outside.Born(number, pidfd, group)
-            outside.give_doors(ours, group)
-            refused = outside.listen(ours, job.inside, born)
-        except BaseException:
-            outside.reap(number, pidfd)
-            raise
-        finally:
-            ours.close()
+        born = outside.Born(number, os.pidfd_open(number), group)
+        refused = unfit or outside.listen(ours, job.inside, born)
         if refused is not None:
-            outside.reap(number, pidfd)
+            outside.reap(number, born.pidfd)
             born.let_go()
-            return refused
-        return born
+        return refused or born
     finally:
-        os.close(target)
+        os.close(announce)
+        os.waitid(os.P_PIDFD, helper_fd, os.WEXITED)
+        os.close(helper_fd)
+
+
+def _give_doors(ours: socket.socket, group: cgroups.Cgroup | None) -> jobs.Refused | None:
+    try:
+        outside.give_doors(ours, group)
+    except SandcellError as error:
+        return jobs.Refused(str(error), 0, error.hint)
+    except OSError as error:
+        return jobs.Refused(error.filename or "make its control group", error.errno or 0)
+    return None
 
 
 def _helper(

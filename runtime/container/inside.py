@@ -40,6 +40,7 @@ FAILED = b"!"
 CONSOLE = b"c"
 DOORS = b"d"
 CONNECTED = b"n"
+EXECUTING = b"e"
 _MOST_DOORS = 16
 
 
@@ -362,6 +363,7 @@ def _stay_with_the_monitor(sync: socket.socket) -> None:
 
 def _execute(step: s.Execute, scene: Scene) -> None:
     _stay_with_the_monitor(scene.sync)
+    scene.sync.send(EXECUTING)
     execute(step.arguments, step.environment)
 
 

@@ -16,6 +16,7 @@ from sandcell.runtime.linux.syscall import clone3
 
 # A cgroup namespace shows where its maker is, so it is made by init itself once it has been moved.
 _LATER = "cgroup"
+_KILLED = Refused("set it up", 0, "it was killed meanwhile; try again")
 
 
 class Born:
@@ -79,8 +80,12 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
         if early is not None:
             if not born_inside and early.fits(plan) and early.go(plan, stdio):
                 born = Born(early.pid, early.pidfd, None, early.mount_namespace)
-                return _settled(early.channel, plan.inside[len(early.prefix) :], born, group, wire)
-            early.drop()
+                settled = _settled(early.channel, plan.inside[len(early.prefix) :], born, group, wire)
+                if settled is not _KILLED:
+                    return settled
+                # It had been killed while it waited, and was not quite dead yet: nothing is lost.
+            else:
+                early.drop()
         return _bear(plan, stdio, flags, ids, group, wire, born_inside=born_inside)
     except SandcellError as error:
         return Refused(str(error), 0, error.hint)
@@ -217,6 +222,7 @@ def _bear(
 
 def listen(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Refused | None:
     """Hear what the child tells until its program runs (``None``) or it has failed."""
+    executing = False
     while True:
         try:
             message, fds, _, _ = socket.recv_fds(ours, 64, 1)
@@ -224,8 +230,10 @@ def listen(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Refu
             # It ended before it read what we sent; this is told once, before what it sent.
             continue
         if not message:
-            return None
-        if message == player.CONSOLE:
+            return None if executing else _KILLED
+        if message == player.EXECUTING:
+            executing = True
+        elif message == player.CONSOLE:
             born.console = fds[0]
             os.set_inheritable(born.console, False)
         elif message.startswith(player.FAILED):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sandcell.runtime.linux.idmap import IdMap
 
 RESERVE = 2
+_CALM = 15  # milliseconds, about what a start takes
 
 
 def main(channel_fd: int, program_fd: int, idmap_text: str) -> Never:
@@ -61,25 +62,36 @@ def _forget_what_the_client_ignores() -> None:
 def _keep_a_reserve(channel: socket.socket, idmap: "IdMap") -> None:
     # Nobody waits for a monitor by its parent's hand; the kernel may forget it at once.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    reserve: dict[int, int] = {}
+    reserve: set[int] = set()
     poll = select.poll()
     poll.register(channel, 0)
     while True:
-        while len(reserve) < RESERVE:
-            taken, giving = os.pipe2(os.O_CLOEXEC)
-            if os.fork() == 0:
-                for fd in (taken, *reserve):
-                    os.close(fd)
-                _wait_for_a_job(channel, giving, idmap)
-            os.close(giving)
-            # Readable (at its end) as soon as the child has taken a job, or was killed.
-            reserve[taken] = taken
-            poll.register(taken, select.POLLIN)
-        for fd, _ in poll.poll():
+        if not reserve:
+            _hire(channel, idmap, reserve, poll)
+        # A job was taken a moment ago, and whoever waits for it wants the processors now: the
+        # reserve is filled when it stands, unless nobody is left to take the next one.
+        events = poll.poll(_CALM if len(reserve) < RESERVE else None)
+        if not events:
+            _hire(channel, idmap, reserve, poll)
+        for fd, _ in events:
             if fd == channel.fileno():
                 return
             poll.unregister(fd)
-            os.close(reserve.pop(fd))
+            reserve.remove(fd)
+            os.close(fd)
+
+
+def _hire(channel: socket.socket, idmap: "IdMap", reserve: set[int], poll: select.poll) -> None:
+    """Make one child more. Its number in ``reserve`` is a pipe that ends when it has taken a job, or
+    was killed."""
+    taken, giving = os.pipe2(os.O_CLOEXEC)
+    if os.fork() == 0:
+        for fd in (taken, *reserve):
+            os.close(fd)
+        _wait_for_a_job(channel, giving, idmap)
+    os.close(giving)
+    reserve.add(taken)
+    poll.register(taken, select.POLLIN)
 
 
 def _wait_for_a_job(channel: socket.socket, giving: int, idmap: "IdMap") -> Never:
@@ -90,7 +102,7 @@ def _wait_for_a_job(channel: socket.socket, giving: int, idmap: "IdMap") -> Neve
         # Its own session: Jupyter sends signals to whole process groups.
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        waiting = early.prepare(idmap)
+        waiting = early.prepare(idmap, giving)
         _, fds = process.receive_descriptors(channel, 4)
         os.close(giving)
         channel.close()
@@ -111,8 +123,7 @@ def _wait_for_a_job(channel: socket.socket, giving: int, idmap: "IdMap") -> Neve
         if isinstance(job, jobs.Run):
             monitor.serve(job, control, fds[1:], waiting)
         elif isinstance(job, jobs.Exec):
-            _drop(waiting)
-            exec.serve(job, control, fds[1:])
+            exec.serve(job, control, fds[1:], waiting)
         else:
             _drop(waiting)
             monitor.tell(control, mapped.perform(job, fds[1:]))
