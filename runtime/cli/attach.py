@@ -60,19 +60,27 @@ class _Signals:
                 print("sandcell: it goes on; Ctrl-C once more kills it", file=sys.stderr, flush=True)
 
 
-def attach(running: "Running", *, interactive: bool = False, tty: bool = False, keys: str = LEAVE) -> int:
+def attach(
+    running: "Running",
+    *,
+    interactive: bool = False,
+    tty: bool = False,
+    keys: str = LEAVE,
+    proxy: bool = True,
+    ours: bool = True,
+) -> int:
     """Write what ``running`` writes, as it comes, and return its exit status (128 + n for a
     signal n), or 0 when we were told to leave it.
 
     ``interactive``: our standard input is its own; with ``tty`` ours is a terminal, raw until the
     end, the program hears of its size, and ``keys`` typed one after the other leave it.
 
-    SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 go to the program. When the reader of our
-    standard output has gone, the program is killed, for nobody would see the rest:
-    ``BrokenPipeError`` is raised then. ``running`` is closed in every case.
+    SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 go to the program, unless ``proxy`` is off.
+    When the reader of our standard output has gone, the program is killed if it is ``ours``, for
+    nobody would see the rest: ``BrokenPipeError`` is raised then. ``running`` is closed in every case.
     """
     signals = _Signals(running)
-    watched = (*_FORWARDED, signal.SIGWINCH) if tty else _FORWARDED
+    watched = (*(_FORWARDED if proxy else ()), *((signal.SIGWINCH,) if tty else ()))
     typing = Keyboard(running, tty=tty, keys=parse_keys(keys)) if interactive else nullcontext()
     before = {number: signal.signal(number, signals.note) for number in watched}
     try:
@@ -80,8 +88,9 @@ def attach(running: "Running", *, interactive: bool = False, tty: bool = False, 
             _pump(running, signals)
             return _wait(running, signals)
     except BrokenPipeError:
-        running.signal(signal.SIGKILL)
-        running.wait()
+        if ours:
+            running.signal(signal.SIGKILL)
+            running.wait()
         raise
     finally:
         for number, handler in before.items():

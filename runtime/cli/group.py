@@ -5,6 +5,7 @@ from importlib import import_module
 import click
 
 VERBS: dict[str, tuple[str, str]] = {
+    "attach": ("attaching", "Come to a running container: its output, its keyboard"),
     "build": ("build", "Build an image from a Dockerfile"),
     "commit": ("changes", "Make a new image from a container's changes"),
     "completion": ("about", "Print the completion script of a shell"),

@@ -39,7 +39,7 @@ def serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Early
 def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Early | None) -> None:
     terminal = any(isinstance(step, s.Console) for step in job.inside)
     sources, targets = pipes(terminal=terminal)
-    source, typed = keyboard(sinks, terminal=terminal, kept=False)
+    source, typed, _ = keyboard(sinks, terminal=terminal, kept=False)
     try:
         born = _enter(job, (source, targets[0], targets[1]))
     except SandcellError as error:

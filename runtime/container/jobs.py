@@ -81,11 +81,15 @@ class Resize(msgspec.Struct, frozen=True, tag=True):
     columns: int
 
 
+class Attach(msgspec.Struct, frozen=True, tag=True):
+    """Somebody else listens too; comes with the pipes for stdout and stderr. See ``guests``."""
+
+
 class Detach(msgspec.Struct, frozen=True, tag=True):
     """The client stops listening, and the process goes on whatever it was started with."""
 
 
-Request: TypeAlias = Resize | Detach
+Request: TypeAlias = Resize | Attach | Detach
 Job: TypeAlias = Run | Exec | Task
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sandcell.runtime.container import jobs, journal, mapped, outside, ports, state
 from sandcell.runtime.container.early import Early
+from sandcell.runtime.container.guests import Guests
 from sandcell.runtime.container.output import STDERR, STDOUT, Log
 from sandcell.runtime.container.pump import STDIN, Pump
 from sandcell.runtime.container.steps import Console, MapIds
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sandcell.runtime.container import forward
 
 _PATIENCE = 10.0
+_SLOW = 1.0  # seconds for clients who read slowly, before the container is cleaned up without them
 
 
 def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early | None = None) -> None:
@@ -48,7 +50,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         return
     terminal = _wants_terminal(job)
     sources, targets = pipes(terminal=terminal)
-    source, typed = keyboard(sinks, terminal=terminal, kept=job.interactive)
+    source, typed, kept = keyboard(sinks, terminal=terminal, kept=job.interactive)
     born = outside.prepare(job.plan, (source, targets[0], targets[1]), early)
     for fd in {source, *targets}:
         os.close(fd)
@@ -71,11 +73,11 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         _refuse(job, jobs.Refused("write its state", error.errno or 0), control, lock)
         return
     forwarder = _forward(job, listening, born.pid)
+    pump = Pump(streams(sources, sinks, born.console, typed), log)
+    guests = _guests(job, pump, born, born.console if job.interactive and terminal else kept)
     tell(control, jobs.Started(born.pid))
     if not job.remove:
         _write(job.home, living)  # for whoever looks after the machine has been started again
-
-    pump = Pump(streams(sources, sinks, born.console, typed), log)
 
     def hang_up() -> None:
         if job.die_with_client:
@@ -89,12 +91,16 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     oom = born.cgroup is not None and status == 128 + signal.SIGKILL and born.cgroup.usage().oom_kills > 0
     ended = state.State(status=state.EXITED, exit_status=status, started=now, finished=time.time(), oom=oom)
     _write(job.run, ended)
-    tell(control, jobs.Exited(status, oom))
+    last = jobs.Exited(status, oom)
+    tell(control, last)
     control.close()
+    if guests is not None:
+        guests.close(last)
     journal.tell(os.path.dirname(os.path.dirname(job.run)), "die", job.id, status=status)
     if forwarder:
         os.kill(forwarder, signal.SIGKILL)
         os.waitpid(forwarder, 0)
+    pump.hand_over(_SLOW)
     # Nobody waits for what follows, so it may take its time.
     if not job.remove:
         _write(job.home, ended)
@@ -104,13 +110,13 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         pass  # something in its control group does not end; `rm` and `prune` will find it again
     for call in job.afterwards:
         mapped.do(call)
-    pump.hand_over()
     log.close()
     if job.remove:
         state.let_waiters_read(job.run, _PATIENCE)
         mapped.call(_idmap(job), lambda: mapped.remove_tree(job.home))
         mapped.remove_tree(job.run)
     os.close(lock)
+    pump.hand_over()  # a client that stands still keeps us, but nobody else
 
 
 def _listen(job: jobs.Run) -> "forward.Listening | jobs.Refused":
@@ -123,6 +129,14 @@ def _listen(job: jobs.Run) -> "forward.Listening | jobs.Refused":
         return forward.listen(job.ports)
     except OSError as error:
         return jobs.Refused(f"publish {error.filename}", error.errno or 0)
+
+
+def _guests(job: jobs.Run, pump: Pump, born: outside.Born, typing: int) -> Guests | None:
+    """The door for who attaches later; where it cannot be made the container runs without."""
+    try:
+        return Guests(job.run, pump, born.pid, typing, lambda request: answer(request, born.console))
+    except OSError:
+        return None
 
 
 def _forward(job: jobs.Run, listening: "forward.Listening", init: int) -> int:
@@ -197,18 +211,20 @@ def pipes(*, terminal: bool) -> tuple[list[int], list[int]]:
     return [out_read, err_read], [out_write, err_write]
 
 
-def keyboard(sinks: list[int], *, terminal: bool, kept: bool) -> tuple[int, int]:
-    """What becomes stdin, and what the pump shall read for a terminal (-1: nothing).
+def keyboard(sinks: list[int], *, terminal: bool, kept: bool) -> tuple[int, int, int]:
+    """What becomes stdin, what the pump shall read for a terminal, and the write end of a pipe of our
+    own (-1: nothing).
 
     The client's pipe is the third of ``sinks`` and taken out of them. ``kept``: without one, stdin is
     a pipe into which nobody writes yet, and which stays open as long as we live.
     """
     typed = sinks.pop() if len(sinks) > 2 else -1
     if typed >= 0 and not terminal:
-        return typed, -1
+        return typed, -1, -1
     if kept and not terminal:
-        return os.pipe2(os.O_CLOEXEC)[0], -1
-    return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), typed
+        read, write = os.pipe2(os.O_CLOEXEC)
+        return read, -1, write
+    return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), typed, -1
 
 
 def attend(control: socket.socket, pump: Pump, console: int, hang_up: Callable[[], None]) -> bool:
@@ -220,14 +236,19 @@ def attend(control: socket.socket, pump: Pump, console: int, hang_up: Callable[[
     if received is None:
         hang_up()
         return False
-    request = jobs.decode_request(received[0])
-    if isinstance(request, jobs.Resize):
-        resize(console, request)
+    if answer(jobs.decode_request(received[0]), console):
         return True
     pump.detach()
     tell(control, jobs.Detached())
     control.close()
     return False
+
+
+def answer(request: jobs.Request, console: int) -> bool:
+    """Do what somebody who listens asks; false when they leave."""
+    if isinstance(request, jobs.Resize):
+        resize(console, request)
+    return not isinstance(request, jobs.Detach)
 
 
 def resize(console: int, size: jobs.Resize) -> None:

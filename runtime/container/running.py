@@ -1,17 +1,20 @@
 """A process of a container that the client listens to: its output, its end, and signals to it."""
 
+import errno
 import os
 import select
 import signal as signals
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sandcell.runtime.container import jobs
+from sandcell.runtime.container import guests, jobs
 from sandcell.runtime.container.launcher import Control, Launcher
 from sandcell.runtime.container.output import STDERR, STDOUT, Output
 from sandcell.runtime.container.processes import signal_all
 from sandcell.runtime.errors import StartFailed, WrongState
+from sandcell.runtime.linux import process
 
 _PIECE = 1 << 18
 
@@ -103,6 +106,11 @@ class Running:
         """Send a signal to every process of this run: of the container, or of the exec'd tree."""
         signal_all(self._members(), signum)
 
+    @property
+    def typing(self) -> bool:
+        """True where somebody can type: see ``write``."""
+        return self._input >= 0
+
     def write(self, data: bytes) -> int:
         """Type ``data``, and tell how much of it was taken; waits while nothing is. ``OSError`` when
         nobody reads."""
@@ -129,6 +137,12 @@ class Running:
         self._outputs.clear()
         self.close_input()
         self._control.close()
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def begin(
@@ -177,6 +191,34 @@ def begin(
         raise
 
 
+def join(run: str, members: Callable[[int], Callable[[], list[int]]], name: str) -> Running:
+    """Listen to a container that runs already, ``run`` being its run directory; it goes on when we
+    leave. ``OSError`` when nobody is there, or it ends just now."""
+    out_read, out_write = os.pipe2(os.O_CLOEXEC)
+    err_read, err_write = os.pipe2(os.O_CLOEXEC)
+    channel: socket.socket | None = None
+    try:
+        try:
+            channel = guests.call(run)
+            process.send(channel, jobs.encode(jobs.Attach()), (out_write, err_write))
+            received = process.receive(channel, 1)
+        finally:
+            os.close(out_write)
+            os.close(err_write)
+        reply = None if received is None else jobs.decode_reply(received[0])
+        if received is None or not isinstance(reply, jobs.Started):
+            raise ConnectionResetError(errno.ECONNRESET, "it ended")
+        keyboard = received[1][0] if received[1] else -1
+        outputs = {out_read: STDOUT, err_read: STDERR}
+        return Running(Control(channel), reply.pid, outputs, members(reply.pid), name, keyboard)
+    except BaseException:
+        if channel is not None:
+            channel.close()
+        os.close(out_read)
+        os.close(err_read)
+        raise
+
+
 def _failure(reply: jobs.Reply | None, name: str, command: tuple[str, ...]) -> StartFailed:
     if not isinstance(reply, jobs.Refused):
         return StartFailed("start", name, "its monitor was killed while it was being made", "start it again")
@@ -190,8 +232,6 @@ def _failure(reply: jobs.Reply | None, name: str, command: tuple[str, ...]) -> S
 
 
 def _not_executed(number: int, name: str, program: str) -> StartFailed:
-    import errno
-
     if number in (errno.ENOENT, errno.ENOTDIR):
         hint = "look for it in the image; a script also needs the program that its #! line names"
         return StartFailed("start", name, f"no command {program!r} in the container", hint, status=127)

@@ -31,6 +31,7 @@ from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.spec import Spec, User
 
 CGROUP_PARENT = "sandcell"
+OTHER = "container:"
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -172,6 +173,10 @@ def create(
     """
     places = nursery.places
     id = record.new_id()
+    if options.network.startswith(OTHER):
+        # By its id from here on: a name may be given to another.
+        other = record.find(places, options.network.removeprefix(OTHER))
+        options = msgspec.structs.replace(options, network=f"{OTHER}{other.id}")
     facts = setting(nursery, id, options, config.config, lowers)
     spec = compose(config.config, command, options, facts)
     assert spec.process is not None

@@ -17,7 +17,7 @@ from sandcell.runtime.engine.living_verbs import LivingVerbs
 from sandcell.runtime.engine.network_verbs import NetworkVerbs
 from sandcell.runtime.engine.values import Container, ContainerPlan, Result
 from sandcell.runtime.engine.volume_verbs import VolumeVerbs
-from sandcell.runtime.errors import ContainerNotFound, SandcellError
+from sandcell.runtime.errors import ContainerNotFound, Corrupted, SandcellError
 from sandcell.runtime.events import Callback, ContainerEvent, silent
 from sandcell.runtime.linux import idmap
 
@@ -261,6 +261,11 @@ class Engine(ImageVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
             if force and isinstance(container, Container):
                 return
             raise
+        except Corrupted:
+            if not force:
+                raise
+            lifecycle.clear(self.places, self.launcher, str(container), self.idmap)
+            return
         lifecycle.remove(self.places, self.launcher, who, force=force)
         self._tell("remove", who)
 

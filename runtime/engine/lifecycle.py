@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from sandcell.runtime.container import jobs, state
 from sandcell.runtime.container.launcher import Launcher
 from sandcell.runtime.engine import names, record
-from sandcell.runtime.engine.birth import group, spec_of
+from sandcell.runtime.engine.birth import CGROUP_PARENT, group, spec_of
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.work import run_task
 from sandcell.runtime.errors import ContainerNotFound, InvalidOption, WrongState
+from sandcell.runtime.linux.cgroups import layout
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.process import Identity, alive, send_signal
 
@@ -185,6 +186,18 @@ def remove(places: Places, launcher: Launcher, who: Record, *, force: bool) -> N
     except ContainerNotFound:
         # A container that removes itself at its end; only the empty directory is ours.
         discard(launcher, IdMap(), places.running(who.id))
+
+
+def clear(places: Places, launcher: Launcher, id: str, idmap: IdMap) -> None:
+    """Remove a container whose record is spoiled, by the beginning of its id; nothing else."""
+    for spoiled in record.spoiled(places):
+        if spoiled.startswith(id):
+            cgroup = group(f"{CGROUP_PARENT}/{spoiled}") if layout().writable else None
+            if cgroup is not None:
+                cgroup.kill()
+                cgroup.remove()
+            discard(launcher, idmap, places.container(spoiled))
+            discard(launcher, IdMap(), places.running(spoiled))
 
 
 def sweep(places: Places, launcher: Launcher, who: Record) -> None:

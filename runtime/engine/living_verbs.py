@@ -68,6 +68,19 @@ class LivingVerbs:
         running.container = record.container(engine.places, who)
         return running
 
+    def attach(self, container: "Who") -> "Running":
+        """Listen to a running container, and type into it where it was created ``interactive`` and its
+        standard input is nobody else's pipe. What it wrote before is in its log. Several may be
+        attached at once; it goes on when we ``close`` or ``detach``. ``WrongState`` unless it runs."""
+        from sandcell.runtime.engine import attaching
+
+        engine = cast("Engine", self)
+        who, tell = _who(self, container)
+        running = attaching.attach(engine.places, who)
+        tell("attach", who)
+        running.container = record.container(engine.places, who)
+        return running
+
     def events(self) -> "Events":
         """What befalls containers of this store from now on, whichever process does it: an iterator of
         ``ContainerEvent`` that waits for the next one. Close it, or use it with ``with``."""

@@ -26,7 +26,8 @@ def prune(engine: "Engine") -> Pruned:
     for who in record.every(places):
         if record.current(places, who).status == state.EXITED and who.options.remove:
             _finish(engine, who)
-    listed = {who.id for who in record.every(places)}
+    # Whose record is spoiled is nobody's litter: its files may be all that somebody has.
+    listed = {who.id for who in record.every(places)} | set(record.spoiled(places))
     names.sweep(places)
     for parts in ("", "/builds"):
         _rests(engine, Places(places.home + parts, places.run + parts), listed)

@@ -12,7 +12,7 @@ from sandcell.runtime.container import state
 from sandcell.runtime.container.options import Options
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.values import Container
-from sandcell.runtime.errors import ContainerNotFound, InvalidDocument
+from sandcell.runtime.errors import ContainerNotFound, Corrupted, InvalidDocument
 from sandcell.runtime.linux.host_model import Facet
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.process import Identity
@@ -56,12 +56,30 @@ def write(places: Places, record: Record) -> None:
 
 
 def read(places: Places, id: str) -> Record | None:
-    """The record, or ``None`` while the container is being made or removed."""
+    """The record, or ``None`` while the container is being made or removed, and where it is ``spoiled``."""
     try:
-        with open(f"{places.container(id)}/{_NAME}", "rb") as file:
-            return decode(Record, file.read(), object=_NAME)
+        return _read(places, id)
     except (FileNotFoundError, NotADirectoryError, InvalidDocument):
         return None
+
+
+def _read(places: Places, id: str) -> Record:
+    with open(f"{places.container(id)}/{_NAME}", "rb") as file:
+        return decode(Record, file.read(), object=_NAME)
+
+
+def spoiled(places: Places) -> list[str]:
+    """Ids of containers whose record cannot be read. Records are not synced when they are made, so a
+    machine that loses its power may leave one empty; the container's files are still there."""
+    found = []
+    for id in os.listdir(places.containers):
+        try:
+            _read(places, id)
+        except InvalidDocument:
+            found.append(id)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return found
 
 
 def every(places: Places) -> list[Record]:
@@ -73,7 +91,7 @@ def every(places: Places) -> list[Record]:
 def find(places: Places, name: str) -> Record:
     """The record by name, id or unambiguous beginning of an id.
 
-    ``ContainerNotFound``, with the nearest name as hint, otherwise.
+    ``ContainerNotFound``, with the nearest name as hint, otherwise; ``Corrupted`` when it is ``spoiled``.
     """
     exact = read(places, name) if len(name) == 64 else None
     if exact is not None:
@@ -87,6 +105,11 @@ def find(places: Places, name: str) -> Record:
         return beginning[0]
     if beginning:
         raise ContainerNotFound("find container", name, "several ids begin so", "write more of it")
+    for id in spoiled(places):
+        if name and id.startswith(name):
+            cause = f"its {_NAME} cannot be read, as after a loss of power"
+            hint = f"its files are in {places.container(id)}/upper; rm -f {id[:12]} removes it"
+            raise Corrupted("find container", id[:12], cause, hint)
     raise ContainerNotFound("find container", name, "there is none of that name", _hint(name, records))
 
 

@@ -10,7 +10,7 @@ from sandcell.runtime.container import jobs, slirp, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.ports import parse_publish
 from sandcell.runtime.engine import record
-from sandcell.runtime.engine.birth import Network
+from sandcell.runtime.engine.birth import OTHER, Network
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.errors import HostRefused, WrongState
 from sandcell.runtime.network import addresses, live
@@ -20,7 +20,6 @@ from sandcell.runtime.oci.spec import Namespace, Spec
 if TYPE_CHECKING:
     from sandcell.runtime.engine.birth import Nursery
 
-_OTHER = "container:"
 _YOUNG = 60.0  # seconds in which a start may still be going on
 
 
@@ -45,8 +44,8 @@ def check(nursery: "Nursery", network: str) -> None:
             cause = f"a plain user's way out is {slirp.NAME}, which is not installed"
             raise HostRefused("use", f"--network {network}", cause, f"install {slirp.NAME}, or {hint}")
         return
-    if network.startswith(_OTHER):
-        record.find(nursery.places, network.removeprefix(_OTHER))
+    if network.startswith(OTHER):
+        record.find(nursery.places, network.removeprefix(OTHER))
     else:
         networks(nursery.places).find(network)
 
@@ -60,8 +59,8 @@ def begin(nursery: "Nursery", who: record.Record) -> Network:
     places = nursery.places
     if nursery.host.rung != "root":
         return Network(wire=s.Slirp(slirp.find()), ports=ports, target=slirp.ADDRESS)
-    if network.startswith(_OTHER):
-        other = record.find(places, network.removeprefix(_OTHER))
+    if network.startswith(OTHER):
+        other = record.find(places, network.removeprefix(OTHER))
         now = record.current(places, other)
         if now.status != state.RUNNING or now.init is None:
             raise WrongState(
@@ -88,14 +87,14 @@ def preview(nursery: "Nursery", network: str) -> s.Connect | s.Slirp | None:
     check(nursery, network)
     if nursery.host.rung != "root":
         return s.Slirp(slirp.find())
-    if network.startswith(_OTHER):
+    if network.startswith(OTHER):
         return None
     return s.Connect(f"of network {network}", "", "the next free address", addresses.PREFIX, "", b"")
 
 
 def end(places: Places, who: record.Record) -> None:
     """Give a container's place on its network back, if it has one. May be repeated."""
-    if who.options.network not in ("none", "host") and not who.options.network.startswith(_OTHER):
+    if who.options.network not in ("none", "host") and not who.options.network.startswith(OTHER):
         live.leave(directory(places), who.options.network, who.id)
 
 

@@ -192,3 +192,43 @@ def test_starting_again_in_a_terminal(engine: Engine) -> None:
     person.see(b"30 100")
     assert person.leave() == 4
     engine.remove("cli-again")
+
+
+@real
+def test_attaching_in_a_terminal_and_leaving_it_again(engine: Engine) -> None:
+    script = "trap 'stty size' WINCH; while :; do read x && echo got:$x; done"
+    options = Options(name="cli-attach", interactive=True, tty=True)
+    engine.start(engine.create("cli-terminal", ("sh", "-c", script), options))
+    person, other = Person("attach", "cli-attach"), Person("attach", "--no-stdin", "cli-attach")
+    person.see(b"30 100")
+    other.see(b"30 100")
+    person.type(b"word\r")
+    person.see(b"got:word")
+    other.type(b"nothing\r")
+    termios.tcsetwinsize(person.screen, (20, 80))
+    assert b"nothing" not in person.see(b"20 80")
+    person.type(b"\x10\x11")
+    assert person.leave() == 0
+    engine.kill("cli-attach")
+    assert other.leave() == 137
+    engine.remove("cli-attach")
+
+
+@real
+def test_attaching_without_a_terminal_passes_signals_on_or_not(engine: Engine) -> None:
+    script = "trap 'exit 7' INT; while :; do echo x; sleep 0.05; done"
+    engine.start(engine.create("cli-terminal", ("sh", "-c", script), Options(name="cli-pipe")))
+    argv = [sys.executable, "-m", "sandcell.runtime.cli", "attach"]
+    quiet = subprocess.Popen([*argv, "--no-sig-proxy", "cli-pipe"], stdout=-1)
+    loud = subprocess.Popen([*argv, "cli-pipe"], stdout=-1)
+    with quiet, loud:
+        for one in (quiet, loud):
+            assert one.stdout is not None
+            assert one.stdout.readline() == b"x\n"
+        quiet.terminate()
+        assert quiet.wait(20) == -15
+        assert engine.container("cli-pipe").state == "running"
+        loud.send_signal(2)
+        assert loud.wait(20) == 7
+    assert engine.wait("cli-pipe", 20) == 7
+    engine.remove("cli-pipe")

@@ -10,6 +10,7 @@ from sandcell.runtime import Engine
 from tests.engine import (  # noqa: F401
     claims,
     claims_archives,
+    claims_attach,
     claims_living,
     claims_network,
     claims_registries,
@@ -26,6 +27,7 @@ from sandcell.runtime import Engine
 from tests.engine import (  # noqa: F401
     claims,
     claims_archives,
+    claims_attach,
     claims_living,
     claims_network,
     claims_registries,

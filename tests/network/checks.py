@@ -240,6 +240,11 @@ def a_container_can_share_the_network_of_another(engine: Engine) -> None:
         with background(engine, network="container:owner") as guest:
             spaces = [os.readlink(f"/proc/{pid_of(engine, id)}/ns/net") for id in (owner, guest)]
             assert spaces[0] == spaces[1]
+            engine.stop(guest, 0)
+            engine.rename(owner, "renamed")
+            engine.start(guest)
+            assert os.readlink(f"/proc/{pid_of(engine, guest)}/ns/net") == spaces[0]
+            engine.rename(owner, "owner")
         engine.stop(owner, 0)
         made = engine.create(IMAGE, ("true",), Options(network="container:owner"))
         try:
