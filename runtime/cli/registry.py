@@ -73,7 +73,10 @@ def registry_command() -> None:
     "--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="0: any free one."
 )
 @click.option(
-    "--users", type=click.Path(dir_okay=False), help="File of NAME:PASSWORD lines: who may come in."
+    "--users",
+    "--htpasswd",
+    type=click.Path(dir_okay=False),
+    help="Who may come in: a file that htpasswd -B wrote, or of NAME:PASSWORD lines.",
 )
 @click.option("--tls", nargs=2, metavar="CERT KEY", help="Files: speak TLS.")
 @click.option("-q", "--quiet", is_flag=True, help="No line for each request.")
@@ -91,6 +94,10 @@ def serve_command(
 
     with door.engine.registry(address, port, users=users, tls=tls, log=None if quiet else tell) as server:
         print(f"serving at {server.scheme}://{server.name}", flush=True)
+        if users is None and not server.is_loopback:
+            tell("warning: everybody who reaches this address can change every image here: see --users")
+        elif users is not None and tls is None and not server.is_loopback:
+            tell("warning: passwords come without TLS: see --tls")
         try:
             server.serve_forever()
         except KeyboardInterrupt:

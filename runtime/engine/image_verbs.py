@@ -184,8 +184,9 @@ class ImageVerbs:
     ) -> "Server":
         """A registry over this store, to be used in a with statement and run by ``serve_forever``.
 
-        ``port`` 0 is any free one. ``users``: a file of ``NAME:PASSWORD`` lines; without it everybody who
-        reaches the address may read and write every image. ``tls``: certificate and key file.
+        ``port`` 0 is any free one. ``users``: a file that ``htpasswd -B`` wrote, or of ``NAME:PASSWORD``
+        lines; without it everybody who reaches the address may read and write every image. ``tls``:
+        certificate and key file.
         """
         from sandcell.runtime.engine import registries
 

@@ -1,6 +1,5 @@
 """Images that come from registries and go there."""
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,11 @@ from sandcell.runtime.oci.reference import DOCKER_HUB, Reference
 from sandcell.runtime.registry import pull as pulling
 from sandcell.runtime.registry import push as pushing
 from sandcell.runtime.registry import settings
+from sandcell.runtime.registry import users as htpasswd
 from sandcell.runtime.registry.client import Client
 from sandcell.runtime.registry.credentials import Credentials, Login
-from sandcell.runtime.registry.server import Server, known_users
+from sandcell.runtime.registry.server import Server
+from sandcell.runtime.registry.users import known_users
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
@@ -89,26 +90,8 @@ def serve(
     log: Callable[[str], None] | None,
 ) -> Server:
     """A registry over the engine's store."""
-    allowed = known_users(_users(users)) if users is not None else None
+    allowed = known_users(htpasswd.read(users)) if users is not None else None
     return Server(engine.store.store, address, allowed=allowed, tls=tls, log=log)
-
-
-def _users(path: str) -> dict[str, str]:
-    """Names and passwords from a file that nobody else may read."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
-                raise InvalidOption("serve", path, "others can read the passwords", f"chmod 600 {path}")
-            lines = [line.strip() for line in file if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidOption("serve", path, str(error)) from None
-    users = {}
-    for number, line in enumerate(lines, 1):
-        user, colon, password = line.partition(":")
-        if not (user and colon and password):
-            raise InvalidOption("serve", path, f"line {number} is not NAME:PASSWORD")
-        users[user] = password
-    return users
 
 
 def _registry(text: str) -> str:

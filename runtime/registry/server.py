@@ -4,34 +4,37 @@ A thread for each connection, from the standard library: what takes time is the 
 for it well (docs/decisions/0015-the-registry-server.md).
 """
 
-import hmac
 import socket
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from http.server import ThreadingHTTPServer
 from typing import TypeAlias
 
 from sandcell.runtime.errors import HostRefused
 from sandcell.runtime.registry.answers import Handler
+from sandcell.runtime.registry.endpoint import is_loopback
 from sandcell.runtime.registry.shelf import Shelf
 from sandcell.runtime.registry.uploads import Uploads
+from sandcell.runtime.registry.users import Allowed
 from sandcell.runtime.store import Store
 
-Allowed: TypeAlias = Callable[[str, str], bool]
-"""May this name with this password come in?"""
+_Request: TypeAlias = socket.socket | tuple[bytes, socket.socket]
+_MOST_CONNECTIONS = 256
 
 
 class Server(ThreadingHTTPServer):
     """Serves ``store`` at ``address`` (host and port; port 0 is any free one) from ``serve_forever``.
 
     ``allowed``: who may come in, everybody if left out. ``tls``: certificate and key file. ``log``: gets
-    a line for each request. While it is open, ``prune`` keeps what came through it. ``HostRefused`` where
-    the address cannot be had.
+    a line for each request. ``connections``: at most so many at once. While it is open, ``prune`` keeps
+    what came through it. ``HostRefused`` where the address cannot be had.
     """
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Server(ThreadingHTTPServer):
         allowed: Allowed | None = None,
         tls: tuple[str, str] | None = None,
         log: Callable[[str], None] | None = None,
+        connections: int = _MOST_CONNECTIONS,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.shelf = Shelf(store)
@@ -48,6 +52,7 @@ class Server(ThreadingHTTPServer):
         self.allowed = allowed
         self.log = log
         self.scheme = "https" if tls else "http"
+        self._places = threading.BoundedSemaphore(connections)
         self._held = ExitStack()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
@@ -80,15 +85,24 @@ class Server(ThreadingHTTPServer):
         self.uploads.close()
         self._held.close()
 
+    @property
+    def is_loopback(self) -> bool:
+        """Can only this machine come here?"""
+        return is_loopback(self.name)
+
+    def process_request(self, request: "_Request", client_address: object) -> None:
+        """A thread for this connection; one too many is closed."""
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: "_Request", client_address: object) -> None:
+        """In that thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A connection that broke is no news."""
-
-
-def known_users(users: Mapping[str, str]) -> Allowed:
-    """Lets in those whose password is the one in ``users``; takes as long for a wrong one as for a right."""
-
-    def allowed(user: str, password: str) -> bool:
-        right = hmac.compare_digest(users.get(user, "").encode(), password.encode())
-        return right and user in users
-
-    return allowed

@@ -1,10 +1,14 @@
 """The store as a registry sees it: repositories, tags, manifests, and what refers to what.
 
 A repository ``team/app`` with the tag ``1`` is our image ``team/app:1``, and ``hello`` our ``hello``; names
-with another registry's host in front are not shown. What has no tag is kept under its digest.
+with another registry's host in front are not shown. What has no tag is kept under its digest. A repository
+has the blobs that its manifests name, and those that were sent to it or mounted while it is served.
 """
 
+import threading
 from collections.abc import Iterator
+
+import msgspec
 
 from sandcell.runtime.errors import BadInput, BlobNotFound, InvalidDocument, SandcellError
 from sandcell.runtime.oci import media_types
@@ -16,119 +20,225 @@ from sandcell.runtime.oci.reference import DOCKER_HUB, Reference
 from sandcell.runtime.store import Store
 
 LARGEST_MANIFEST = 4 << 20
-_CONFIGS = frozenset({media_types.CONFIG, media_types.DOCKER_CONFIG})
+_REMEMBERED = 4096
+
+
+class _Card(msgspec.Struct, frozen=True):
+    """What a manifest or index says, as far as it matters here: its parts, and as a referrer itself."""
+
+    manifests: tuple[Digest, ...]
+    blobs: tuple[Digest, ...]
+    subject: Digest | None
+    told: Descriptor
 
 
 class Shelf:
-    """What a registry over ``store`` has to offer, and how it changes."""
+    """What a registry over ``store`` has to offer, and how it changes. Safe between threads."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._lock = threading.Lock()
+        self._came: dict[str, set[Digest]] = {}
+        self._cards: dict[Digest, _Card] = {}
+
+    # ------------------------------------------------------------ repositories
 
     def repositories(self) -> list[str]:
         """All, sorted."""
         return sorted({_shown(reference) for reference, _ in self._all()})
 
-    def tags(self, repository: str) -> list[str]:
-        """The tags of a repository, sorted in bytes; none for one that is not there."""
-        wanted = _full(repository)
-        return sorted(ref.tag for ref, _ in self._all() if ref.repository == wanted and ref.tag)
+    def tags(self, repository: str) -> list[str] | None:
+        """The tags of a repository, sorted in bytes; ``None`` for one that is not there."""
+        found = self._of(repository)
+        return sorted(ref.tag for ref, _ in found if ref.tag) if found else None
+
+    # ------------------------------------------------------------ blobs
+
+    def holds(self, repository: str, digest: Digest) -> bool:
+        """Does the repository have that blob? One that it has stays for now, whatever ``prune`` does."""
+        with self._lock:
+            came = digest in self._came.get(_full(repository), ())
+        return (came or digest in self._contents(repository)[1]) and self.store.blobs.touch(digest)
+
+    def mount(self, repository: str, digest: Digest, source: str) -> bool:
+        """Let a repository have the blob of another one, of any if ``source`` is empty."""
+        others = [source] if source else self.repositories()
+        if not any(self.holds(one, digest) for one in others):
+            return False
+        self.came(repository, digest)
+        return True
+
+    def came(self, repository: str, digest: Digest) -> None:
+        """A blob is here and belongs to the repository from now on."""
+        with self._lock:
+            self._came.setdefault(_full(repository), set()).add(digest)
+
+    def drop(self, repository: str, digest: Digest) -> bool:
+        """Take a blob away; ``False`` if there was none. ``PermissionError`` while a manifest names it: the
+        bytes belong to every image of the store, and are deleted by ``prune`` when no image needs them."""
+        manifests, blobs = self._contents(repository)
+        if digest in blobs or digest in manifests:
+            raise PermissionError
+        with self._lock:
+            came = self._came.get(_full(repository), set())
+            known = digest in came
+            came.discard(digest)
+        return known
+
+    # ------------------------------------------------------------ manifests
 
     def find(self, repository: str, wanted: str) -> tuple[Descriptor, bytes] | None:
         """A manifest or index by tag or digest: its descriptor and its verified bytes."""
         if ":" in wanted:
             digest = Digest.parse(wanted)
-            if not self.store.blobs.has(digest) or self.store.blobs.size(digest) > LARGEST_MANIFEST:
+            if digest not in self._contents(repository)[0]:
                 return None
         else:
             named = self.store.names.get(_reference(repository, wanted))
             if named is None:
                 return None
             digest = named.digest
-        data = self.store.blobs.read(digest)
         try:
+            if self.store.blobs.size(digest) > LARGEST_MANIFEST:
+                return None
+            data = self.store.blobs.read(digest)
             document = decode_manifest(data, object=digest)
-        except InvalidDocument:
+        except (BlobNotFound, InvalidDocument):
             return None
         return Descriptor(document.media_type, digest, len(data)), data
 
     def put(self, repository: str, wanted: str, data: bytes, media_type: str) -> tuple[Digest, Digest | None]:
-        """Store a manifest or index under a tag or its digest; with its digest that of its subject.
+        """Store a manifest or index, byte for byte, under a tag or its digest; with its digest that of its
+        subject, which need not be here.
 
-        ``BadInput`` for what is no manifest, ``BlobNotFound`` for one that names what is not here.
+        ``BadInput`` for what is no manifest, ``BlobNotFound`` for one that names what is not here. The
+        image that a tag meant before stays, under its digest.
         """
         reference = _reference(repository, wanted)
         if reference.is_host:
             raise BadInput("push", repository, "host is this machine's own image")
-        digest = Digest.of(data)
-        if (
-            reference.digest is not None
-            and reference.digest.algorithm == "sha256"
-            and reference.digest != digest
-        ):
-            raise InvalidDocument("push", wanted, f"its bytes are those of {digest}")
         document = decode_manifest(data, object="manifest")
         if media_type not in media_types.MANIFESTS | media_types.INDEXES or (
             b'"mediaType"' in data and media_type != document.media_type
         ):
             cause = f"it is sent as {media_type[:80]!r} and is a {document.media_type[:80]!r}"
             raise InvalidDocument("push", wanted, cause)
-        self._check(document)
-        stored = self.store.blobs.put_bytes(data, media_type)
-        if isinstance(document, Manifest) and document.config.media_type in _CONFIGS:
-            self.store.load(stored)
-        self.store.names.set(reference, stored)
-        if isinstance(document, Index):
-            # They came first, by digest; from now on the index holds them.
-            for one in document.manifests:
-                self.store.names.remove(_reference(repository, one.digest))
-        return digest, document.subject.digest if document.subject else None
+        self._check(repository, document)
+        with self.store.blobs.writer() as writer:
+            writer.write(data)
+            stored = writer.commit(media_type, reference.digest)
+        with self._lock:
+            if reference.tag:
+                self._untag(repository, reference)
+            self.store.names.set(reference, stored)
+            if isinstance(document, Index):
+                # They came first, by digest; from now on the index holds them.
+                for one in document.manifests:
+                    self.store.names.remove(_reference(repository, one.digest))
+        return stored.digest, document.subject.digest if document.subject else None
 
     def remove(self, repository: str, wanted: str) -> bool:
-        """Take a tag away, or all names of a digest in this repository; ``False`` if there was none."""
-        if ":" not in wanted:
-            return self.store.names.remove(_reference(repository, wanted)) is not None
-        full = _full(repository)
-        found = [ref for ref, one in self._all() if ref.repository == full and one.digest == wanted]
-        for reference in found:
-            self.store.names.remove(reference)
-        return bool(found)
+        """Take a tag away, or a manifest with all its tags; ``False`` if there was none.
+
+        ``PermissionError`` for a manifest that an index of the repository names.
+        """
+        with self._lock:
+            if ":" not in wanted:
+                reference = _reference(repository, wanted)
+                self._untag(repository, reference)
+                return self.store.names.remove(reference) is not None
+            digest = Digest.parse(wanted)
+            going = [ref for ref, one in self._of(repository) if one.digest == digest]
+            others = [one.digest for _, one in self._of(repository) if one.digest != digest]
+            if digest in self._below(others)[0]:
+                raise PermissionError
+            for reference in going:
+                self.store.names.remove(reference)
+            return bool(going)
 
     def referrers(self, repository: str, subject: Digest) -> list[Descriptor]:
         """What says of itself that it belongs to ``subject`` (distribution-spec, "Listing Referrers")."""
-        full = _full(repository)
-        found: dict[Digest, Descriptor] = {}
-        for reference, one in self._all():
-            if reference.repository != full:
-                continue
-            try:
-                document = decode_manifest(self.store.blobs.read(one.digest), object=one.digest)
-            except SandcellError:
-                continue
-            if document.subject is not None and document.subject.digest == subject:
-                kind = document.artifact_type
-                if not kind and isinstance(document, Manifest):
-                    kind = document.config.media_type
-                size = self.store.blobs.size(one.digest)
-                found[one.digest] = Descriptor(
-                    document.media_type,
-                    one.digest,
-                    size,
-                    annotations=document.annotations,
-                    artifact_type=kind,
-                )
-        return [found[digest] for digest in sorted(found)]
+        found = []
+        for digest in sorted(self._contents(repository)[0]):
+            card = self._card(digest)
+            if card is not None and card.subject == subject:
+                found.append(card.told)
+        return found
 
-    def _check(self, document: Manifest | Index) -> None:
+    # ------------------------------------------------------------ below
+
+    def _untag(self, repository: str, reference: Reference) -> None:
+        """What the tag means goes on under its digest, if it has no other name."""
+        before = self.store.names.get(reference)
+        if before is None:
+            return
+        others = [one.digest for ref, one in self._of(repository) if ref != reference]
+        if before.digest not in self._below(others)[0]:
+            self.store.names.set(_reference(repository, before.digest), before)
+
+    def _check(self, repository: str, document: Manifest | Index) -> None:
         if isinstance(document, Index):
-            parts: tuple[Descriptor, ...] = document.manifests
+            known = self._contents(repository)[0]
+            missing = [one for one in document.manifests if one.digest not in known]
+            parts = tuple(one for one in document.manifests if one.digest in known)
         else:
-            parts = (document.config, *document.layers)
+            # What has addresses of its own need not be here (image-spec, layer.md, non-distributable).
+            parts = tuple(one for one in (document.config, *document.layers) if not one.urls)
+            missing = [one for one in parts if not self.holds(repository, one.digest)]
+        if missing:
+            raise BlobNotFound("push", missing[0].digest, "it was not sent before the manifest that names it")
         for part in parts:
-            if not self.store.blobs.touch(part.digest):
-                raise BlobNotFound("push", part.digest, "it was not sent before the manifest that names it")
             if self.store.blobs.size(part.digest) != part.size:
                 raise InvalidDocument("push", part.digest, "it has another size than the manifest says")
+
+    def _of(self, repository: str) -> list[tuple[Reference, Descriptor]]:
+        full = _full(repository)
+        return [(ref, one) for ref, one in self._all() if ref.repository == full]
+
+    def _contents(self, repository: str) -> tuple[set[Digest], set[Digest]]:
+        """The manifests and the blobs to which the names of a repository lead."""
+        return self._below([one.digest for _, one in self._of(repository)])
+
+    def _below(self, roots: list[Digest]) -> tuple[set[Digest], set[Digest]]:
+        manifests: set[Digest] = set()
+        blobs: set[Digest] = set()
+        waiting = list(roots)
+        while waiting:
+            digest = waiting.pop()
+            card = None if digest in manifests else self._card(digest)
+            if card is not None:
+                manifests.add(digest)
+                blobs.update(card.blobs)
+                waiting += card.manifests
+        return manifests, blobs
+
+    def _card(self, digest: Digest) -> _Card | None:
+        """What is under a digest says, if it is a manifest; read once."""
+        known = self._cards.get(digest)
+        if known is not None:
+            return known
+        try:
+            if self.store.blobs.size(digest) > LARGEST_MANIFEST:
+                return None
+            document = decode_manifest(self.store.blobs.read(digest), object=digest)
+            size = self.store.blobs.size(digest)
+        except SandcellError:
+            return None
+        kind = document.artifact_type
+        if isinstance(document, Manifest):
+            kind = kind or document.config.media_type
+            manifests: tuple[Digest, ...] = ()
+            blobs = (document.config.digest, *(one.digest for one in document.layers))
+        else:
+            manifests, blobs = tuple(one.digest for one in document.manifests), ()
+        told = Descriptor(
+            document.media_type, digest, size, annotations=document.annotations, artifact_type=kind
+        )
+        card = _Card(manifests, blobs, document.subject.digest if document.subject else None, told)
+        if len(self._cards) >= _REMEMBERED:
+            self._cards = {}
+        self._cards[digest] = card
+        return card
 
     def _all(self) -> Iterator[tuple[Reference, Descriptor]]:
         for name, descriptor in self.store.names.all().items():

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
+from sandcell.runtime.errors import Conflict
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.store import Store
@@ -14,18 +15,20 @@ _BLOB = "application/octet-stream"
 
 
 class Upload:
-    """One blob that comes in pieces. ``offset``: bytes that are here; ``lock``: hold it to go on."""
+    """One blob that comes in pieces. ``offset``: bytes that are here; ``lock``: hold it to go on;
+    ``closed``: it has ended, and takes nothing more."""
 
     def __init__(self, store: Store, repository: str) -> None:
         self.id = secrets.token_hex(16)
         self.repository = repository
         self.offset = 0
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
+        self.closed = False
         self._held = ExitStack()
         self._writer = self._held.enter_context(store.blobs.writer())
 
     def take(self, pieces: Iterable[bytes]) -> None:
-        """Append; what came before a connection broke stays."""
+        """Append; what came before a connection broke stays. ``StoreFull``: so does what fitted."""
         for piece in pieces:
             self._writer.write(piece)
             self.offset += len(piece)
@@ -35,12 +38,15 @@ class Upload:
         return self._writer.commit(_BLOB, digest)
 
     def close(self) -> None:
-        """Nothing remains of it, unless it was finished."""
-        self._held.close()
+        """Nothing remains of it, unless it was finished. Waits for who is writing to it."""
+        with self.lock:
+            self.closed = True
+            self._held.close()
 
 
 class Uploads:
-    """Those that were begun and not ended; the oldest gives way to one too many. ``now``: any clock."""
+    """Those that were begun and not ended; of too many, the one that rests longest gives way.
+    ``now``: any clock."""
 
     def __init__(self, store: Store, now: Callable[[], float]) -> None:
         self._store = store
@@ -49,12 +55,12 @@ class Uploads:
         self._open: dict[str, tuple[float, Upload]] = {}
 
     def begin(self, repository: str) -> Upload:
-        """A new one."""
+        """A new one; ``Conflict`` where all others are busy."""
         upload = Upload(self._store, repository)
         with self._lock:
-            if len(self._open) >= _MOST:
-                oldest = min(self._open, key=lambda id: self._open[id][0])
-                self._open.pop(oldest)[1].close()
+            if len(self._open) >= _MOST and not self._give_way():
+                upload.close()
+                raise Conflict("push", repository, f"{_MOST} uploads are going on", "try again later")
             self._open[upload.id] = (self._now(), upload)
         return upload
 
@@ -77,3 +83,15 @@ class Uploads:
         """Forget all."""
         for _, upload in list(self._open.values()):
             self.end(upload)
+
+    def _give_way(self) -> bool:
+        for id in sorted(self._open, key=lambda id: self._open[id][0]):
+            _, upload = self._open[id]
+            if upload.lock.acquire(blocking=False):
+                try:
+                    self._open.pop(id)
+                    upload.close()
+                finally:
+                    upload.lock.release()
+                return True
+        return False

@@ -149,10 +149,12 @@ class BlobWriter:
             os.unlink(self.path)
 
     def write(self, data: bytes) -> None:
-        """Append ``data``; ``StoreFull``."""
+        """Append ``data``, all or nothing; ``StoreFull``."""
         try:
             write_all(self._fd, data)
         except OSError as error:
+            os.ftruncate(self._fd, self._size)
+            os.lseek(self._fd, self._size, os.SEEK_SET)
             raise refused(error, "write", "blob") from error
         self._hasher.update(data)
         self._size += len(data)

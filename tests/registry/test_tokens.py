@@ -13,9 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from sandcell.runtime.errors import LoginNeeded, RegistryRefused
-from sandcell.runtime.registry.answers import Handler, Refusal
+from sandcell.runtime.registry.answers import Handler
 from sandcell.runtime.registry.client import Client
 from sandcell.runtime.registry.credentials import Credentials, Login
+from sandcell.runtime.registry.exchange import Refusal
 from sandcell.runtime.registry.server import Server
 from sandcell.runtime.registry.settings import Host, Settings
 from sandcell.runtime.store import Store
@@ -210,7 +211,7 @@ def other_host(world: World, store: Store, tls: tuple[str, str] | None) -> Itera
     class Blobs(Handler):
         def do_GET(self) -> None:
             world.seen_elsewhere.append(dict(self.headers))
-            self.path = f"/v2/x/blobs/{urlsplit(self.path).path.lstrip('/')}"
+            self.path = f"/v2/hello/blobs/{urlsplit(self.path).path.lstrip('/')}"
             super().do_GET()
 
     with serving(Server(store, ("127.0.0.1", 0), tls=tls), Blobs) as server:
