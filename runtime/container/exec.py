@@ -14,11 +14,10 @@ from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import jobs, outside, processes
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.early import Early
-from sandcell.runtime.container.mapped import remove_tree
 from sandcell.runtime.container.monitor import attend, collect, keyboard, pipes, streams, tell
 from sandcell.runtime.container.pump import Pump
 from sandcell.runtime.errors import SandcellError
-from sandcell.runtime.linux import cgroups, process
+from sandcell.runtime.linux import cgroups, process, trees
 from sandcell.runtime.linux.namespaces import FLAGS
 from sandcell.runtime.linux.syscall import clone3, setns
 
@@ -33,7 +32,7 @@ def serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Early
         _serve(job, control, sinks, early)
     finally:
         if job.directory:
-            remove_tree(job.directory)
+            trees.remove(job.directory)
 
 
 def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Early | None) -> None:

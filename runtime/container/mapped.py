@@ -18,8 +18,6 @@ from sandcell.runtime.linux import idmap as ids
 from sandcell.runtime.linux.process import PR_SET_PDEATHSIG, Identity, alive, prctl
 from sandcell.runtime.linux.syscall import CLONE_NEWUSER, clone3, setns
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
 
 def call(idmap: ids.IdMap, function: Callable[[], Any], init: Identity | None = None) -> jobs.Done:
     """What ``function`` returns, or the error it raised; in this process where no map is needed.
@@ -116,76 +114,3 @@ def do(call: jobs.Call) -> None:
         getattr(import_module(module), name)(**call.payload)
     except (SandcellError, OSError):
         pass
-
-
-def remove_tree(path: str) -> None:
-    """Remove a directory and all below; what is gone already is no error. Run it mapped.
-
-    However deep it is: one directory is open at a time. No link is followed. What somebody puts in
-    meanwhile is removed too. ``OSError`` where something is mounted inside or may not be removed.
-    """
-    try:
-        here = _open(path, None)
-    except FileNotFoundError:
-        return
-    names, below = [path], [_empty(here)]
-    try:
-        while names:
-            if below[-1]:
-                name = below[-1].pop()
-                inner = _open(name, here)
-                os.close(here)
-                here = inner
-                names.append(name)
-                below.append(_empty(here))
-                continue
-            outer = os.open("..", _DIRECTORY, dir_fd=here)
-            os.close(here)
-            here = outer
-            name = os.path.basename(names[-1])
-            if _removed(name, here):
-                names.pop()
-                below.pop()
-            else:
-                inner = _open(name, here)
-                os.close(here)
-                here = inner
-                below[-1] = _empty(here)
-    except FileNotFoundError:
-        return  # somebody else removes it too, and is ahead of us
-    finally:
-        os.close(here)
-
-
-def _open(name: str, within: int | None) -> int:
-    try:
-        fd = os.open(name, _DIRECTORY, dir_fd=within)
-    except PermissionError:
-        os.chmod(name, 0o700, dir_fd=within)
-        fd = os.open(name, _DIRECTORY, dir_fd=within)
-    mode = os.fstat(fd).st_mode
-    if mode & 0o700 != 0o700:
-        os.fchmod(fd, 0o700)
-    return fd
-
-
-def _empty(directory: int) -> list[str]:
-    """Remove all but directories, and tell these."""
-    found = []
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                found.append(entry.name)
-            else:
-                os.unlink(entry.name, dir_fd=directory)
-    return found
-
-
-def _removed(name: str, within: int) -> bool:
-    try:
-        os.rmdir(name, dir_fd=within)
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY:
-            raise
-        return False
-    return True

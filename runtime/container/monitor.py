@@ -21,7 +21,7 @@ from sandcell.runtime.container.output import STDERR, STDOUT, Log
 from sandcell.runtime.container.pump import STDIN, Pump
 from sandcell.runtime.container.steps import Console, MapIds
 from sandcell.runtime.errors import SandcellError
-from sandcell.runtime.linux import process
+from sandcell.runtime.linux import process, trees
 from sandcell.runtime.linux.idmap import HOST, IdMap
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     log.close()
     if job.remove:
         state.let_waiters_read(job.run, _PATIENCE)
-        mapped.call(_idmap(job), lambda: mapped.remove_tree(job.home))
-        mapped.remove_tree(job.run)
+        mapped.call(_idmap(job), lambda: trees.remove(job.home))
+        trees.remove(job.run)
     os.close(lock)
     pump.hand_over()  # a client that stands still keeps us, but nobody else
 

@@ -10,7 +10,6 @@ from sandcell.runtime.container import jobs, processes, running, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.compose import SHARED, Setting, compose
 from sandcell.runtime.container.launcher import Launcher
-from sandcell.runtime.container.mapped import remove_tree
 from sandcell.runtime.container.options import Options, parse_tmpfs, parse_volume
 from sandcell.runtime.container.plan import CgroupMount, Rootfs, plan
 from sandcell.runtime.container.ports import Publish
@@ -22,7 +21,7 @@ from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.rootfiles import read_file
 from sandcell.runtime.engine.values import ContainerPlan
 from sandcell.runtime.errors import ContainerNotFound, HostRefused, InvalidOption, WrongState
-from sandcell.runtime.linux import cgroups, idmap
+from sandcell.runtime.linux import cgroups, idmap, trees
 from sandcell.runtime.linux.host_model import Host
 from sandcell.runtime.linux.process import identify
 from sandcell.runtime.oci.config import ImageConfig, RunConfig
@@ -200,8 +199,8 @@ def create(
                 folders.furnish(nursery, options, facts, lowers)
             record.write(places, born)
         except BaseException:
-            remove_tree(places.container(id))
-            remove_tree(places.running(id))
+            trees.remove(places.container(id))
+            trees.remove(places.running(id))
             raise
     return born, spec
 
@@ -382,7 +381,7 @@ def _start(
     if born.options.remove:
         # Its monitor was killed, or it would be gone: what overlayfs marked as never synced it takes
         # again only without the mark.
-        remove_tree(f"{places.container(born.id)}/work/work")
+        trees.remove(f"{places.container(born.id)}/work/work")
     network = _UNWIRED
     if born.options.network not in ("none", "host") or born.options.publish:
         from sandcell.runtime.engine import wiring

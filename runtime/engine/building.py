@@ -8,7 +8,6 @@ import msgspec
 from sandcell.runtime.build.runner import OnOutput, Step
 from sandcell.runtime.container import jobs, running
 from sandcell.runtime.container.compose import compose
-from sandcell.runtime.container.mapped import remove_tree
 from sandcell.runtime.container.options import Options
 from sandcell.runtime.container.plan import Rootfs, plan
 from sandcell.runtime.engine import birth, filters, lifecycle, record
@@ -16,6 +15,7 @@ from sandcell.runtime.engine.places import Places, make_skeleton
 from sandcell.runtime.engine.work import Worker
 from sandcell.runtime.errors import Conflict
 from sandcell.runtime.layer.whiteout import XattrFlavour
+from sandcell.runtime.linux import trees
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.oci.config import RunConfig
 
@@ -81,10 +81,10 @@ class Builder:
             lifecycle.settle_at(places.running(id))
             _remove_group(facts.cgroups_path)
             try:
-                remove_tree(places.container(id))
+                trees.remove(places.container(id))
             except PermissionError:  # it left files of other ids in its place for results
                 lifecycle.discard(self._engine.launcher, facts.idmap, places.container(id))
-            remove_tree(places.running(id))
+            trees.remove(places.running(id))
 
     def _carry_out(self, job: jobs.Run, step: Step, on_output: OnOutput) -> int:
         started = running.begin(

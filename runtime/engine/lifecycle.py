@@ -232,6 +232,4 @@ def cgroups_path(places: Places, who: Record) -> str:
 
 def discard(launcher: Launcher, idmap: IdMap, path: str) -> None:
     """Remove a tree, in a user namespace where its files need one."""
-    run_task(
-        lambda: launcher, jobs.Task("sandcell.runtime.container.mapped.remove_tree", {"path": path}, idmap)
-    )
+    run_task(lambda: launcher, jobs.Task("sandcell.runtime.linux.trees.remove", {"path": path}, idmap))

@@ -103,6 +103,6 @@ def make_skeleton(places: Places) -> None:
         os.rename(temporary, path)
     except OSError:
         # Somebody else made it at the same time; ours is the same.
-        from sandcell.runtime.container.mapped import remove_tree
+        from sandcell.runtime.linux import trees
 
-        remove_tree(temporary)
+        trees.remove(temporary)

@@ -5,9 +5,9 @@ import stat
 from collections.abc import Iterator, Sequence
 
 from sandcell.runtime.layer import attributes, whiteout
-from sandcell.runtime.layer.scan import open_directory
 from sandcell.runtime.layer.stack import Stack
 from sandcell.runtime.layer.tree import Change, Entry, Kind, order, same
+from sandcell.runtime.linux.trees import open_directory
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

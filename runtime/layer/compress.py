@@ -11,6 +11,11 @@ from sandcell.runtime.errors import BadInput, Corrupted
 
 Compression: TypeAlias = Literal["gzip", "zstd", "none"]
 
+MOST_RATIO = 250
+"""How many times its size a blob may unpack to; text rarely gets beyond 20. Zeros do, so ``BEYOND``."""
+BEYOND = 8 << 30
+"""Bytes that any blob may unpack to."""
+
 _CHUNK = 1 << 18
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -50,11 +55,12 @@ def compressor(kind: Compression) -> Compressor:
     return _Plain()
 
 
-def decompress(stream: Source) -> Source:
+def decompress(stream: Source, *, most_ratio: int = MOST_RATIO, beyond: int = BEYOND) -> Source:
     """The bytes of ``stream`` uncompressed, told apart by how it begins: gzip, zstd or plain.
 
-    Reading gives ``Corrupted`` where the compressed bytes are damaged or cut off. No more than a
-    few chunks are held, however much a small input claims to hold.
+    Reading gives ``Corrupted`` where the compressed bytes are damaged or cut off, and ``BadInput`` for
+    a bomb: more than ``beyond`` bytes that are more than ``most_ratio`` times what they came from. No
+    more than a few chunks are held, however much a small input claims to hold.
     """
     head = stream.read(_CHUNK)
     while len(head) < 6 and (more := stream.read(_CHUNK)):
@@ -62,9 +68,11 @@ def decompress(stream: Source) -> Source:
     if head.startswith(_GZIP):
         from isal import igzip_lib
 
-        return _Members(stream, head, lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP))
+        return _Members(
+            stream, head, lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP), most_ratio, beyond
+        )
     if head.startswith((_ZSTD, *_ZSTD_SKIPPABLE)):
-        return _Members(stream, head, zstd().ZstdDecompressor)
+        return _Members(stream, head, zstd().ZstdDecompressor, most_ratio, beyond)
     for magic, name in _OTHERS.items():
         if head.startswith(magic):
             raise BadInput("read layer", "blob", f"it is compressed by {name}, which layers never are")
@@ -105,9 +113,13 @@ class _Rest:
 class _Members:
     """Compressed members one after the other, as parallel and seekable compressors write them."""
 
-    def __init__(self, stream: Source, head: bytes, fresh: Callable[[], Any]) -> None:
+    def __init__(
+        self, stream: Source, head: bytes, fresh: Callable[[], Any], most_ratio: int, beyond: int
+    ) -> None:
         self._stream = stream
         self._input = head
+        self._most_ratio, self._beyond = most_ratio, beyond
+        self._taken, self._given = len(head), 0
         self._fresh = fresh
         self._member = fresh()
         self._ended = False
@@ -118,7 +130,7 @@ class _Members:
             if self._member.eof and not self._next_member():
                 break
             if self._member.needs_input and not self._input:
-                self._input = self._stream.read(_CHUNK)
+                self._input = self._more()
                 if not self._input:
                     raise Corrupted("read layer", "blob", "it is cut off", "get the layer again")
             try:
@@ -129,14 +141,27 @@ class _Members:
                 ) from None
             self._input = b""
             if data:
+                self._given += len(data)
+                if self._given > self._beyond and self._given > self._taken * self._most_ratio:
+                    raise BadInput(
+                        "read layer",
+                        "blob",
+                        f"it unpacks to more than {self._most_ratio} times its size",
+                        "do not trust it",
+                    )
                 return data
         return b""
+
+    def _more(self) -> bytes:
+        data = self._stream.read(_CHUNK)
+        self._taken += len(data)
+        return data
 
     def _next_member(self) -> bool:
         """Begin the member that follows, if one does; tapes and disks pad the end with zeros."""
         rest = self._member.unused_data
         while not rest.strip(b"\0"):
-            rest = self._stream.read(_CHUNK)
+            rest = self._more()
             if not rest:
                 self._ended = True
                 return False

@@ -7,23 +7,10 @@ from collections.abc import Iterator
 from sandcell.runtime.errors import BadInput
 from sandcell.runtime.layer import attributes, whiteout
 from sandcell.runtime.layer.tree import Entry, Kind, told
-from sandcell.runtime.linux.syscall import (
-    RESOLVE_BENEATH,
-    RESOLVE_NO_SYMLINKS,
-    RESOLVE_NO_XDEV,
-    openat2,
-)
+from sandcell.runtime.linux.trees import open_directory
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_WITHIN = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 _SECOND = 1_000_000_000
-
-
-def open_directory(root: int, path: str, *, mounts: bool = False) -> int:
-    """A descriptor of the directory ``path`` of the tree ``root``: no symlink on the way, and no other
-    mount unless ``mounts``."""
-    return openat2(root, path or ".", _DIRECTORY, 0, _WITHIN & ~RESOLVE_NO_XDEV if mounts else _WITHIN)
 
 
 def scan(

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterable, Sequence
 
 from sandcell.runtime.layer import whiteout
-from sandcell.runtime.layer.scan import open_directory
+from sandcell.runtime.linux.trees import open_directory
 
 _ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR))
 

@@ -1,16 +1,19 @@
 """Reading tar: the headers and bytes of any archive that a registry may send.
 
 Knows ustar, pax (extended and global headers), GNU long names and base-256 numbers, star prefixes
-and the old V7 form; refuses sparse files. The archive is not trusted: every length is bounded, and
+the old V7 form, and sparse files (see ``sparse``). The archive is not trusted: every length is bounded, and
 nothing is allocated for what a header merely claims. Source: tar(5) of libarchive, pax(1) of POSIX.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from struct import Struct
 from zlib import adler32
 
 import msgspec
 
 from sandcell.runtime.errors import BadInput, Corrupted
+from sandcell.runtime.layer import sparse
+from sandcell.runtime.layer.sparse import Segments
 
 BLOCK = 512
 CHUNK = 1 << 18
@@ -18,19 +21,25 @@ CHUNK = 1 << 18
 
 FILE, HARDLINK, SYMLINK, CHAR, BLOCKDEV, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 
+_OLD_SPARSE = b"S"
 _LONGEST_RECORD = 1 << 20
 _LAST_ID = 0xFFFFFFFE
 _END_OF_SIZES = 1 << 63
 _END_OF_TIMES = (1 << 50) * 1_000_000_000
 _ZERO = bytes(BLOCK)
-_NUMBERS = ((100, 108), (108, 116), (116, 124), (124, 136), (136, 148))
+_FIELDS = Struct("100s24s12s12s8sc100s8s80x155s12x")
+"""name; mode, uid and gid; size; time; checksum; kind; link; magic; prefix."""
 _NO_DATA = frozenset((HARDLINK, SYMLINK, CHAR, BLOCKDEV, DIRECTORY, FIFO))
 _KNOWN = _NO_DATA | {FILE, b"\0", b"7"}
 _XATTR = b"SCHILY.xattr."
+_MOST_KEPT = 1000
 
 
-class Header(msgspec.Struct):
-    """One entry. Names are raw bytes as in the archive; ``mtime`` is nanoseconds since the epoch."""
+class Header(msgspec.Struct, gc=False):
+    """One entry. Names are raw bytes as in the archive; ``mtime`` is nanoseconds since the epoch.
+
+    ``segments``: of a sparse file the places of its data; ``size`` counts the holes too.
+    """
 
     name: bytes
     type: bytes
@@ -43,6 +52,7 @@ class Header(msgspec.Struct):
     major: int = 0
     minor: int = 0
     xattrs: dict[str, bytes] = {}
+    segments: Segments | None = None
 
 
 class TarReader:
@@ -60,6 +70,8 @@ class TarReader:
         self._left = 0
         self._padding = 0
         self._defaults: dict[bytes, bytes] = {}
+        self._segments: tuple[int, Segments] | None = None
+        self._ids: dict[bytes, tuple[int, int, int]] = {}
 
     def __iter__(self) -> Iterator[Header]:
         while (header := self.next()) is not None:
@@ -69,8 +81,9 @@ class TarReader:
         """The next entry, ``None`` after the last; then the stream has been read to its end."""
         records: dict[bytes, bytes] = {}
         while True:
-            if self._left or self._padding:
-                self._skip(self._left + self._padding)
+            rest = self._left + self._padding
+            if rest:
+                self._skip(rest)
             block = self._buffer[self._at : self._at + BLOCK]
             if len(block) == BLOCK:
                 self._at += BLOCK
@@ -90,14 +103,21 @@ class TarReader:
                 records[b"path"] = self._record(block).partition(b"\0")[0]
             elif kind == b"K":
                 records[b"linkpath"] = self._record(block).partition(b"\0")[0]
-            elif kind == b"S":
-                raise _sparse(_text(block[:100]))
+            elif kind == _OLD_SPARSE and block[257:263] == b"ustar ":
+                return self._entry(block, kind, records)
             else:
-                _check(block)
+                _checked(block)
                 raise BadInput("read layer", _show(_text(block[:100])), f"unknown kind of entry {kind!r}")
 
     def content(self) -> Iterable[memoryview]:
-        """The bytes of the current entry, in pieces."""
+        """The bytes of the current entry, in pieces; of a sparse file zeros for the holes."""
+        if self._segments is not None:
+            size, segments = self._segments
+            return sparse.filled(size, sparse.placed(segments, self.stored()))
+        return self.stored()
+
+    def stored(self) -> Iterable[memoryview]:
+        """The bytes that the archive holds of the current entry: of a sparse file its ``segments``."""
         at, left = self._at, self._left
         if left > len(self._buffer) - at:
             return self._pieces()
@@ -116,27 +136,43 @@ class TarReader:
             yield piece
 
     def _entry(self, block: bytes, kind: bytes, records: dict[bytes, bytes]) -> Header:
-        _check(block)
-        name = _text(block[:100])
-        if block[345] and block[257:263] == b"ustar\0":
+        name, ids, size, mtime, checksum, _, link, magic, prefix = _FIELDS.unpack(block)
+        # The low half of an adler32 that begins with 0 is the sum of the bytes, modulo 65521.
+        try:
+            wrong = (
+                int(checksum[:6], 8) - 256 - (adler32(block, 0) & 0xFFFF) + (adler32(checksum, 0) & 0xFFFF)
+            )
+        except ValueError:
+            wrong = 1
+        if wrong % 65521:
+            _checked(block)
+        name = name.partition(b"\0")[0]
+        if prefix[0] and magic[:6] == b"ustar\0":
             # star keeps two times where POSIX has the end of the prefix.
-            prefix = block[345:476] if block[508:512] == b"tar\0" else block[345:500]
-            name = _text(prefix) + b"/" + name
+            name = _text(prefix[:131] if block[508:512] == b"tar\0" else prefix) + b"/" + name
         if kind in (b"\0", b"7", FILE):
             # V7 had no kind for directories.
             kind = DIRECTORY if kind == b"\0" and name.endswith(b"/") else FILE
+        mode, uid, gid = self._ids.get(ids) or self._new_ids(ids)
         try:
-            mode, uid, gid = int(block[100:107], 8), int(block[108:115], 8), int(block[116:123], 8)
-            size, mtime = int(block[124:135], 8), int(block[136:147], 8)
+            length, seconds, odd = int(size[:11], 8), int(mtime[:11], 8), bool(records)
         except ValueError:
-            mode, uid, gid, size, mtime = (_number(block[a:b]) for a, b in _NUMBERS)
-        header = Header(name, kind, mode & 0o7777, uid, gid, size, mtime * 1_000_000_000)
+            length, seconds, odd = _number(size), _number(mtime), True
+        header = Header(name, kind, mode, uid, gid, length, seconds * 1_000_000_000)
+        self._left, self._padding, self._segments = length, -length % BLOCK, None
+        if odd or kind != FILE or self._defaults or length < 0 or uid > _LAST_ID or gid > _LAST_ID:
+            self._more(header, block, link, {**self._defaults, **records})
+        return header
+
+    def _more(self, header: Header, block: bytes, link: bytes, records: dict[bytes, bytes]) -> None:
+        """What the header of a plain file of usual size and owner does not need."""
+        kind = header.type
         if kind in (HARDLINK, SYMLINK):
-            header.link = _text(block[157:257])
+            header.link = _text(link)
         elif kind in (CHAR, BLOCKDEV):
             header.major, header.minor = _number(block[329:337]), _number(block[337:345])
-        if records or self._defaults:
-            _extend(header, {**self._defaults, **records})
+        if records:
+            _extend(header, records)
         if kind in _NO_DATA:
             header.size = 0
         if not (
@@ -146,13 +182,49 @@ class TarReader:
             and -_END_OF_TIMES < header.mtime < _END_OF_TIMES
         ):
             raise _damaged(_show(header.name), "it has a size, an owner or a time that cannot be")
-        self._left = header.size
-        self._padding = -header.size % BLOCK
-        return header
+        self._left, self._padding = header.size, -header.size % BLOCK
+        if kind in (FILE, _OLD_SPARSE):
+            self._holes(header, block, records)
+
+    def _holes(self, header: Header, block: bytes, records: dict[bytes, bytes]) -> None:
+        """Find out whether the file is sparse, in which of its forms, and where its data belongs."""
+        name = _show(header.name)
+        try:
+            if header.type == _OLD_SPARSE:
+                header.type = FILE
+                found = sparse.of_header(name, block, _number, lambda: self._take(BLOCK))
+            elif records.get(b"GNU.sparse.major", b"0") != b"0":
+                size = int(records.get(b"GNU.sparse.realsize", b""))
+                found = size, sparse.of_data(name, self._block)
+            elif (told := sparse.of_records(name, records)) is not None:
+                found = told
+            else:
+                return
+        except ValueError:
+            raise _damaged(name, "the map of a sparse file holds a number that is none") from None
+        segments = sparse.checked(name, *found, self._left)
+        header.size, header.segments = found[0], segments
+        self._segments = found[0], segments
+
+    def _block(self) -> bytes:
+        """The next block of the current entry's data."""
+        if self._left < BLOCK:
+            raise _damaged("archive", "the map of a sparse file is longer than its data")
+        self._left -= BLOCK
+        return self._take(BLOCK)
+
+    def _new_ids(self, field: bytes) -> tuple[int, int, int]:
+        """Mode, user and group; an archive has few combinations of them, so they are kept."""
+        mode, *owners = (_number(field[at : at + 8]) for at in (0, 8, 16))
+        uid, gid = (id if id >= 0 else _LAST_ID + 1 for id in owners)
+        if len(self._ids) > _MOST_KEPT:
+            self._ids.clear()
+        self._ids[field] = found = (mode & 0o7777, uid, gid)
+        return found
 
     def _record(self, block: bytes) -> bytes:
         """The data of a header that describes the next one."""
-        _check(block)
+        _checked(block)
         size = _number(block[124:136])
         if not 0 <= size <= _LONGEST_RECORD:
             raise BadInput("read layer", "archive", f"an extended header of {size} bytes; 1 MiB is the most")
@@ -182,6 +254,9 @@ class TarReader:
 
     def _skip(self, size: int) -> None:
         self._left = self._padding = 0
+        if self._at + size <= len(self._buffer):
+            self._at += size
+            return
         while size:
             if self._at == len(self._buffer):
                 self._fill()
@@ -198,20 +273,12 @@ class TarReader:
             pass
 
 
-def _check(block: bytes) -> None:
-    """Is the header's checksum right, the sum of its bytes with the field itself read as blanks?
-
-    The low half of an adler32 that begins with 0 is that sum, modulo 65521.
-    """
-    try:
-        stored = int(block[148:154], 8)
-    except ValueError:
-        stored = _number(block[148:156])
-    if (stored - 256 - (adler32(block[156:], adler32(block[:148], 0)) & 0xFFFF)) % 65521 == 0:
-        return
+def _checked(block: bytes) -> None:
+    """``Corrupted`` unless the checksum is right: the sum of the bytes, the field itself as blanks."""
+    stored = _number(block[148:156])
+    others = block[:148] + block[156:]
     # Some old programs summed signed characters.
-    signed = sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:])
-    if signed + 256 != stored:
+    if stored - 256 not in (sum(others), sum(byte - 256 if byte > 127 else byte for byte in others)):
         raise _damaged("archive", "a header's checksum is wrong")
 
 
@@ -240,6 +307,7 @@ def _text(field: bytes) -> bytes:
 def _pax_records(data: bytes) -> dict[bytes, bytes]:
     """``25 path=some/long/name\\n`` and so on; the length counts the whole record."""
     records: dict[bytes, bytes] = {}
+    pairs: list[bytes] = []
     at = 0
     while at < len(data):
         space = data.find(b" ", at, at + 9)
@@ -253,8 +321,12 @@ def _pax_records(data: bytes) -> dict[bytes, bytes]:
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not equals:
             raise _damaged("archive", "an extended header has a record without '='")
+        if key in sparse.PAIRS:
+            pairs.append(value)
         records[key] = value
         at = end
+    if pairs:
+        records[sparse.MAP] = b",".join(pairs)
     return records
 
 
@@ -263,7 +335,11 @@ def _extend(header: Header, records: dict[bytes, bytes]) -> None:
     xattrs: dict[str, bytes] = {}
     try:
         for key, value in records.items():
-            if key == b"path":
+            if key.startswith(_XATTR):
+                xattrs[key[len(_XATTR) :].decode("utf-8", "surrogateescape")] = value
+            elif not value:
+                pass  # POSIX: as if the record were not there
+            elif key in (b"path", b"GNU.sparse.name"):
                 header.name = value
             elif key == b"linkpath":
                 header.link = value
@@ -279,10 +355,6 @@ def _extend(header: Header, records: dict[bytes, bytes]) -> None:
                 header.major = int(value)
             elif key == b"SCHILY.devminor":
                 header.minor = int(value)
-            elif key.startswith(_XATTR):
-                xattrs[key[len(_XATTR) :].decode("utf-8", "surrogateescape")] = value
-            elif key.startswith(b"GNU.sparse."):
-                raise _sparse(header.name)
     except ValueError:
         raise _damaged(_show(header.name), "an extended header holds a number that is none") from None
     if b"\0" in header.name or b"\0" in header.link:
@@ -298,13 +370,6 @@ def _nanoseconds(value: bytes) -> int:
 
 def _show(name: bytes) -> str:
     return name[:200].decode("utf-8", "backslashreplace")
-
-
-def _sparse(name: bytes) -> BadInput:
-    return BadInput(
-        "read layer", _show(name), "it is a sparse file, which is not supported",
-        "pack it without --sparse",
-    )  # fmt: skip
 
 
 def _damaged(object: str, cause: str) -> Corrupted:

@@ -20,10 +20,10 @@ from sandcell.runtime.layer.changes import upper_changes
 from sandcell.runtime.layer.compress import Compression, compressor, decompress
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.pack import Sink, pack
-from sandcell.runtime.layer.remove import remove
 from sandcell.runtime.layer.tree import Change
 from sandcell.runtime.layer.unpack import unpack
 from sandcell.runtime.layer.whiteout import XattrFlavour
+from sandcell.runtime.linux.trees import remove
 from sandcell.runtime.oci.digest import Digest
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -115,15 +115,8 @@ def diff_upper(*, upper: str, lowers: Sequence[str], recorded_owners: bool) -> l
 
 def remove_tree(*, path: str) -> None:
     """Delete ``path`` and everything below; nothing there is fine. Follows no symlink, enters no mount."""
-    parent, _, name = path.rstrip("/").rpartition("/")
     try:
-        directory = os.open(parent or "/", _DIRECTORY & ~os.O_NOFOLLOW)
-        try:
-            remove(name, directory)
-        finally:
-            os.close(directory)
-    except FileNotFoundError:
-        return
+        remove(path)
     except OSError as error:
         raise refused(error, "remove", path) from error
 

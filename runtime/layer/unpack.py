@@ -18,16 +18,18 @@ from sandcell.runtime.layer import attributes, tar_read, whiteout
 from sandcell.runtime.layer.compress import Source
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.place import MOST_OPEN, Look, Places, clean, refuse
-from sandcell.runtime.layer.remove import remove
+from sandcell.runtime.layer.sparse import placed
 from sandcell.runtime.layer.stack import Stack
 from sandcell.runtime.layer.tar_read import Header, TarReader
 from sandcell.runtime.layer.tree import told
+from sandcell.runtime.linux.trees import remove
 from sandcell.runtime.oci.digest import Digest
 
 MOST_ENTRIES = 5_000_000
 MOST_BYTES = 1 << 40
 _MOST_TOLD = 100
 
+_NO_NAMES = (b"", b".", b"..")
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODES = {tar_read.CHAR: stat.S_IFCHR, tar_read.BLOCKDEV: stat.S_IFBLK, tar_read.FIFO: stat.S_IFIFO}
 
@@ -96,36 +98,37 @@ class _Unpacker:
         self.approximated: list[str] = []
         # On file systems mounted with bsdgroups a new file's group is its directory's.
         plain = os.fstat(target).st_gid == os.getegid()
-        self._mine = (os.geteuid(), os.getegid()) if plain else (-1, -1)
+        self._uid, self._gid = (os.geteuid(), os.getegid()) if plain else (-1, -1)
+        self._masked = _masked(target)
 
     def run(self, most_entries: int) -> int:
         count = 0
-        places, reader = self._places, self._reader
+        reader, known = self._reader, self._places.known
         while (header := reader.next()) is not None:
             count += 1
             if count > most_entries:
                 raise BadInput("unpack", "layer", f"it has more than {most_entries} entries")
             name = header.name
-            if (
-                name[-1:] == b"/"
-                or name[:1] in (b"/", b".")
-                or b"/." in name
-                or b"//" in name
-                or len(name) > 255
-            ):
-                name = clean(name)
-            if len(places.known) > MOST_OPEN:
-                places.forget()
-            if not name:
-                self._root(header)
-                continue
+            if name[:2] == b"./":
+                name = name[2:]
             path, _, base = name.rpartition(b"/")
-            parent, real = places.find(path)
-            if base.startswith(whiteout.PREFIX):
+            place = known.get(path)
+            if place is None or base in _NO_NAMES:
+                # Directories that are known have clean paths; all others come by here.
+                path, _, base = clean(name).rpartition(b"/")
+                if not base:
+                    self._root(header)
+                    continue
+                if len(known) > MOST_OPEN:
+                    self._places.forget()
+                place = self._places.find(path)
+            parent, real = place
+            kind = header.type
+            if base[:4] == whiteout.PREFIX:
                 self._delete(parent, base, name)
-            elif header.type == tar_read.FILE:
+            elif kind == tar_read.FILE:
                 self._file(parent, base, real, header)
-            elif header.type == tar_read.DIRECTORY:
+            elif kind == tar_read.DIRECTORY:
                 self._directory(parent, base, real, header)
             else:
                 self._other(parent, base, real, header)
@@ -138,23 +141,38 @@ class _Unpacker:
         self._places.directories[b""] = _look(header)
 
     def _file(self, parent: int, base: bytes, real: bytes, header: Header) -> None:
+        mode = header.mode
+        exact = not mode & self._masked
         try:
-            fd = os.open(base, _NEW_FILE, 0o600, dir_fd=parent)
+            fd = os.open(base, _NEW_FILE, mode if exact else 0o600, dir_fd=parent)
         except FileExistsError:
             self._clear(parent, base, real)
-            fd = os.open(base, _NEW_FILE, 0o600, dir_fd=parent)
+            fd = os.open(base, _NEW_FILE, mode if exact else 0o600, dir_fd=parent)
         try:
-            for piece in self._reader.content():
-                written = os.write(fd, piece)
-                while written < len(piece):
-                    written += os.write(fd, piece[written:])
-            if (header.uid, header.gid) == self._mine and not header.xattrs:
-                os.fchmod(fd, header.mode)
-            elif not attributes.write(fd, header.uid, header.gid, header.mode, header.xattrs):
-                self._approximate(real, base)
-            os.utime(fd, ns=(header.mtime, header.mtime))
+            if header.segments is not None:
+                self._holes(fd, header)
+            else:
+                for piece in self._reader.stored():
+                    written = os.write(fd, piece)
+                    while written < len(piece):
+                        written += os.write(fd, piece[written:])
+            if header.uid != self._uid or header.gid != self._gid or header.xattrs:
+                if not attributes.write(fd, header.uid, header.gid, mode, header.xattrs):
+                    self._approximate(real, base)
+            elif not exact:
+                os.fchmod(fd, mode)
+            mtime = header.mtime
+            os.utime(fd, ns=(mtime, mtime))
         finally:
             os.close(fd)
+
+    def _holes(self, fd: int, header: Header) -> None:
+        """The content of a sparse file; what no data belongs to stays a hole."""
+        for offset, piece in placed(header.segments or (), self._reader.stored()):
+            while piece:
+                written = os.pwrite(fd, piece, offset)
+                offset, piece = offset + written, piece[written:]
+        os.ftruncate(fd, header.size)
 
     def _directory(self, parent: int, base: bytes, real: bytes, header: Header) -> None:
         try:
@@ -278,6 +296,22 @@ class _Unpacker:
     def _approximate(self, real: bytes, base: bytes) -> None:
         if len(self.approximated) < _MOST_TOLD:
             self.approximated.append(told(os.fsdecode(_join(real, base) if base else real)))
+
+
+def _masked(target: int) -> int:
+    """The bits of a mode that must be set after a file was made, for they cannot be asked for with it:
+    what the umask takes, the set-id and sticky bits; all of them where a default ACL takes part."""
+    try:
+        if "system.posix_acl_default" in os.listxattr(target):
+            return 0o7777
+    except OSError:
+        pass  # a file system without attributes
+    try:
+        # umask(2) tells it only by changing it, for other threads too.
+        with open("/proc/self/status", "rb") as status:
+            return next(int(line[6:], 8) for line in status if line.startswith(b"Umask:")) | 0o7000
+    except (OSError, StopIteration):
+        return 0o7777
 
 
 def _look(header: Header) -> Look:

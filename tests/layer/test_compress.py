@@ -77,3 +77,16 @@ def test_a_bomb_is_inflated_piece_by_piece():
     sizes = [len(piece) for piece in iter(lambda: stream.read(1 << 30), b"")]
     assert sum(sizes) == 24 << 20
     assert max(sizes) <= 1 << 20
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_a_bomb_is_refused_when_it_has_grown_too_far(kind):
+    bomb = squeeze(kind, bytes(8 << 20))
+    stream = decompress(io.BytesIO(bomb), most_ratio=100, beyond=1 << 20)
+    came = 0
+    with pytest.raises(BadInput, match="100 times"):
+        while piece := stream.read(1 << 18):
+            came += len(piece)
+    assert came <= 3 << 20
+    whole = decompress(io.BytesIO(bomb), most_ratio=100, beyond=8 << 20)
+    assert sum(len(piece) for piece in iter(lambda: whole.read(1 << 18), b"")) == 8 << 20

@@ -126,8 +126,7 @@ def test_damaged_archives(data):
 @pytest.mark.parametrize(
     "data",
     [
-        raw(b"f", b"S") + END,  # sparse, GNU's old form
-        raw(b"x", b"x", b"22 GNU.sparse.major=1\n") + raw(b"f") + END,
+        raw(b"f", b"S") + END,  # sparse, as star writes it
         raw(b"x", b"x", size=1 << 32) + raw(b"f") + END,  # an endless extended header
         raw(b"x", b"L", size=1 << 32) + END,
         raw(b"f", b"D") + END,
@@ -141,3 +140,15 @@ def test_refused_archives(data):
 @pytest.mark.parametrize("data", [b"", bytes(512), END, bytes(10240)])
 def test_an_empty_archive_is_fine(data):
     assert read(data) == []
+
+
+def test_an_empty_record_is_as_none_but_for_attributes():
+    records = b"8 path=\n" + b"8 size=\n" + b"24 SCHILY.xattr.user.a=\n"
+    ((header, data),) = read(raw(b"x", b"x", records) + raw(b"f", data=b"12") + END)
+    assert (header.name, data, header.xattrs) == (b"f", b"12", {"user.a": b""})
+
+
+def test_global_records_hold_until_others_come():
+    first = raw(b"g", b"g", b"9 uid=50\n" + b"17 comment=hello\n")
+    found = read(first + raw(b"a") + raw(b"x", b"x", b"9 uid=60\n") + raw(b"b") + raw(b"c") + END)
+    assert [header.uid for header, _ in found] == [50, 60, 50]
