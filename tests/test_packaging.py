@@ -78,7 +78,7 @@ def test_wheel(wheel: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "site" / "runtime").exists()
     (info,) = (tmp_path / "site").glob("sandcell-*.dist-info")
     assert "BSD 3-Clause" in (info / "licenses" / "LICENSE").read_text()
-    assert "sandcell = sandcell.runtime.cli:main" in (info / "entry_points.txt").read_text()
+    assert "sandcell = sandcell.runtime.cli:entry" in (info / "entry_points.txt").read_text()
 
 
 @pytest.mark.slow

@@ -5,10 +5,11 @@ party module, the group knows its verbs by name only, and each verb's file is re
 types it.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine import Engine
@@ -17,6 +18,8 @@ __all__ = ["main"]
 
 COMPLETION = "_SANDCELL_COMPLETE"
 """The variable in which a shell asks for completion (click's protocol)."""
+
+_STARTING = ("exec", "restart", "run", "start")  # verbs that make a process
 
 
 def main(arguments: Sequence[str] | None = None, *, engine: "Engine | None" = None) -> int:
@@ -30,13 +33,17 @@ def main(arguments: Sequence[str] | None = None, *, engine: "Engine | None" = No
     127 mean what docker-run(1) says; 130 after Ctrl-C; 1 for any other failure. Nothing is raised:
     a failure is told on standard error as ``sandcell: operation object: cause``.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if engine is None and words[:1] and words[0] in _STARTING and COMPLETION not in os.environ:
+        from sandcell.runtime.container import boot
+
+        boot.ahead()
     _load_lightly()
     from click.exceptions import Exit
 
     from sandcell.runtime.cli.door import Door
     from sandcell.runtime.cli.group import commands
 
-    words = list(sys.argv[1:] if arguments is None else arguments)
     door = Door(engine)
     try:
         if COMPLETION in os.environ:
@@ -54,6 +61,19 @@ def main(arguments: Sequence[str] | None = None, *, engine: "Engine | None" = No
         return tell(error, door.verb)
     finally:
         door.close()
+
+
+def entry() -> Never:
+    """``main`` as a program: afterwards there is nothing that Python would have to tidy up, which
+    takes as long as many a verb."""
+    gc.set_threshold(50_000)  # importing makes much that lives on
+    status = main()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        pass  # whoever read has gone
+    os._exit(status)
 
 
 def _load_lightly() -> None:

@@ -1,7 +1,5 @@
 """``python -m sandcell.runtime.cli`` is the ``sandcell`` command."""
 
-import sys
+from sandcell.runtime.cli import entry
 
-from sandcell.runtime.cli import main
-
-sys.exit(main())
+entry()

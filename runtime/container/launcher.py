@@ -1,27 +1,16 @@
 """The client's side of the spawner: start it, hand it jobs, hear what becomes of them."""
 
 import array
-import os
 import socket
-import sys
 import threading
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from sandcell.runtime.container import jobs
-from sandcell.runtime.container.program import open_program
+from sandcell.runtime.container import boot, jobs
 from sandcell.runtime.errors import HostRefused
 from sandcell.runtime.linux import process
 from sandcell.runtime.linux.idmap import IdMap
 
-if TYPE_CHECKING:
-    from subprocess import Popen
-
-_BOOT = (
-    "import sys; sys.path += {paths!r}; "
-    "from sandcell.runtime.container.spawner import main; main({fd}, {program}, {idmap!r})"
-)
 _PATIENCE = 5.0
 
 
@@ -32,10 +21,9 @@ class Launcher:
     """
 
     def __init__(self, idmap: IdMap) -> None:
-        self._idmap = msgspec.json.encode(idmap).decode()
+        self._idmap = msgspec.json.encode(idmap)
         self._lock = threading.Lock()
-        self._channel: socket.socket | None = None
-        self._process: Popen[bytes] | None = None
+        self._spawner: boot.Spawner | None = None
 
     def start(self) -> None:
         """Make sure that a spawner runs; one that was killed is replaced. Does not wait for it."""
@@ -43,29 +31,13 @@ class Launcher:
             self._ensure()
 
     def _ensure(self) -> socket.socket:
-        if self._channel is not None and self._process is not None and self._process.poll() is None:
-            return self._channel
-        self._forget()
-        import subprocess
-
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        program = open_program()
-        boot = _BOOT.format(paths=_paths(), fd=theirs.fileno(), program=program, idmap=self._idmap)
-        try:
-            with theirs:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", boot],
-                    executable=f"/proc/self/fd/{program}",
-                    pass_fds=[theirs.fileno(), program],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    start_new_session=True,
-                    cwd="/",
-                )
-        finally:
-            os.close(program)
-        self._channel = ours
-        return ours
+        if self._spawner is not None:
+            if not self._spawner.ended():
+                return self._spawner.channel
+            self._forget()
+        self._spawner = boot.spawner()
+        self._spawner.channel.send(self._idmap)
+        return self._spawner.channel
 
     def submit(self, job: jobs.Job, sinks: tuple[int, ...] = ()) -> "Control":
         """Hand over a job with the write ends ``sinks`` for its output; they stay the caller's."""
@@ -86,28 +58,17 @@ class Launcher:
     @property
     def pid(self) -> int | None:
         """The spawner's, while we have one."""
-        return None if self._process is None else self._process.pid
+        return None if self._spawner is None else self._spawner.pid
 
     def close(self) -> None:
         """End the spawner; containers go on. A later use starts a new one."""
         with self._lock:
-            process_ = self._process
             self._forget()
-        if process_ is None:
-            return
-        from subprocess import TimeoutExpired
-
-        try:
-            process_.wait(_PATIENCE)
-        except TimeoutExpired:
-            process_.kill()
-            process_.wait()
 
     def _forget(self) -> None:
-        if self._channel is not None:
-            self._channel.close()
-        self._channel = None
-        self._process = None
+        if self._spawner is not None:
+            self._spawner.end(_PATIENCE)
+        self._spawner = None
 
 
 class Control:
@@ -145,12 +106,3 @@ class Control:
     def close(self) -> None:
         """Hang up."""
         self._channel.close()
-
-
-def _paths() -> list[str]:
-    # With -I -S the helper reads no site-packages; it needs ourselves and msgspec, no more.
-    ours = os.path.abspath(__file__)
-    for _ in range(4):
-        ours = os.path.dirname(ours)
-    assert msgspec.__file__ is not None
-    return [ours, os.path.dirname(os.path.dirname(os.path.abspath(msgspec.__file__)))]

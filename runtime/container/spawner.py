@@ -16,18 +16,23 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Never
 
+from sandcell.runtime.linux.syscall import close_range
+
 if TYPE_CHECKING:
     from sandcell.runtime.container.early import Early
     from sandcell.runtime.linux.idmap import IdMap
 
-RESERVE = 2
+_LONGEST = 1 << 16
 _CALM = 15  # milliseconds, about what a start takes
 
 
-def main(channel_fd: int, program_fd: int, idmap_text: str) -> Never:
-    """Serve the client at the other end of ``channel_fd`` until it closes. ``program_fd``: the
-    interpreter. ``idmap_text``: JSON of the id map that its containers usually have."""
-    os.close(program_fd)
+def main(channel_fd: int, most: int) -> Never:
+    """Serve the client at the other end of ``channel_fd`` until it closes, with ``most`` children in
+    reserve. What it says first is the id map that its containers usually have, as JSON."""
+    os.chdir("/")
+    if channel_fd > 3:
+        close_range(3, channel_fd - 1)
+    close_range(channel_fd + 1)
     # msgspec does without it, and every fork would carry its three megabytes.
     sys.modules.setdefault("typing_extensions", None)  # type: ignore[arg-type]
     # Loaded once here and shared by all children: these are what a monitor and an init need.
@@ -38,16 +43,19 @@ def main(channel_fd: int, program_fd: int, idmap_text: str) -> Never:
     from sandcell.runtime.linux.idmap import IdMap
 
     cgroups.layout()
-    idmap = msgspec.json.decode(idmap_text, type=IdMap)
     channel = socket.socket(fileno=channel_fd)
     os.set_inheritable(channel_fd, False)
+    said = channel.recv(_LONGEST)
+    if not said:
+        os._exit(0)
+    idmap = msgspec.json.decode(said, type=IdMap)
     _forget_what_the_client_ignores()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o022)
     gc.collect()
     gc.disable()
     gc.freeze()
-    _keep_a_reserve(channel, idmap)
+    _keep_a_reserve(channel, idmap, most)
     os._exit(0)
 
 
@@ -59,18 +67,19 @@ def _forget_what_the_client_ignores() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _keep_a_reserve(channel: socket.socket, idmap: "IdMap") -> None:
+def _keep_a_reserve(channel: socket.socket, idmap: "IdMap", most: int) -> None:
     # Nobody waits for a monitor by its parent's hand; the kernel may forget it at once.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     reserve: set[int] = set()
     poll = select.poll()
     poll.register(channel, 0)
+    _hire(channel, idmap, reserve, poll)
     while True:
-        if not reserve:
+        # When a job was taken a moment ago whoever waits for it wants the processors now: the
+        # reserve is filled a little later, unless nobody is left to take the next of many.
+        if not reserve and most > 1:
             _hire(channel, idmap, reserve, poll)
-        # A job was taken a moment ago, and whoever waits for it wants the processors now: the
-        # reserve is filled when it stands, unless nobody is left to take the next one.
-        events = poll.poll(_CALM if len(reserve) < RESERVE else None)
+        events = poll.poll(_CALM if len(reserve) < most else None)
         if not events:
             _hire(channel, idmap, reserve, poll)
         for fd, _ in events:

@@ -5,7 +5,6 @@
 records in ``host_model``.
 """
 
-import json
 import os
 import pwd
 import signal
@@ -128,7 +127,7 @@ def observe(store: str, forced: str = "") -> Facts:
         mapper=mapper,
         ranges=ranges,
     )
-    said = _ask(json.dumps([store, forced, facts.nested, maps]))
+    said = _ask(msgspec.json.encode([store, forced, facts.nested, maps]).decode())
     facts = msgspec.structs.replace(facts, filesystem=_filesystem(store))
     try:
         told = msgspec.json.decode(said, type=_Told)

@@ -7,8 +7,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import BinaryIO, TypeAlias
 
-import msgspec
-
 from sandcell.runtime.errors import Corrupted
 from sandcell.runtime.layer import tar_write
 from sandcell.runtime.layer.disk import refused
@@ -19,17 +17,12 @@ from sandcell.runtime.oci.image import Image
 from sandcell.runtime.oci.manifest import Index
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store.blobs import BlobStore
+from sandcell.runtime.store.names import layout_file
 
-LAYOUT_VERSION = "1.0.0"
 Named: TypeAlias = tuple[Image, tuple[Reference, ...]]
 """An image, and the names it shall have where it is saved: none, one or several."""
 
 _CHUNK = 1 << 20
-
-
-def layout_file() -> bytes:
-    """The content of the file ``oci-layout`` that marks a directory as an image layout."""
-    return msgspec.json.encode({"imageLayoutVersion": LAYOUT_VERSION})
 
 
 def put_file(out: BinaryIO, name: str, data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,7 +22,7 @@ class Litter:
         """A new empty file: its path, and a descriptor to write to. Closing that gives it up to ``prune``."""
         # Shared here, alone in prune: nobody finds a file between its making and its lock.
         with self._locks.hold("tmp", shared=True):
-            path = f"{self.path}/{secrets.token_hex(8)}"
+            path = f"{self.path}/{os.urandom(8).hex()}"
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             fcntl.flock(fd, fcntl.LOCK_EX)
         return path, fd

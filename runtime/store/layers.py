@@ -1,18 +1,20 @@
 """New layers: packed, compressed once, stored. The digest given here is the digest everywhere."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from sandcell.runtime.layer.compress import Compression
-from sandcell.runtime.layer.pack import Content, pack_entries
-from sandcell.runtime.layer.tasks import Squeezed
-from sandcell.runtime.layer.tree import Entry
 from sandcell.runtime.oci import media_types
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.store.blobs import BlobStore
 from sandcell.runtime.store.worker import PACK, Here, Worker
+
+if TYPE_CHECKING:
+    from sandcell.runtime.layer.compress import Compression
+    from sandcell.runtime.layer.pack import Content
+    from sandcell.runtime.layer.tree import Entry
 
 
 class NewLayer(msgspec.Struct, frozen=True):
@@ -35,7 +37,7 @@ class Layers:
         upper: str,
         worker: Worker | None = None,
         *,
-        compression: Compression = "gzip",
+        compression: "Compression" = "gzip",
         source_date_epoch: int | None = None,
         recorded_owners: bool = False,
     ) -> NewLayer:
@@ -59,12 +61,15 @@ class Layers:
 
     def of_entries(
         self,
-        entries: Iterable[tuple[Entry, Content]],
+        entries: "Iterable[tuple[Entry, Content]]",
         *,
-        compression: Compression = "gzip",
+        compression: "Compression" = "gzip",
         source_date_epoch: int | None = None,
     ) -> NewLayer:
         """The layer of ``entries`` in their order (see ``pack.pack_entries``)."""
+        from sandcell.runtime.layer.pack import pack_entries
+        from sandcell.runtime.layer.tasks import Squeezed
+
         with self._blobs.writer() as writer:
             layer = Squeezed(writer, compression)
             packed = pack_entries(entries, layer, source_date_epoch=source_date_epoch)

@@ -6,7 +6,6 @@ touched in the store from its beginning on: the blobs of a build, the layers of 
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,7 +23,7 @@ class Leases:
     @contextmanager
     def working(self) -> Iterator[None]:
         """What this process writes or touches in the with statement is kept, until it ends or dies."""
-        path = f"{self._path}/{secrets.token_hex(8)}"
+        path = f"{self._path}/{os.urandom(8).hex()}"
         try:
             with self._locks.hold("leases", shared=True):
                 fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

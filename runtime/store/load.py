@@ -28,9 +28,9 @@ from sandcell.runtime.oci.image import Image
 from sandcell.runtime.oci.manifest import Index, decode_manifest
 from sandcell.runtime.oci.platform import Platform
 from sandcell.runtime.oci.reference import Reference
-from sandcell.runtime.store.archive import LAYOUT_VERSION
 from sandcell.runtime.store.docker_archive import take_docker
 from sandcell.runtime.store.members import LARGEST_DOCUMENT, Member, read_members
+from sandcell.runtime.store.names import LAYOUT_VERSION
 
 if TYPE_CHECKING:
     from sandcell.runtime.store.store import Store

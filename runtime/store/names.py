@@ -16,6 +16,8 @@ from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store.files import Litter, Locks, replace
 
+LAYOUT_VERSION = "1.0.0"
+
 
 class Names:
     """``path``: the file index.json."""
@@ -90,6 +92,11 @@ class Names:
 
     def _write(self, index: dict[str, Any]) -> None:
         replace(self._path, msgspec.json.encode(index), self._litter)
+
+
+def layout_file() -> bytes:
+    """The content of the file ``oci-layout`` that marks a directory as an image layout."""
+    return msgspec.json.encode({"imageLayoutVersion": LAYOUT_VERSION})
 
 
 def empty_index() -> dict[str, Any]:

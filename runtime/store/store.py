@@ -14,17 +14,18 @@ from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import Image
 from sandcell.runtime.oci.reference import Reference
-from sandcell.runtime.store import archive, images, prune
+from sandcell.runtime.store import images, prune
 from sandcell.runtime.store.blobs import BlobStore
 from sandcell.runtime.store.cache import Cache
 from sandcell.runtime.store.files import Litter, Locks, replace
 from sandcell.runtime.store.layers import Layers
 from sandcell.runtime.store.leases import Leases
-from sandcell.runtime.store.names import Names, empty_index
+from sandcell.runtime.store.names import LAYOUT_VERSION, Names, empty_index, layout_file
 from sandcell.runtime.store.snapshots import Snapshots
 from sandcell.runtime.store.worker import Worker
 
 if TYPE_CHECKING:
+    from sandcell.runtime.store.archive import Named
     from sandcell.runtime.store.load import Loaded
 
 ArchiveForm: TypeAlias = Literal["oci-archive", "docker-archive"]
@@ -94,7 +95,9 @@ class Store:
 
         ``oci-archive`` is what skopeo and podman call so, ``docker-archive`` what ``docker save`` writes.
         """
-        named: dict[Digest, archive.Named] = {}
+        from sandcell.runtime.store import archive
+
+        named: dict[Digest, Named] = {}
         for one in [wanted] if isinstance(wanted, str | Reference) else wanted:
             image, reference = images.find(self.blobs, self.names, one)
             names = named[image.digest][1] if image.digest in named else ()
@@ -156,13 +159,13 @@ class Store:
                 index = f"{self.layout_path}/index.json"
                 if not os.path.exists(index):
                     replace(index, msgspec.json.encode(empty_index()), self.litter)
-                replace(marker, archive.layout_file(), self.litter)
+                replace(marker, layout_file(), self.litter)
         except OSError as error:
             raise refused(error, "open", self.home) from error
 
     def _check(self, marker: bytes) -> None:
-        if archive.LAYOUT_VERSION.encode() not in marker:
+        if LAYOUT_VERSION.encode() not in marker:
             raise Corrupted(
-                "open", self.layout_path, f"it is no OCI image layout of version {archive.LAYOUT_VERSION}",
+                "open", self.layout_path, f"it is no OCI image layout of version {LAYOUT_VERSION}",
                 "choose another directory with SANDCELL_HOME",
             )  # fmt: skip
