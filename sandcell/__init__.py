@@ -28,6 +28,13 @@ def unload_ipython_extension(shell: Any) -> None:
     unload(shell)
 
 
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """What Jupyter's server loads (installing the package enables it)."""
+    from sandcell.magics.server.app import SandcellApp
+
+    return [{"module": "sandcell", "app": SandcellApp}]
+
+
 def __getattr__(name: str) -> Any:
     if name in ("Engine", "ExecOptions", "Options", "SandcellError"):
         from sandcell import runtime

@@ -6,13 +6,14 @@ Verbs load what they need when they are called: ``sandcell ps`` has 100 ms, inte
 
 import os
 from _thread import RLock
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sandcell.runtime.container import journal, output, state
 from sandcell.runtime.container.options import ExecOptions, Options
 from sandcell.runtime.engine import places, record
 from sandcell.runtime.engine.image_verbs import ImageVerbs
+from sandcell.runtime.engine.layer_verbs import LayerVerbs
 from sandcell.runtime.engine.living_verbs import LivingVerbs
 from sandcell.runtime.engine.network_verbs import NetworkVerbs
 from sandcell.runtime.engine.values import Container, ContainerPlan, Result
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 Who = Container | str
 
 
-class Engine(ImageVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
+class Engine(ImageVerbs, LayerVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
     """Images and containers of one store.
 
     ``home``: the store (default SANDCELL_HOME, else /var/lib/sandcell for root and the XDG data
@@ -303,15 +304,16 @@ class Engine(ImageVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
         follow: bool = False,
         since: float | None = None,
         until: float | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Iterator[output.Output]:
         """What it wrote, in pieces with stream and time; ``tail``: only the last so many lines.
         ``since``, ``until``: seconds since the epoch. ``follow``: also what it writes from now on,
-        until it ends."""
+        until it ends, or until ``stop``, asked every two seconds, says so."""
         from sandcell.runtime.engine import logs
 
         streams = {output.STDOUT: stdout, output.STDERR: stderr}
         wanted = logs.Wanted(tuple(name for name, on in streams.items() if on), tail, since, until)
-        return logs.read(self.places, self._find(container), wanted, follow=follow)
+        return logs.read(self.places, self._find(container), wanted, follow=follow, stop=stop)
 
     def diff(self, container: Who) -> "tuple[Change, ...]":
         """Files it added (A), changed (C) and deleted (D) against its image."""

@@ -9,6 +9,7 @@ from sandcell.runtime.oci.decode import encode
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
+    from sandcell.runtime.engine.values import Container
 
 
 def inspect(engine: "Engine", name: str) -> dict[str, Any]:
@@ -57,6 +58,10 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
             {"Name": facet.name, "State": facet.state, "Reason": facet.reason} for facet in found.facets
         ],
         "HostConfig": {
+            "IDMappings": {
+                "UidMap": [f"{one.inside}:{one.outside}:{one.size}" for one in who.idmap.uids],
+                "GidMap": [f"{one.inside}:{one.outside}:{one.size}" for one in who.idmap.gids],
+            },
             "Binds": list(options.volumes),
             "Tmpfs": list(options.tmpfs),
             "NetworkMode": options.network,
@@ -67,6 +72,21 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
             "ReadonlyRootfs": options.read_only,
             "AutoRemove": options.remove,
         },
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {"UpperDir": f"{engine.places.container(found.id)}/upper"},
+        },
+        "Mounts": [
+            {
+                "Type": mount.type or "bind",
+                "Source": mount.source,
+                "Destination": mount.destination,
+                "RW": "ro" not in mount.options,
+            }
+            for mount in spec.mounts
+        ],
+        "NetworkSettings": {"Networks": {options.network: {"IPAddress": _address(engine, found)}}},
+        "CgroupsPath": spec.linux.cgroups_path if spec.linux is not None else "",
         "Config": {
             "Image": found.image,
             "Hostname": spec.hostname,
@@ -78,6 +98,19 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
             "Labels": dict(found.labels),
         },
     }
+
+
+def _address(engine: "Engine", found: "Container") -> str:
+    """Its address on the network it is on; empty where it has none, or does not run."""
+    from sandcell.runtime.errors import SandcellError
+
+    network = found.options.network
+    if network in ("none", "host") or network.startswith("container:"):
+        return ""
+    try:
+        return engine.network(network).members.get(found.name, "")
+    except SandcellError:
+        return ""  # the network was removed
 
 
 def image(engine: "Engine", name: str) -> dict[str, Any]:

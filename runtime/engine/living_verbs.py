@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sandcell.runtime.engine.looking import ProcessEntry, Stats
     from sandcell.runtime.engine.record import Record
     from sandcell.runtime.engine.values import Container
+    from sandcell.runtime.engine.watching import Watching
 
 
 class LivingVerbs:
@@ -87,6 +88,15 @@ class LivingVerbs:
         from sandcell.runtime.engine.listening import Events
 
         return Events(cast("Engine", self).places)
+
+    def watch(self) -> "Watching":
+        """Which containers changed, and whether image names did, from now on and whoever does it: for
+        somebody who keeps a picture of the whole store. Close it, or use it with ``with``."""
+        from sandcell.runtime.engine.watching import Watching
+
+        engine = cast("Engine", self)
+        assert engine.store  # the layout is there to be watched
+        return Watching(engine.places)
 
     def top(self, container: "Who") -> "tuple[ProcessEntry, ...]":
         """The processes of a running container, with their numbers inside and outside."""

@@ -1,7 +1,7 @@
 """What containers wrote: chosen by stream and time, read once or followed."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -32,21 +32,26 @@ class Wanted(msgspec.Struct, frozen=True):
         return self.until is not None and piece.time > self.until
 
 
-def read(places: Places, who: Record, wanted: Wanted, *, follow: bool) -> Iterator[output.Output]:
-    """The pieces that are wanted; with ``follow`` those too that come until the container ends."""
+def read(
+    places: Places, who: Record, wanted: Wanted, *, follow: bool, stop: Callable[[], bool] | None = None
+) -> Iterator[output.Output]:
+    """The pieces that are wanted; with ``follow`` those too that come until the container ends, or
+    until ``stop`` says so."""
     home = places.container(who.id)
     if follow:
-        return _follow(places, who, wanted)
+        return _follow(places, who, wanted, stop)
     pieces = filter(wanted.has, output.read_log(home))
     return pieces if wanted.tail is None else output.tail(pieces, wanted.tail)
 
 
-def _follow(places: Places, who: Record, wanted: Wanted) -> Iterator[output.Output]:
+def _follow(
+    places: Places, who: Record, wanted: Wanted, stop: Callable[[], bool] | None
+) -> Iterator[output.Output]:
     from sandcell.runtime.container.follow import follow
 
     def ended() -> bool:
         late = wanted.until is not None and time.time() > wanted.until
-        return late or record.current(places, who).status != state.RUNNING
+        return late or (stop is not None and stop()) or record.current(places, who).status != state.RUNNING
 
     every = follow(places.container(who.id), places.running(who.id), ended)
 

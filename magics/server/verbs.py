@@ -1,0 +1,134 @@
+"""The verbs that the server has beside those of the inspector's table, over plain values."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sandcell.magics.inspector import questions
+from sandcell.magics.inspector.feed import Picture
+from sandcell.magics.inspector.model import container_value, image_value, process_value, stats_value, text
+
+if TYPE_CHECKING:
+    from sandcell.runtime.engine import Engine
+
+_MOST_OUTPUT = 1 << 20
+
+
+def state(engine: "Engine") -> dict[str, Any]:
+    """All images and containers."""
+    picture = Picture(engine)
+    picture.everything()
+    return dict(picture.state)
+
+
+def images(engine: "Engine") -> dict[str, Any]:
+    """The images that have a name."""
+    return {"images": [one for one in state(engine)["images"].values() if one["names"]]}
+
+
+def containers(engine: "Engine") -> dict[str, Any]:
+    """All containers, newest first."""
+    return {"containers": [container_value(one) for one in engine.containers(all=True)]}
+
+
+def create(engine: "Engine", *, image: str, command: list[str] | None, start: bool, **options: Any) -> Any:
+    """A new container, started if ``start``."""
+    from sandcell.runtime.container.options import Options
+
+    for name in ("publish", "volumes", "tmpfs"):
+        options[name] = tuple(options[name])
+    made = engine.create(image, tuple(command) if command else None, Options(**options).check())
+    return container_value(engine.start(made) if start else made)
+
+
+def update(engine: "Engine", id: str, **limits: Any) -> dict[str, Any]:
+    """Other limits, at once."""
+    return container_value(engine.update(id, **limits))
+
+
+def execute(
+    engine: "Engine", id: str, command: list[str], env: dict[str, str], workdir: str, user: str
+) -> dict[str, Any]:
+    """Run a command in a running container; its status, and the first megabyte of what it wrote."""
+    from sandcell.runtime.container.options import ExecOptions
+
+    options = ExecOptions(env=env, workdir=workdir, user=user).check()
+    done = engine.exec(id, tuple(command), options)
+    streams = {"stdout": done.stdout, "stderr": done.stderr}
+    shown = {name: text(data[:_MOST_OUTPUT].decode("utf-8", "replace")) for name, data in streams.items()}
+    return {"status": done.status, "duration": done.duration, **shown}
+
+
+def wait(engine: "Engine", id: str, timeout: float = 10.0) -> dict[str, Any]:
+    """The exit status, ``null`` while it still runs after ``timeout`` seconds."""
+    status = engine.wait(id, timeout)
+    return {"status": status}
+
+
+def processes(engine: "Engine", id: str) -> dict[str, Any]:
+    """The processes of a running container."""
+    return {"processes": [process_value(one) for one in engine.top(id)]}
+
+
+def stats(engine: "Engine", id: str) -> dict[str, Any]:
+    """What a running container has used until now."""
+    return stats_value(engine.stats(id))
+
+
+def build(engine: "Engine", text: str, name: str, target: str, no_cache: bool) -> dict[str, Any]:
+    """Build a Dockerfile."""
+    made = engine.build(text, name=name or None, target=target or None, no_cache=no_cache)
+    return image_value(made, [name] if name else [])
+
+
+def pull(engine: "Engine", name: str, platform: str) -> dict[str, Any]:
+    """Bring an image from its registry."""
+    return image_value(engine.pull(name, platform=platform or None), [name])
+
+
+def push(engine: "Engine", name: str) -> dict[str, Any]:
+    """Send an image to its registry."""
+    return {"warnings": list(engine.push(name))}
+
+
+def networks(engine: "Engine") -> dict[str, Any]:
+    """All networks."""
+    return {"networks": [msgspec.to_builtins(one) for one in engine.networks()]}
+
+
+def create_network(engine: "Engine", name: str, subnet: str) -> dict[str, Any]:
+    """A new bridge network."""
+    return dict(msgspec.to_builtins(engine.create_network(name, subnet=subnet)))
+
+
+def remove_network(engine: "Engine", name: str) -> dict[str, Any]:
+    """Remove one that people made."""
+    engine.remove_network(name)
+    return {"removed": name}
+
+
+def volumes(engine: "Engine") -> dict[str, Any]:
+    """All named volumes."""
+    return {"volumes": [msgspec.to_builtins(one) for one in engine.volumes()]}
+
+
+def create_volume(engine: "Engine", name: str) -> dict[str, Any]:
+    """A new, empty volume."""
+    return dict(msgspec.to_builtins(engine.create_volume(name)))
+
+
+def remove_volume(engine: "Engine", name: str) -> dict[str, Any]:
+    """Remove a volume with all that is in it."""
+    engine.remove_volume(name)
+    return {"removed": name}
+
+
+def prune(engine: "Engine") -> dict[str, Any]:
+    """Delete what nothing needs any more."""
+    gone = engine.prune()
+    return {"removed": list(gone.removed), "size": gone.size}
+
+
+def inspect(engine: "Engine", id: str) -> dict[str, Any]:
+    """A container under docker's names."""
+    return dict(questions.container(engine, id)["inspect"])

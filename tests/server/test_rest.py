@@ -1,0 +1,100 @@
+"""The REST interface over a real engine: what it answers, what it refuses, and to whom."""
+
+import json
+from typing import Any
+
+import pytest
+from tornado.httpclient import HTTPClientError
+
+pytestmark = [pytest.mark.slow, pytest.mark.kernel]
+
+
+@pytest.fixture
+def call(jp_fetch: Any, room: Any) -> Any:
+    """Ask the server; the JSON it answers."""
+
+    async def call(method: str, *path: str, body: Any = None, **query: str) -> Any:
+        answer = await jp_fetch(
+            "sandcell", "api", *path, method=method, params=query,
+            **({"body": json.dumps(body or {})} if method == "POST" else {}),
+        )  # fmt: skip
+        return json.loads(answer.body)
+
+    return call
+
+
+async def refused(awaitable: Any) -> tuple[int, dict[str, str]]:
+    with pytest.raises(HTTPClientError) as caught:
+        await awaitable
+    return caught.value.code, json.loads(caught.value.response.body)["error"]
+
+
+async def test_a_life_by_rest(call: Any) -> None:
+    made = await call("POST", "containers", body={"image": "small", "name": "web", "start": True})
+    assert made["state"] == "running"
+    assert (await call("GET", "containers", "web", "top"))["processes"][0]["inside"] == 1
+    done = await call(
+        "POST", "containers", "web", "exec", body={"command": ["sh", "-c", "echo hi > /new; echo done"]}
+    )
+    assert (done["status"], done["stdout"]) == (0, "done\n")
+    files = await call("GET", "containers", "web", "files")
+    assert [row["path"] for row in files["rows"]] == ["new"]
+    assert (await call("POST", "containers", "web", "pause"))["state"] == "paused"
+    assert (await call("POST", "containers", "web", "unpause"))["state"] == "running"
+    image = await call("POST", "containers", "web", "commit", body={"name": "changed"})
+    assert image["layers"][-1]["text"]
+    assert (await call("POST", "containers", "web", "stop", body={"timeout": 0}))["state"] == "exited"
+    assert (await call("POST", "containers", "web", "reset"))["state"] == "exited"
+    assert (await call("GET", "containers", "web", "files"))["total"] == 0
+    assert (await call("POST", "containers", "web", "rename", body={"name": "other"}))["name"] == "other"
+    assert "removed" in await call("DELETE", "containers", "other")
+    assert (await call("DELETE", "images", "changed"))["untagged"] == ["changed:latest"]
+
+
+async def test_layers_and_files(call: Any, jp_fetch: Any) -> None:
+    told = await call("GET", "images", "small")
+    digest = told["image"]["digest"]
+    files = await call("GET", "images", digest, "layers", "2", "files")
+    assert [(row["path"], row["change"]) for row in files["rows"]] == [("note", "A")]
+    answer = await jp_fetch(
+        "sandcell", "api", "images", digest, "layers", "2", "file", params={"path": "note"}
+    )
+    assert answer.body == b"hello\n"
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "cause"),
+    [
+        ("GET", ("containers", "nobody"), None, 404, "there is none of that name"),
+        ("POST", ("containers", "nobody", "start"), {}, 404, "there is none of that name"),
+        ("POST", ("containers",), {"image": "small", "colour": "red"}, 400, "unknown field `colour`"),
+        ("POST", ("containers",), {"image": "small", "memory": "much"}, 400, "Expected `int | null`"),
+        ("POST", ("containers",), {"image": "../x"}, 400, ""),
+        ("GET", ("images", "small", "layers", "9", "files"), None, 404, "layers 1 to 2"),
+        ("GET", ("images", "small", "layers", "x", "files"), None, 400, "not a number"),
+        ("POST", ("about",), {}, 405, ""),
+        ("DELETE", ("networks", "bridge"), None, 400, "always there"),
+    ],
+)
+async def test_what_is_wrong_is_told(
+    call: Any, method: str, path: tuple[str, ...], body: Any, status: int, cause: str
+) -> None:
+    code, error = await refused(call(method, *path, body=body))
+    assert code == status
+    assert cause in error["cause"]
+
+
+async def test_a_terminal_of_jupyter(call: Any, clean: Any, jp_serverapp: Any) -> None:
+    await call("POST", "containers", body={"image": "small", "name": "shell", "start": True})
+    made = await call("POST", "containers", "shell", "terminal")
+    assert made["name"] in jp_serverapp.web_app.settings["terminal_manager"].terminals
+    await jp_serverapp.web_app.settings["terminal_manager"].terminate(made["name"], force=True)
+
+
+async def test_the_page(jp_fetch: Any, room: Any) -> None:
+    page = await jp_fetch("sandcell")
+    assert b'type="module"' in page.body
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
