@@ -385,7 +385,7 @@ CELLS = {"image": IMAGE_CELL, "container": CONTAINER_CELL}
 _ABOUT = {
     "image": "Images: read-only templates. %%image builds one from a Dockerfile.",
     "container": "Containers: running instances of images. %%container runs a cell in one.",
-    "sandcell": "The whole of it. Alone: your images and containers.",
+    "sandcell": "Alone: opens the inspector, images and containers alive.",
 }
 
 

@@ -1,19 +1,19 @@
-"""``%sandcell``: the whole of it at a glance, and what this host allows."""
+"""``%sandcell``: the inspector, and what this host allows."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from sandcell.magics.arguments import Request
+from sandcell.magics.live import open_inspector
 from sandcell.magics.session import Session
-from sandcell.magics.tables import containers_card, doctor_card, images_card
+from sandcell.magics.tables import doctor_card
 from sandcell.magics.verbs import Action, dispatch
 
 
 def run_line(session: Session, line: str, local: Mapping[str, Any] | None = None) -> None:
-    """Carry out ``%sandcell …``; alone it shows your images and containers."""
+    """Carry out ``%sandcell …``; alone it opens the inspector."""
     if not line.strip():
-        session.show(images_card(session.engine.images()))
-        session.show(containers_card(session.engine.containers(all=True)))
+        open_inspector(session)
         return
     dispatch(session, "sandcell", VERBS, line, local)
 

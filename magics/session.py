@@ -29,6 +29,7 @@ class Session:
         self._warming: threading.Thread | None = None
         self._chore: threading.Thread | None = None
         self._count = (-1, 0)
+        self._at_close: set[Callable[[], None]] = set()
 
     @property
     def engine(self) -> "Engine":
@@ -100,8 +101,14 @@ class Session:
 
         return draw
 
+    def at_close(self, work: Callable[[], None]) -> None:
+        """Do ``work`` once when the session ends, before the engine is closed."""
+        self._at_close.add(work)
+
     def close(self) -> None:
         """End the session's helpers; running containers stay. Closing again does nothing."""
+        while self._at_close:
+            self._at_close.pop()()
         for thread in (self._warming, self._chore):
             if thread is not None:
                 thread.join()
@@ -121,6 +128,10 @@ class Session:
         try:
             engine = self._open()
             engine.warm()
+            from sandcell.magics import live
+
+            live.attach(self)
+            self.at_close(live.detach)
             self.reruns.adopt(engine.containers(all=True))
         except (SandcellError, OSError):
             # The same will be told where somebody reads it: at the first use.

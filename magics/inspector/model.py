@@ -72,6 +72,7 @@ def container_value(container: "Container") -> Value:
         ],
         "network": options.network,
         "remove": options.remove,
+        "attached": options.die_with_client,
     }
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MOST_LOG = 256 * 1024
 """Bytes of a log that are shown."""
 
+MOST_TEXT = 128 * 1024
+"""Bytes of a file that are shown."""
+
 _MOST_INDEXED = 6
 _indexed: dict[tuple[str, ...], Files] = {}
 _lock = threading.Lock()
@@ -51,9 +54,8 @@ def container(engine: "Engine", id: str) -> dict[str, Any]:
             stats = stats_value(engine.stats(found))
         except SandcellError:
             pass  # it ended this moment
-    return _clean(
-        {"container": container_value(found), "inspect": told, "processes": processes, "stats": stats}
-    )
+    value = container_value(found)
+    return _clean_all(container=value, inspect=told, processes=processes, stats=stats)
 
 
 def image(engine: "Engine", name: str) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def image(engine: "Engine", name: str) -> dict[str, Any]:
         {"text": text(one.created_by), "size": one.size, "layer": not one.empty_layer, "created": one.created}
         for one in engine.history(str(found.digest))
     ]
-    return _clean({"image": image_value(found, names), "history": history})
+    return _clean_all(image=image_value(found, names), history=history)
 
 
 def container_files(
@@ -94,6 +96,24 @@ def layer_files(
 
     files = _files(("l", str(found.digest), str(number)), index)
     return files.search(search, limit) if search else files.rows(path.strip("/"), offset, limit)
+
+
+def container_text(engine: "Engine", id: str, path: str) -> dict[str, Any]:
+    """A file of a container as text; ``text`` is ``null`` for what is none."""
+    return _text(engine.container_file(id, path, MOST_TEXT + 1))
+
+
+def layer_text(engine: "Engine", digest: str, number: int, path: str) -> dict[str, Any]:
+    """A file of a layer as text; ``text`` is ``null`` for what is none."""
+    return _text(engine.layer_file(digest, number, path, MOST_TEXT + 1))
+
+
+def _text(data: bytes) -> dict[str, Any]:
+    shown, cut = data[:MOST_TEXT], len(data) > MOST_TEXT
+    told: dict[str, Any] = {"size": len(data), "cut": cut, "text": None}
+    if b"\0" not in shown:
+        told["text"] = text(shown.decode("utf-8", "replace"))
+    return told
 
 
 def log(engine: "Engine", id: str, tail: int = 1000) -> dict[str, Any]:
@@ -179,7 +199,7 @@ def remove_image(engine: "Engine", name: str, force: bool = False) -> dict[str, 
 def tag(engine: "Engine", source: str, target: str) -> dict[str, Any]:
     """Give an image one more name."""
     engine.tag(source, target)
-    return image(engine, target)["image"]  # type: ignore[no-any-return]
+    return dict(image(engine, target)["image"])
 
 
 QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -188,6 +208,8 @@ QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "image": image,
     "container_files": container_files,
     "layer_files": layer_files,
+    "container_text": container_text,
+    "layer_text": layer_text,
     "log": log,
     "command": command,
 }
@@ -255,6 +277,10 @@ def _files(key: tuple[str, ...], index: Callable[[], Files], *, fresh: bool = Fa
             del _indexed[next(iter(_indexed))]
         _indexed[key] = files
     return files
+
+
+def _clean_all(**values: Any) -> dict[str, Any]:
+    return {key: _clean(value) for key, value in values.items()}
 
 
 def _clean(value: Any) -> Any:

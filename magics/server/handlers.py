@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from tornado import web
 
 from sandcell.magics.inspector.questions import told
 from sandcell.magics.server import inputs
-from sandcell.magics.server.routes import PREFIX, Route, by_path, pattern
+from sandcell.magics.server.routes import PATH, PREFIX, Route, by_path, pattern
 from sandcell.runtime import errors
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ class Answering(APIHandler):
 class Rest(Answering):
     """The routes of one path."""
 
-    def initialize(self, room: "Room", routes: dict[str, Route]) -> None:
+    def initialize(self, room: "Room", routes: dict[str, Route] | None = None) -> None:
         """``routes``: by method."""
         super().initialize(room)
-        self._routes = routes
+        self._routes = routes or {}
 
     @web.authenticated
     @authorized("read")
@@ -109,7 +110,7 @@ class Rest(Answering):
             self.set_header("Allow", ", ".join(self._routes))
             raise web.HTTPError(405)
         given = {**places, **inputs.query(route.query, self.request.query_arguments)}
-        if route.kind == "bytes" and "path" not in given:
+        if route.query is PATH and "path" not in given:
             raise errors.InvalidOption("read", "parameter path", "it is needed", "path=etc/passwd")
         if route.body is not None:
             given |= inputs.body(route.body, self.request.body)
@@ -175,19 +176,16 @@ class Static(JupyterHandler, web.StaticFileHandler):
 
     auth_resource = RESOURCE
 
-    @web.authenticated
-    @authorized("read")
-    async def get(self, path: str, include_body: bool = True) -> None:
-        """One file."""
-        await web.StaticFileHandler.get(self, path, include_body)
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Only for who may read."""
+        await ensure_async(super().prepare())  # type: ignore[arg-type]
+        user = self.current_user
+        if user is None:
+            raise web.HTTPError(403)
+        if not await ensure_async(self.authorizer.is_authorized(self, user, "read", self.auth_resource)):
+            raise web.HTTPError(403)
 
-    @web.authenticated
-    @authorized("read")
-    async def head(self, path: str) -> None:
-        """Its headers."""
-        await web.StaticFileHandler.get(self, path, include_body=False)
-
-    def set_extra_headers(self, path: str) -> None:
+    def set_extra_headers(self, path: str) -> None:  # noqa: ARG002
         """Always ask again: a new version has the same names."""
         self.set_header("Cache-Control", "no-cache")
         self.set_header("X-Content-Type-Options", "nosniff")

@@ -139,7 +139,7 @@ def _options(self: Port, **_: Any) -> None:
     self.finish()
 
 
-Port.options = KeyedPort.options = _options  # type: ignore[method-assign]
+Port.options = KeyedPort.options = _options
 
 
 def addresses(room: "Room") -> list[tuple[str, type[Any], dict[str, Any]]]:

@@ -10,6 +10,7 @@ import msgspec
 
 from sandcell.magics.inspector import questions
 from sandcell.magics.server import inputs, verbs
+from sandcell.runtime.errors import InvalidOption
 
 PREFIX = "/sandcell/api"
 _PLACE = r"(?P<{}>[^/]+)"
@@ -28,7 +29,7 @@ class Route(msgspec.Struct, frozen=True):
     kind: str = "json"
 
 
-_PATH = {"path": inputs.Word}
+PATH = {"path": inputs.Word}
 _WINDOW = {"path": inputs.Word, "offset": inputs.Number, "limit": inputs.Number, "search": inputs.Word}
 _FORCE = {"force": bool}
 
@@ -41,13 +42,17 @@ def _layer_files(engine: Any, image: str, layer: str, **window: Any) -> Any:
     return questions.layer_files(engine, image, _number(layer), **window)
 
 
+def _layer_text(engine: Any, image: str, layer: str, path: str) -> Any:
+    return questions.layer_text(engine, image, _number(layer), path)
+
+
 def _container_file(engine: Any, id: str, path: str) -> bytes:
     return bytes(engine.container_file(id, path))
 
 
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 6:
-        raise inputs.InvalidOption("look into layer", text[:40], "not a number", "layers count from 1")
+        raise InvalidOption("look into layer", text[:40], "not a number", "layers count from 1")
     return int(text)
 
 
@@ -81,7 +86,8 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", I + "/layers/{layer}/files", _layer_files, "A directory of a layer's changes", query=_WINDOW
     ),
-    Route("GET", I + "/layers/{layer}/file", _layer_file, "A file's bytes", query=_PATH, kind="bytes"),
+    Route("GET", I + "/layers/{layer}/file", _layer_file, "A file's bytes", query=PATH, kind="bytes"),
+    Route("GET", I + "/layers/{layer}/text", _layer_text, "A file as text", query=PATH),
     Route("GET", "/containers", verbs.containers, "All containers, newest first"),
     Route("POST", "/containers", verbs.create, "Make a container, and start it if asked", inputs.Creating),
     Route("GET", C, questions.container, "A container with its processes and what it uses"),
@@ -95,7 +101,8 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", C + "/command", questions.command, "The command line that opens a terminal in it"),
     Route("GET", C + "/files", questions.container_files, "A directory of what it changed", query=_WINDOW),
-    Route("GET", C + "/file", _container_file, "A file's bytes", query=_PATH, kind="bytes"),
+    Route("GET", C + "/text", questions.container_text, "A file as text", query=PATH),
+    Route("GET", C + "/file", _container_file, "A file's bytes", query=PATH, kind="bytes"),
     Route("POST", C + "/start", questions.start, "Start it", inputs.Nothing),
     Route("POST", C + "/stop", questions.stop, "Ask it to end, then make it", inputs.Stopping),
     Route("POST", C + "/restart", questions.restart, "Stop it, then start it", inputs.Stopping),
@@ -180,7 +187,7 @@ def _operation(route: Route, bodies: dict[Any, Any]) -> dict[str, Any]:
         for name in places
     ]
     for name, kind in route.query.items():
-        needed = route.kind == "bytes"
+        needed = route.query is PATH
         schema = msgspec.json.schema(kind)
         parameters.append({"name": name, "in": "query", "required": needed, "schema": schema})
     if route.kind == "bytes":

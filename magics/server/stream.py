@@ -39,7 +39,7 @@ class Stream(WebSocketMixin, WebSocketHandler, JupyterHandler):
             raise web.HTTPError(403)
         if not await ensure_async(self.authorizer.is_authorized(self, user, "read", self.auth_resource)):
             raise web.HTTPError(403)
-        await ensure_async(WebSocketHandler.get(self, *args, **kwargs))
+        await WebSocketHandler.get(self, *args, **kwargs)
 
     def say(self, message: dict[str, Any]) -> None:
         """Send a message; may be called from any thread, does not wait."""
