@@ -1,9 +1,12 @@
 """What the house asks of its files, as pure functions: each gives one line for each fault."""
 
 import ast
+import functools
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 LONGEST = 450
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "common", "misc", "base", "manager")
 UNFINISHED = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")
@@ -33,10 +36,10 @@ def unfinished(path: str, text: str) -> list[str]:
 
 def undocumented(path: str, text: str) -> list[str]:
     """A module, or a public class, function or method, without a docstring. A method that a base
-    class in the same file explains need not be explained again."""
+    class in the same file, or imported from another of ours, explains need not be explained again."""
     tree = ast.parse(text)
     lines = [] if ast.get_docstring(tree) else [f"{path}: no docstring"]
-    told = {node.name: _methods_told(node) for node in tree.body if isinstance(node, ast.ClassDef)}
+    told = {node.name: _methods_told(node) for node in _classes(tree)}
     return lines + [
         f"{path}:{node.lineno}: {node.name} has no docstring"
         for node, bases in _public(tree.body, [])
@@ -45,6 +48,22 @@ def undocumented(path: str, text: str) -> list[str]:
 
 
 _Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _classes(tree: ast.Module) -> Iterator[ast.ClassDef]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield node
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sandcell."):
+            file = CHECKOUT / f"{str(node.module).replace('.', '/')}.py"
+            if file.exists():
+                wanted = {alias.name for alias in node.names}
+                yield from (found for found in _classes(_parsed(file)) if found.name in wanted)
+
+
+@functools.cache
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
 
 
 def _methods_told(node: ast.ClassDef) -> set[str]:

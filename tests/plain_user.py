@@ -9,6 +9,7 @@ where only root can look.
 import os
 import pwd
 import shlex
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -65,6 +66,11 @@ class PlainUser:
         (self.etc / "ids").write_text(f"learner:{FIRST_SUBORDINATE}:65536\n")
         (self.etc / "none").write_text("")
         self.etc.chmod(0o755)
+        # As udev(7) leaves it on most machines: who may make a namespace may have a tap link in it.
+        self.tun = folder / "tun"
+        if os.path.exists("/dev/net/tun"):
+            os.mknod(self.tun, 0o666 | stat.S_IFCHR, os.stat("/dev/net/tun").st_rdev)
+            self.tun.chmod(0o666)
 
     def own(self, path: Path) -> Path:
         """Give ``path`` to the user."""
@@ -99,6 +105,7 @@ class PlainUser:
         lines = [f"mount --bind {shlex.quote(str(a))} {b}" for a, b in over.items()]
         lines.append(f"mount --bind {shlex.quote(str(ids))} /etc/subgid")
         lines += [f"mount --bind {shlex.quote(a)} {shlex.quote(str(b))}" for a, b in self.binds.items()]
+        lines += [f"mount --bind {shlex.quote(str(self.tun))} /dev/net/tun"] if self.tun.exists() else []
         drop += [f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all"]
         script = "set -e\n" + "\n".join([*lines, first]) + '\nexec "$@"'
         return ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", *drop, *argv]

@@ -142,7 +142,12 @@ class Carrier:
     def _made(self, state: State, layer: NewLayer) -> Made:
         chain = chain_ids((*state.config.rootfs.diff_ids, layer.diff_id))[-1]
         return Made(
-            created=self._now(), layer=layer.descriptor, diff_id=layer.diff_id, size=layer.size, chain=chain
+            created=self._now(),
+            layer=layer.descriptor,
+            diff_id=layer.diff_id,
+            size=layer.size,
+            chain=chain,
+            remark=layer.remark,
         )
 
     def _files(self, layers: tuple[LayerBlob, ...]) -> ImageFiles:

@@ -207,7 +207,10 @@ class _Solver:
 def _after(op: Op, state: State, made: Made) -> State:
     """``state`` after a step that made ``made``."""
     history = History(
-        created=made.created, created_by=op.created_by, comment=COMMENT, empty_layer=made.layer is None
+        created=made.created,
+        created_by=op.created_by,
+        comment="; ".join(filter(None, (COMMENT, made.remark))),
+        empty_layer=made.layer is None,
     )
     if made.layer is not None and made.diff_id is not None:
         state = state.with_layer(made.layer, made.diff_id, history)

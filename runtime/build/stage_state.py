@@ -58,13 +58,15 @@ class State(msgspec.Struct, frozen=True):
 
 class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the cache remembers of a step. ``created``: when it was done. The rest where it made a
-    layer; ``chain``: of the stack with that layer on top, so that its snapshot is kept."""
+    layer; ``chain``: of the stack with that layer on top, so that its snapshot is kept; ``remark``: for
+    the history."""
 
     created: str
     layer: Descriptor | None = None
     diff_id: Digest | None = None
     size: int = 0
     chain: str = ""
+    remark: str = ""
 
 
 def to_record(made: Made) -> dict[str, Any]:

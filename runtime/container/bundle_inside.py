@@ -17,6 +17,7 @@ from sandcell.runtime.container import bundle_steps as b
 from sandcell.runtime.container import bundle_tree as tree
 from sandcell.runtime.container import hooks, inside
 from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.execution import execute
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import mounts, process, seccomp_load
 from sandcell.runtime.linux.syscall import CLOSE_RANGE_CLOEXEC, close_range, libc, pivot_root
@@ -243,7 +244,7 @@ def _find(step: b.FindProgram, scene: Scene) -> None:
 def _run(step: b.Run, scene: Scene) -> None:
     if step.preserve:
         close_range(3 + step.preserve, flags=CLOSE_RANGE_CLOEXEC)
-    inside.execute(step.arguments, step.environment)
+    execute(step.arguments, step.environment)
 
 
 PERFORM: dict[type, Callable[[Any, Any], None]] = {

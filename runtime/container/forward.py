@@ -16,7 +16,7 @@ from typing import Never
 from sandcell.runtime.container.ports import Publish
 from sandcell.runtime.linux import process
 from sandcell.runtime.linux.namespaces import different
-from sandcell.runtime.linux.syscall import CLONE_NEWNET, CLONE_NEWUSER, close_range, setns
+from sandcell.runtime.linux.syscall import CLONE_NEWNET, CLONE_NEWUSER, setns
 
 _PIECE = 65536
 _MOST_WAITING = 1 << 18
@@ -63,7 +63,7 @@ def begin(listening: Listening, init: int, target: str) -> int:
     if pid == 0:
         try:
             process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
-            _keep_only({channel.fileno() for channel, _ in listening})
+            process.keep_only({channel.fileno() for channel, _ in listening})
             flags = CLONE_NEWNET | (CLONE_NEWUSER if different(init, "user") else 0)
             pidfd = os.pidfd_open(init)
             setns(pidfd, flags)
@@ -75,15 +75,6 @@ def begin(listening: Listening, init: int, target: str) -> int:
     for channel, _ in listening:
         channel.close()
     return pid
-
-
-def _keep_only(wanted: set[int]) -> None:
-    first = 3
-    for fd in sorted(wanted):
-        if fd > first:
-            close_range(first, fd - 1)
-        first = fd + 1
-    close_range(first)
 
 
 class _Call:

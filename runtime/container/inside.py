@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, Never
 
 from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.execution import execute
 from sandcell.runtime.linux import capabilities, cgroups, mounts, namespaces, overlay, process, seccomp_load
 from sandcell.runtime.linux.syscall import (
     CLONE_NEWCGROUP,
@@ -41,7 +42,9 @@ CONSOLE = b"c"
 DOORS = b"d"
 CONNECTED = b"n"
 EXECUTING = b"e"
+OWNERS = b"o"
 _MOST_DOORS = 16
+_LISTEN = seccomp_load.FILTER_FLAGS["NEW_LISTENER"] | seccomp_load.FILTER_FLAGS["SPEC_ALLOW"]
 
 
 class Scene:
@@ -236,13 +239,18 @@ def _console(step: s.Console, scene: Scene) -> None:
     master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     fcntl.ioctl(master, _TIOCSPTLCK, b"\0\0\0\0")
     slave = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    scene.sync.sendmsg([CONSOLE], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", (master,)))])
+    _hand_over(scene.sync, CONSOLE, master)
     if step.rows and step.columns:
         termios.tcsetwinsize(master, (step.rows, step.columns))
     os.close(master)
     for fd in (0, 1, 2):
         os.dup2(slave, fd)
     scene.console = slave
+
+
+def _hand_over(sync: socket.socket, what: bytes, fd: int) -> None:
+    # socket.send_fds would import a module.
+    sync.sendmsg([what], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", (fd,)))])
 
 
 def _mask(step: s.Mask, scene: Scene) -> None:
@@ -344,6 +352,18 @@ def _filter(step: s.Filter, scene: Scene) -> None:
     seccomp_load.install(step.program, step.flags)
 
 
+def _record_owners(step: s.RecordOwners, scene: Scene) -> None:
+    try:
+        listener = seccomp_load.install(step.program, _LISTEN)
+    except OSError as error:
+        # A kernel before 5.0, or we are somebody's container that is listened to already.
+        if error.errno not in (errno.EINVAL, errno.EBUSY):
+            raise
+        return
+    _hand_over(scene.sync, OWNERS, listener)
+    os.close(listener)
+
+
 def _cwd(step: s.WorkingDirectory, scene: Scene) -> None:
     os.chdir(step.path)
     if not working_directory().startswith(b"/"):
@@ -365,28 +385,6 @@ def _execute(step: s.Execute, scene: Scene) -> None:
     _stay_with_the_monitor(scene.sync)
     scene.sync.send(EXECUTING)
     execute(step.arguments, step.environment)
-
-
-def execute(arguments: tuple[str, ...], variables: tuple[str, ...]) -> Never:
-    """execve(2), the program looked for in the PATH of ``variables``. ``OSError``."""
-    # os.execvpe would import a module to read PATH, and would do it from the container's files.
-    program, environment = arguments[0], {}
-    for entry in variables:
-        name, _, value = entry.partition("=")
-        environment[name] = value
-    if "/" in program:
-        os.execve(program, arguments, environment)
-    refused = errno.ENOENT
-    for directory in environment.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":"):
-        try:
-            os.execve(f"{directory or '.'}/{program}", arguments, environment)
-        except OSError as error:
-            # As execvp(3): a program that may not be executed is remembered, the search goes on.
-            if error.errno == errno.EACCES:
-                refused = errno.EACCES
-            elif error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                raise
-    raise OSError(refused, "execve")
 
 
 PERFORM: dict[type, Callable[[Any, Scene], None]] = {
@@ -417,6 +415,7 @@ PERFORM: dict[type, Callable[[Any, Scene], None]] = {
     s.NewSession: _session,
     s.Identity: _identity,
     s.Filter: _filter,
+    s.RecordOwners: _record_owners,
     s.WorkingDirectory: _cwd,
     s.Execute: _execute,
 }

@@ -22,7 +22,7 @@ _KILLED = Refused("set it up", 0, "it was killed meanwhile; try again")
 class Born:
     """A living init: its pid and pidfd, its control group, and the terminal's master, if any."""
 
-    __slots__ = ("cgroup", "console", "lifeline", "mount_namespace", "pid", "pidfd")
+    __slots__ = ("cgroup", "console", "lifeline", "mount_namespace", "pid", "pidfd", "recorder")
 
     def __init__(self, pid: int, pidfd: int, cgroup: cgroups.Cgroup | None, mounts: int = -1) -> None:
         self.pid = pid
@@ -30,12 +30,16 @@ class Born:
         self.cgroup = cgroup
         self.console = -1
         self.lifeline = -1  # of the process that is its way out, where it has one
+        self.recorder = 0  # the process that answers its chown(2), where it has one
         # While this is open the container's mounts outlive init: unmounting an overlay may wait
         # for the disk, and nobody shall wait for that to hear an exit status.
         self.mount_namespace = mounts if mounts >= 0 else _mount_namespace(pid)
 
     def let_go(self) -> None:
         """Let the way out and the mounts go, and remove the control group."""
+        if self.recorder:
+            os.kill(self.recorder, signal.SIGKILL)  # it stands in the container's files
+            os.waitpid(self.recorder, 0)
         if self.lifeline >= 0:
             os.close(self.lifeline)
         if self.mount_namespace >= 0:
@@ -236,6 +240,10 @@ def listen(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Refu
         elif message == player.CONSOLE:
             born.console = fds[0]
             os.set_inheritable(born.console, False)
+        elif message == player.OWNERS:
+            from sandcell.runtime.container import recorder
+
+            born.recorder = recorder.begin(fds[0], born.pid)
         elif message.startswith(player.FAILED):
             index, number = (int(text) for text in message[1:].split())
             return told(steps, index, number)

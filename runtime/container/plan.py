@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from sandcell.runtime.container import recorder
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.errors import InvalidDocument
 from sandcell.runtime.linux import capabilities, mounts
@@ -263,6 +264,7 @@ def _process(process: Process, linux: Linux, idmap: IdMap, compile_filter: Compi
     if linux.seccomp is not None:
         filtered.append(s.Filter(*compile_filter(linux.seccomp)))
     become = identity(process.user, process.capabilities, idmap, no_new_privileges=process.no_new_privileges)
+    filtered = [*owners(process.capabilities, idmap), *filtered]
     # Without no_new_privs only a privileged process may load a filter, so it comes before the rights go.
     steps += [become, *filtered] if process.no_new_privileges else [*filtered, become]
     steps += [s.WorkingDirectory(process.cwd), s.Execute(process.args, process.env)]
@@ -286,6 +288,14 @@ def identity(user: User, sets: Capabilities | None, idmap: IdMap, *, no_new_priv
         setgroups=not idmap.single,
         no_new_privileges=no_new_privileges,
     )
+
+
+def owners(sets: Capabilities | None, idmap: IdMap) -> list[s.Inside]:
+    """What is needed for files to belong to others than the one id that there may be: nothing where
+    ids are many, or where the process has no right to give files away."""
+    if not idmap.single or "CAP_CHOWN" not in (sets or Capabilities()).effective:
+        return []
+    return [s.RecordOwners(recorder.program())]
 
 
 def _resource(name: str) -> int:

@@ -49,6 +49,8 @@ def main(channel_fd: int, most: int) -> Never:
     if not said:
         os._exit(0)
     idmap = msgspec.json.decode(said, type=IdMap)
+    if idmap.single:
+        from sandcell.runtime.container import recorder  # noqa: F401
     _forget_what_the_client_ignores()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o022)

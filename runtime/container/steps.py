@@ -10,85 +10,25 @@ from typing import TypeAlias
 
 import msgspec
 
-from sandcell.runtime.linux.idmap import IdMap
+from sandcell.runtime.container.steps_outside import (
+    Connect as Connect,
+)
+from sandcell.runtime.container.steps_outside import (
+    MakeCgroup as MakeCgroup,
+)
+from sandcell.runtime.container.steps_outside import (
+    MapIds as MapIds,
+)
+from sandcell.runtime.container.steps_outside import (
+    NewNamespaces as NewNamespaces,
+)
+from sandcell.runtime.container.steps_outside import (
+    Slirp as Slirp,
+)
+from sandcell.runtime.container.steps_outside import (
+    Step as Step,
+)
 from sandcell.runtime.linux.mounts import MS_RDONLY, MS_REMOUNT
-
-
-class Step(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """Base of all steps."""
-
-    def describe(self) -> str:
-        """One line in the words of the man pages."""
-        return type(self).__name__
-
-
-# ---------------------------------------------------------------- outside
-
-
-class MakeCgroup(Step, frozen=True, tag=True, array_like=True):
-    """A control group of its own, with the limits of cgroups(7)."""
-
-    path: str
-    memory: int | None = None
-    memory_swap: int | None = None
-    cpu_quota: int | None = None
-    cpu_period: int | None = None
-    cpu_shares: int | None = None
-    pids: int | None = None
-    cpuset_cpus: str = ""
-    cpuset_mems: str = ""
-    devices: tuple[tuple[bool, str], ...] = ()
-
-    def describe(self) -> str:
-        limits = [f"memory {self.memory}"] if self.memory is not None else []
-        limits += [f"cpu {self.cpu_quota}/{self.cpu_period} µs"] if self.cpu_quota is not None else []
-        limits += [f"pids {self.pids}"] if self.pids is not None else []
-        return f"make control group {self.path}" + (f" ({', '.join(limits)})" if limits else "")
-
-
-class NewNamespaces(Step, frozen=True, tag=True, array_like=True):
-    """clone3(2) the first process into new namespaces (names as in /proc/PID/ns)."""
-
-    names: tuple[str, ...]
-
-    def describe(self) -> str:
-        return "clone a process into new namespaces: " + " ".join(self.names)
-
-
-class Connect(Step, frozen=True, tag=True, array_like=True):
-    """Connect the new network namespace to a bridge by a pair of virtual links. veth(4)."""
-
-    bridge: str
-    outside: str
-    address: str
-    prefix: int
-    gateway: str
-    mac: bytes
-    inside: str = "eth0"
-
-    def describe(self) -> str:
-        return f"connect {self.inside} ({self.address}/{self.prefix}) to the bridge {self.bridge}"
-
-
-class Slirp(Step, frozen=True, tag=True, array_like=True):
-    """Give the new network namespace a way out by slirp4netns(1), found at ``program``."""
-
-    program: str
-
-    def describe(self) -> str:
-        return f"connect tap0 (10.0.2.100/24) by {self.program}"
-
-
-class MapIds(Step, frozen=True, tag=True, array_like=True):
-    """Give the new user namespace its id maps. user_namespaces(7)."""
-
-    idmap: IdMap
-
-    def describe(self) -> str:
-        return "map ids " + ", ".join(f"{r.inside}→{r.outside} (×{r.size})" for r in self.idmap.uids)
-
-
-# ---------------------------------------------------------------- inside
 
 
 class AwaitIds(Step, frozen=True, tag=True, array_like=True):
@@ -374,6 +314,15 @@ class Filter(Step, frozen=True, tag=True, array_like=True):
         return f"filter system calls ({len(self.program) // 8} instructions of BPF)"
 
 
+class RecordOwners(Step, frozen=True, tag=True, array_like=True):
+    """Load a filter that has chown(2) and its like answered by the monitor. seccomp_unotify(2)."""
+
+    program: bytes
+
+    def describe(self) -> str:
+        return "record owners that a single id cannot give (chown, setuid and their like)"
+
+
 class WorkingDirectory(Step, frozen=True, tag=True, array_like=True):
     """chdir(2)."""
 
@@ -422,6 +371,7 @@ Inside: TypeAlias = (
     | NewSession
     | Identity
     | Filter
+    | RecordOwners
     | WorkingDirectory
     | Execute
 )

@@ -55,7 +55,8 @@ def commit(engine: "Engine", who: Record, name: str | None, message: str) -> Ima
                 upper(engine, who), _worker(engine, who), recorded_owners=who.idmap.single
             )
             created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            told = History(created=created, created_by=" ".join(who.command), comment=message)
+            comment = "; ".join(filter(None, (message, layer.remark)))
+            told = History(created=created, created_by=" ".join(who.command), comment=comment)
             config = msgspec.structs.replace(old.config.with_layer(layer.diff_id, told), created=created)
             image = engine.store.store.write_image(config, (*old.manifest.layers, layer.descriptor))
             if name is not None:

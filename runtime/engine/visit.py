@@ -7,7 +7,7 @@ from sandcell.runtime.container import jobs, processes, running, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.compose import SHARED, capability_sets
 from sandcell.runtime.container.options import ExecOptions, check_word
-from sandcell.runtime.container.plan import NAMESPACES, identity
+from sandcell.runtime.container.plan import NAMESPACES, identity, owners
 from sandcell.runtime.container.users import resolve
 from sandcell.runtime.engine import filters, record
 from sandcell.runtime.engine.birth import Nursery, group, open_directory, place_shared, spec_of
@@ -129,6 +129,7 @@ def _steps(
     steps += [s.Console(*options.console_size)] if options.tty else []
     steps.append(s.NewSession())
     steps.append(identity(user, capabilities, born.idmap, no_new_privileges=process.no_new_privileges))
+    steps += owners(capabilities, born.idmap)
     if linux.seccomp is not None:
         steps.append(s.Filter(*filters.compiler(nursery.places)(linux.seccomp)))
     steps.append(s.WorkingDirectory(options.workdir or process.cwd))

@@ -3,27 +3,24 @@
 Only what means the same on every host travels in a layer: ``user.*``, file capabilities and POSIX
 access lists. Marks of overlayfs and our own record never do, whoever put them there.
 
-Where a host cannot give a file its owner (a user namespace of one id), the owner and the full mode
-are recorded in ``user.sandcell.owner`` as ``uid:gid:mode``, the mode in octal. A record is believed
-only where the caller says so: on other hosts a process in a container could forge one and have its
-file owned by root in the image.
+Where a host cannot give a file its owner it is recorded beside it (``linux/ownership``). A record is
+believed only where the caller says so: on other hosts a process in a container could forge one and
+have its file owned by root in the image.
 """
 
 import errno
 import os
-import re
 import stat
 from collections.abc import Mapping
-from typing import Final
 
-OWNER: Final = "user.sandcell.owner"
+from sandcell.runtime.linux.ownership import OWNER, record
+from sandcell.runtime.linux.ownership import recorded as kept_beside
 
 _OURS = ("user.overlay.", "user.sandcell.")
 _CARRIED = frozenset(("security.capability", "system.posix_acl_access", "system.posix_acl_default"))
 _CANNOT = frozenset(
     (errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EINVAL, errno.ERANGE, errno.ENOSPC, errno.E2BIG)
 )
-_RECORD = re.compile(rb"([0-9]{1,10}):([0-9]{1,10}):([0-7]{1,4})")
 _NO_OWNER = frozenset((errno.EPERM, errno.EINVAL, errno.EACCES))
 
 
@@ -56,7 +53,7 @@ def write(fd: int, uid: int, gid: int, mode: int, xattrs: Mapping[str, bytes]) -
     except OSError as error:
         if error.errno not in _NO_OWNER:
             raise
-        given[OWNER] = b"%d:%d:%o" % (uid, gid, mode)
+        given[OWNER] = record(uid, gid, mode)
         mode &= 0o1777
     done = True
     for name, value in given.items():
@@ -72,12 +69,7 @@ def write(fd: int, uid: int, gid: int, mode: int, xattrs: Mapping[str, bytes]) -
 
 
 def owner(fd: int, status: os.stat_result, *, recorded: bool) -> tuple[int, int, int]:
-    """User, group and mode bits of an open file; with ``recorded`` those kept beside it, if any."""
-    if recorded:
-        try:
-            found = _RECORD.fullmatch(os.getxattr(fd, OWNER))
-        except OSError:
-            found = None
-        if found:
-            return int(found[1]), int(found[2]), int(found[3], 8)
-    return status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
+    """User, group and mode bits of an open file; with ``recorded`` what is kept beside it counts."""
+    mode = stat.S_IMODE(status.st_mode)
+    beside = kept_beside(fd) if recorded else None
+    return (beside[0], beside[1], mode | beside[2]) if beside else (status.st_uid, status.st_gid, mode)

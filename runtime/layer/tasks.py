@@ -23,6 +23,7 @@ from sandcell.runtime.layer.pack import Sink, pack
 from sandcell.runtime.layer.tree import Change
 from sandcell.runtime.layer.unpack import unpack
 from sandcell.runtime.layer.whiteout import XattrFlavour
+from sandcell.runtime.linux.ownership import unrecorded
 from sandcell.runtime.linux.trees import remove
 from sandcell.runtime.oci.digest import Digest
 
@@ -77,8 +78,9 @@ def pack_upper(
 ) -> dict[str, Any]:
     """Write the overlay upper directory ``upper`` as a compressed layer over the existing file ``out``.
 
-    Gives ``diff_id``, ``unpacked_size``, ``entries``, and of the file ``digest`` and ``size``. The
-    file is synced. ``StoreFull``, ``Conflict`` as ``pack.pack``.
+    Gives ``diff_id``, ``unpacked_size``, ``entries``, ``unrecorded`` (files whose owner is kept nowhere,
+    see ``linux/ownership``), and of the file ``digest`` and ``size``. The file is synced.
+    ``StoreFull``, ``Conflict`` as ``pack.pack``.
     """
     try:
         with open(out, "wb") as file:
@@ -99,6 +101,7 @@ def pack_upper(
         "diff_id": str(packed.diff_id),
         "unpacked_size": packed.size,
         "entries": packed.entries,
+        "unrecorded": unrecorded(upper) if recorded_owners else 0,
         "digest": str(layer.digest),
         "size": layer.size,
     }

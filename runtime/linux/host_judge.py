@@ -182,7 +182,7 @@ def _users(facts: Facts, rung: Rung) -> Facet:
         )
     if rung == "rootless" and facts.worked("newuidmap") and facts.worked("newgidmap"):
         return Facet("users", "real")
-    lost = "one user only: root inside is you outside, and no file can belong to anybody else"
+    lost = "one user only: root inside is you outside; owners of files are recorded for images, not real"
     if rung == "rootless":
         check = _ranges(facts)
         return Facet("users", "emulated", f"{lost} ({check.layer}: {check.detail})", check.fix)

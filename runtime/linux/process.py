@@ -12,7 +12,7 @@ import struct
 
 import msgspec
 
-from sandcell.runtime.linux.syscall import libc, pidfd_send_signal
+from sandcell.runtime.linux.syscall import close_range, libc, pidfd_send_signal
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -96,6 +96,16 @@ def prctl(option: int, value: int) -> None:
     """prctl(2) with one value."""
     if libc.prctl(option, value, 0, 0, 0) < 0:
         raise OSError(0, f"prctl {option}")
+
+
+def keep_only(wanted: set[int]) -> None:
+    """Close every descriptor but ``wanted`` and the three standard ones."""
+    first = 3
+    for fd in sorted(wanted):
+        if fd > first:
+            close_range(first, fd - 1)
+        first = fd + 1
+    close_range(first)
 
 
 def default_signals() -> None:

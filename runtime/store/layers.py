@@ -18,12 +18,20 @@ if TYPE_CHECKING:
 
 
 class NewLayer(msgspec.Struct, frozen=True):
-    """A layer in the store. ``size``: bytes uncompressed; ``entries``: how many files it tells of."""
+    """A layer in the store. ``size``: bytes uncompressed; ``entries``: how many files it tells of;
+    ``unrecorded``: of these, how many could not be given the owner that they should have."""
 
     descriptor: Descriptor
     diff_id: Digest
     size: int
     entries: int
+    unrecorded: int = 0
+
+    @property
+    def remark(self) -> str:
+        """What people should be told of it in the image's history; empty for nothing."""
+        files = "file" if self.unrecorded == 1 else "files"
+        return f"ownership approximated ({self.unrecorded} {files})" if self.unrecorded else ""
 
 
 class Layers:
@@ -57,7 +65,9 @@ class Layers:
             done = (worker or Here()).run(PACK, payload)
             written = Descriptor(media_types.layer(compression), Digest(done["digest"]), done["size"])
             descriptor = writer.adopt(written)
-        return NewLayer(descriptor, Digest(done["diff_id"]), done["unpacked_size"], done["entries"])
+        return NewLayer(
+            descriptor, Digest(done["diff_id"]), done["unpacked_size"], done["entries"], done["unrecorded"]
+        )
 
     def of_entries(
         self,

@@ -80,7 +80,8 @@ def test_the_order_holds_whatever_is_asked_for(options: Options, idmap: IdMap, c
     assert order[pivot - 1] == "MountOverlay"
     # Rights go last: nothing is mounted, made or opened by one who has given them up.
     last = order[order.index("Identity") :]
-    assert last == ["Identity", "Filter", "WorkingDirectory", "Execute"]
+    owners = ["RecordOwners"] if idmap is SINGLE else []
+    assert last == ["Identity", *owners, "Filter", "WorkingDirectory", "Execute"]
     assert order.count("Execute") == order.count("PivotRoot") == order.count("Identity") == 1
     # What is masked or made read-only is mounted by then.
     assert order.index("Mask") > max(i for i, kind in enumerate(order) if kind in ("Mount", "AttachTree"))

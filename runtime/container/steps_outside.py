@@ -1,0 +1,76 @@
+"""The part of a plan that the monitor does: what stands around a container's first process."""
+
+import msgspec
+
+from sandcell.runtime.linux.idmap import IdMap
+
+
+class Step(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Base of all steps."""
+
+    def describe(self) -> str:
+        """One line in the words of the man pages."""
+        return type(self).__name__
+
+
+class MakeCgroup(Step, frozen=True, tag=True, array_like=True):
+    """A control group of its own, with the limits of cgroups(7)."""
+
+    path: str
+    memory: int | None = None
+    memory_swap: int | None = None
+    cpu_quota: int | None = None
+    cpu_period: int | None = None
+    cpu_shares: int | None = None
+    pids: int | None = None
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    devices: tuple[tuple[bool, str], ...] = ()
+
+    def describe(self) -> str:
+        limits = [f"memory {self.memory}"] if self.memory is not None else []
+        limits += [f"cpu {self.cpu_quota}/{self.cpu_period} µs"] if self.cpu_quota is not None else []
+        limits += [f"pids {self.pids}"] if self.pids is not None else []
+        return f"make control group {self.path}" + (f" ({', '.join(limits)})" if limits else "")
+
+
+class NewNamespaces(Step, frozen=True, tag=True, array_like=True):
+    """clone3(2) the first process into new namespaces (names as in /proc/PID/ns)."""
+
+    names: tuple[str, ...]
+
+    def describe(self) -> str:
+        return "clone a process into new namespaces: " + " ".join(self.names)
+
+
+class Connect(Step, frozen=True, tag=True, array_like=True):
+    """Connect the new network namespace to a bridge by a pair of virtual links. veth(4)."""
+
+    bridge: str
+    outside: str
+    address: str
+    prefix: int
+    gateway: str
+    mac: bytes
+    inside: str = "eth0"
+
+    def describe(self) -> str:
+        return f"connect {self.inside} ({self.address}/{self.prefix}) to the bridge {self.bridge}"
+
+
+class Slirp(Step, frozen=True, tag=True, array_like=True):
+    """Give the new network namespace a way out by slirp4netns(1), found at ``program``."""
+
+    program: str
+
+    def describe(self) -> str:
+        return f"connect tap0 (10.0.2.100/24) by {self.program}"
+
+
+class MapIds(Step, frozen=True, tag=True, array_like=True):
+    """Give the new user namespace its id maps. user_namespaces(7)."""
+
+    idmap: IdMap
+
+    def describe(self) -> str:
+        return "map ids " + ", ".join(f"{r.inside}→{r.outside} (×{r.size})" for r in self.idmap.uids)
