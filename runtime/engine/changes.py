@@ -18,7 +18,7 @@ from sandcell.runtime.layer.tree import Change
 from sandcell.runtime.linux.cgroups import Cgroup
 from sandcell.runtime.oci.config import History
 from sandcell.runtime.oci.image import Image
-from sandcell.runtime.store.worker import DIFF
+from sandcell.runtime.store.worker import DIFF, Here
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
@@ -31,7 +31,9 @@ def diff(engine: "Engine", who: Record) -> tuple[Change, ...]:
         "lowers": [engine.places.skeleton, *engine.store.lowers_of(who)],
         "recorded_owners": who.idmap.single,
     }
-    return read_changes(_worker(engine, who).run(DIFF, payload))
+    # Only read, so where no ids have to be mapped it is done here: the list need not travel.
+    worker = _worker(engine, who) if who.idmap.user_namespace else Here()
+    return read_changes(worker.run(DIFF, payload))
 
 
 def upper(engine: "Engine", who: Record) -> str:

@@ -2,11 +2,13 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import TypeAlias
 
 from sandcell.runtime.layer import attributes, whiteout
 from sandcell.runtime.layer.stack import Stack
-from sandcell.runtime.layer.tree import Change, Entry, Kind, order, same
+from sandcell.runtime.layer.tree import Change, Entry, Kind, same
 from sandcell.runtime.linux.trees import open_directory
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -27,17 +29,20 @@ def upper_changes(upper: str, lowers: Sequence[str], *, recorded_owners: bool = 
 
     In order of path, as ``tree.compare`` tells it of the merged trees: times do not count, a file
     that was copied up and is equal is no change, of a deleted directory only itself is told, of an
-    added one everything. Paths of directories; ``recorded_owners`` as in ``attributes``. Reads files
-    of equal size to see whether they are equal; changes nothing. Best asked while nothing writes.
+    added one everything. Attributes are read where there is something to compare them with. Paths of
+    directories; ``recorded_owners`` as in ``attributes``. Reads files of equal size to see whether
+    they are equal; changes nothing. Best asked while nothing writes.
     """
     roots: list[int] = []
     try:
         roots.extend(os.open(path, _DIRECTORY) for path in (upper, *lowers))
-        walk = _Walk(roots[0], Stack(roots[1:]), recorded_owners)
-        return tuple(sorted(walk.changes(), key=lambda change: order(change.path)))
+        return tuple(_Walk(roots[0], Stack(roots[1:]), recorded_owners).changes())
     finally:
         for fd in roots:
             os.close(fd)
+
+
+_Told: TypeAlias = tuple[str, Change | None, bool | None]
 
 
 class _Walk:
@@ -47,44 +52,77 @@ class _Walk:
         self._recorded = recorded
 
     def changes(self) -> Iterator[Change]:
-        # Beside each directory: is what lies below it hidden by an opaque one?
-        waiting = [("", False)]
+        # What is still to be told, in reverse: a name, what became of it, and for directories of the
+        # upper one whether an opaque one above hides what lies below them.
+        waiting = self._inside("", False)
         while waiting:
-            path, hidden = waiting.pop()
-            directory = open_directory(self._upper, path)
+            path, change, hidden = waiting.pop()
+            if change is not None:
+                yield change
+            if hidden is not None:
+                waiting += self._inside(path, hidden)
+
+    def _inside(self, path: str, hidden: bool) -> list[_Told]:
+        """What became of the names in a directory, the last one first."""
+        directory = open_directory(self._upper, path)
+        try:
+            hidden = hidden or whiteout.is_opaque(directory)
+            below = self._names_below(path)
+            prefix = path + "/" if path else ""
+            plain = not self._recorded
+            names = os.listdir(directory)
+            found: list[_Told] = []
+            for name in names:
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                where = prefix + name
+                mode = status.st_mode
+                if plain and name not in below and stat.S_ISREG(mode):
+                    # Nearly everything, mostly.
+                    new = Entry(where, "file", mode & 0o7777, status[4], status[5], status[6], int(status[8]))
+                    found.append((where, Change("A", where, new), None))
+                else:
+                    found += self._one(where, status, name in below, hidden)
+            if hidden:
+                found += self._hidden(prefix, below.difference(names))
+        finally:
+            os.close(directory)
+        found.sort(key=itemgetter(0), reverse=True)
+        return found
+
+    def _one(self, where: str, status: os.stat_result, known: bool, hidden: bool) -> Iterator[_Told]:
+        """What became of one name; ``known``: some layer below may have it."""
+        if stat.S_ISSOCK(status.st_mode):
+            return
+        old = self._old(where) if known else None
+        if whiteout.is_whiteout(status):
+            if old is not None and not hidden:
+                yield where, Change("D", where, old), None
+            return
+        new = self._entry(self._upper, where, status, attributed=old is not None)
+        change = None
+        if old is None:
+            change = Change("A", where, new)
+        elif not same(old, new) or (new.kind == "file" and not self._equal(where)):
+            change = Change("C", where, new)
+        yield where, change, hidden if new.kind == "dir" else None
+
+    def _hidden(self, prefix: str, gone: Iterable[str]) -> Iterator[_Told]:
+        """What an opaque directory deletes: whatever was there and is not again."""
+        for name in gone:
+            old = self._old(prefix + name)
+            if old is not None:
+                yield prefix + name, Change("D", prefix + name, old), None
+
+    def _names_below(self, path: str) -> set[str]:
+        """The names in a directory of the layers below, deleted ones too."""
+        names: set[str] = set()
+        for root in self._below.directory(path):
+            directory = open_directory(root, path)
             try:
-                hidden = hidden or whiteout.is_opaque(directory)
-                seen: set[str] = set()
-                for name in os.listdir(directory):
-                    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                    if stat.S_ISSOCK(status.st_mode):
-                        continue
-                    where = f"{path}/{name}" if path else name
-                    old = self._old(where)
-                    if whiteout.is_whiteout(status):
-                        if old is not None and not hidden:
-                            yield Change("D", where, old)
-                        continue
-                    seen.add(name)
-                    new = self._entry(self._upper, where, status)
-                    if old is None:
-                        yield Change("A", where, new)
-                    elif not same(old, new) or (new.kind == "file" and not self._equal(where)):
-                        yield Change("C", where, new)
-                    if new.kind == "dir":
-                        waiting.append((where, hidden))
-                if hidden:
-                    yield from self._hidden(path, seen)
+                names.update(os.listdir(directory))
             finally:
                 os.close(directory)
-
-    def _hidden(self, path: str, seen: set[str]) -> Iterator[Change]:
-        """What an opaque directory deletes: whatever was there and is not again."""
-        for name in self._below.names(path) - seen:
-            where = f"{path}/{name}" if path else name
-            old = self._old(where)
-            if old is not None:
-                yield Change("D", where, old)
+        return names
 
     def _old(self, path: str) -> Entry | None:
         found = self._below.find(path)
@@ -93,21 +131,22 @@ class _Walk:
             return None
         return self._entry(found[0], path, found[1])
 
-    def _entry(self, root: int, path: str, status: os.stat_result) -> Entry:
+    def _entry(self, root: int, path: str, status: os.stat_result, *, attributed: bool = True) -> Entry:
         kind = _KINDS[stat.S_IFMT(status.st_mode)]
         uid, gid, mode = status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
         size, link, device, xattrs = 0, "", (0, 0), {}
-        if kind in ("file", "dir"):
+        if kind == "file":
+            size = status.st_size
+        if kind in ("file", "dir") and (attributed or self._recorded):
             fd = self._open(root, path)
             try:
                 uid, gid, mode = attributes.owner(fd, status, recorded=self._recorded)
                 xattrs = attributes.read(fd)
             finally:
                 os.close(fd)
-            size = status.st_size if kind == "file" else 0
         elif kind == "symlink":
             link = os.readlink(path, dir_fd=root)
-        elif kind != "fifo":
+        elif kind in ("char", "block"):
             device = (os.major(status.st_rdev), os.minor(status.st_rdev))
         return Entry(path, kind, mode, uid, gid, size, status.st_mtime_ns // 10**9, link, xattrs, device)
 

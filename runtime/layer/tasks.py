@@ -107,13 +107,13 @@ def pack_upper(
     }
 
 
-def diff_upper(*, upper: str, lowers: Sequence[str], recorded_owners: bool) -> list[dict[str, Any]]:
-    """What ``changes.upper_changes`` finds; ``read_changes`` makes it values again."""
+def diff_upper(*, upper: str, lowers: Sequence[str], recorded_owners: bool) -> str:
+    """What ``changes.upper_changes`` finds, as text; ``read_changes`` makes it values again."""
     try:
         found = upper_changes(upper, lowers, recorded_owners=recorded_owners)
     except OSError as error:
         raise refused(error, "diff", upper) from error
-    return [_plain(change) for change in found]
+    return msgspec.json.encode([_renamed(change, "utf-8", "latin-1") for change in found]).decode()
 
 
 def remove_tree(*, path: str) -> None:
@@ -124,9 +124,11 @@ def remove_tree(*, path: str) -> None:
         raise refused(error, "remove", path) from error
 
 
-def read_changes(rows: Sequence[dict[str, Any]]) -> tuple[Change, ...]:
+def read_changes(text: str) -> tuple[Change, ...]:
     """The values that ``diff_upper`` sent."""
-    return tuple(_renamed(msgspec.convert(row, Change), "latin-1", "utf-8") for row in rows)
+    return tuple(
+        _renamed(change, "latin-1", "utf-8") for change in msgspec.json.decode(text, type=list[Change])
+    )
 
 
 class Squeezed:
@@ -166,13 +168,10 @@ def _like_below(target: int, lowers: Sequence[int], recorded: bool) -> None:
     attributes.write(target, uid, gid, mode, {})
 
 
-def _plain(change: Change) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(_renamed(change, "utf-8", "latin-1"))
-    return plain
-
-
 def _renamed(change: Change, old: str, new: str) -> Change:
-    """``change`` with its names decoded otherwise."""
+    """``change`` with its names decoded otherwise: they are bytes, and JSON is text."""
+    if change.path.isascii() and change.entry.link.isascii() and not change.entry.xattrs:
+        return change
 
     def again(text: str) -> str:
         return text.encode(old, "surrogateescape").decode(new, "surrogateescape")

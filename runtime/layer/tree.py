@@ -14,7 +14,7 @@ from sandcell.runtime.oci.digest import Digest
 Kind: TypeAlias = Literal["file", "dir", "symlink", "hardlink", "char", "block", "fifo", "whiteout", "opaque"]
 
 
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One file of a tree or of a layer.
 
     ``mode``: permission bits, with set-id and sticky; ``size``: bytes; ``mtime``: whole seconds since
@@ -37,7 +37,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     digest: Digest | None = None
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """``A`` added, ``C`` changed, ``D`` deleted; ``entry`` is the new one, of a deleted one the old."""
 
     kind: Literal["A", "C", "D"]

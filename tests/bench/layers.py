@@ -1,4 +1,5 @@
-"""Rows: packing and unpacking a layer beside tar, committing a container beside podman and buildah.
+"""Rows: packing and unpacking a layer beside tar, committing a container and telling its changes beside
+podman and buildah.
 
 Trees lie on tmpfs, each in a fresh directory: ext4 would be measured at re-using inodes instead.
 """
@@ -7,24 +8,27 @@ import hashlib
 import itertools
 import os
 import shutil
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
 from tests.bench.place import Place
+from tests.bench.record import Bound
 from tests.bench.row import Row, Side, Sides, attempt
 from tests.bench.world import World, elapsed, load, version
 
-FILES = 5_000
-_WRITE = 'i=0; while [ $i -lt 2000 ]; do echo "{number} $i {text}" > /srv-$i; i=$((i+1)); done'
+FILES = 50_000
+NEW = 10_000
+_WRITE = f'i=0; while [ $i -lt {NEW} ]; do echo "$0 $i $1" > /srv/$i; i=$((i+1)); done'
 
 
 def tree(world: World) -> str:
-    """``FILES`` files of 1 to 8 KB, compressible like source text, in 100 directories. Made once."""
+    """``FILES`` files of 1 to 8 KB, compressible like source text, in 1,000 directories. Made once."""
     top = Path(world.memory, "tree")
     if not top.exists():
         for number in range(FILES):
-            folder = top / f"package_{number % 100}"
+            folder = top / f"package_{number % 1000}"
             folder.mkdir(parents=True, exist_ok=True)
             words = hashlib.sha256(str(number).encode()).hexdigest()
             text = "".join(
@@ -65,7 +69,7 @@ class _Scratch:
 
 
 def unpacking(world: World, stack: ExitStack) -> Sides:
-    """A .tar.gz into a directory; ours also computes the digests that a layer needs."""
+    """Processor time of a .tar.gz into a directory; ours also computes the digest that a layer needs."""
     from sandcell.runtime.layer.compress import decompress
     from sandcell.runtime.layer.unpack import unpack
 
@@ -75,19 +79,26 @@ def unpacking(world: World, stack: ExitStack) -> Sides:
     def sample() -> float:
         target = os.open(scratch.directory(), os.O_RDONLY | os.O_DIRECTORY)
         try:
-            with elapsed() as took, open(source, "rb", buffering=0) as file:
+            with open(source, "rb", buffering=0) as file:
+                begin = time.process_time()
                 unpack(decompress(file), target)
+                return (time.process_time() - begin) * 1e3
         finally:
             os.close(target)
-        return took.milliseconds
 
     peers = [attempt(it, _extract, world.host, it, source, _Scratch(world)) for it in ("tar", "bsdtar")]
-    return Sides(Side(f"layer.unpack, {FILES} files, with digest, tmpfs", sample), peers)
+    return Sides(Side(f"CPU of layer.unpack, {FILES} files, with digest, tmpfs", sample), peers)
 
 
 def _extract(place: Place, program: str, source: str, scratch: _Scratch) -> Side:
     found, name = place.find(program), version(place, program)
-    return Side(f"{name} -xzf", lambda: place.lap(found, "-C", scratch.directory(), "-xzf", source).run, name)
+    bound = Bound("ratio", 0.6) if program == "tar" else None
+    return Side(
+        f"CPU of {name} -xzf",
+        lambda: place.lap(found, "-C", scratch.directory(), "-xzf", source).cpu,
+        name,
+        bound,
+    )
 
 
 def packing(world: World, stack: ExitStack) -> Sides:
@@ -135,39 +146,83 @@ def packing(world: World, stack: ExitStack) -> Sides:
     return Sides(Side(f"layer.pack, {FILES} files, gzip, both digests, tmpfs", sample), [attempt("tar", tar)])
 
 
+def _writing(numbers: "itertools.count[int]") -> tuple[str, ...]:
+    """A command that makes ``NEW`` files of 0.9 KB, each time with another content."""
+    return ("/bin/sh", "-c", "mkdir -p /srv; " + _WRITE, f"{next(numbers)}", "x" * 900)
+
+
 def committing(world: World, stack: ExitStack) -> Sides:
-    """A container with 2,000 new files becomes an image; every sample has files of its own. Deleting them
-    waits for the end of the row: no sample is measured meanwhile."""
+    """A container with ``NEW`` new files becomes an image; every sample has files of its own. Deleting
+    them waits for the end of the row: no sample is measured meanwhile."""
     engine, numbers = world.engine, itertools.count()
 
-    def command() -> tuple[str, ...]:
-        return ("/bin/sh", "-c", _WRITE.format(number=next(numbers), text="x" * 900))
-
     def sample() -> float:
-        made = engine.run(world.image, command()).container
+        made = engine.run(world.image, _writing(numbers)).container
         stack.callback(lambda: engine.remove(made, force=True))
         with elapsed() as took:
             engine.commit(made, "localhost/sandcell-bench:committed")
         return took.milliseconds
 
-    def theirs() -> Side:
+    def podman() -> Side:
         place = world.newest
-        podman, name = load(world, place), version(place, "podman")
+        program, name = load(world, place), version(place, "podman")
 
         def sample() -> float:
-            run = place.lap(podman, "run", "-d", "--network", "none", world.image, *command(), output=True)
-            made = run.output.split()[-1]
-            place.lap(podman, "wait", made)
-            stack.callback(lambda: place.lap(podman, "rm", "--force", made))
-            return place.lap(podman, "commit", "--quiet", made).run
+            return place.lap(program, "commit", "--quiet", _container(world, stack, numbers)).run
 
         return Side(f"{name} commit", sample, name)
 
-    return Sides(Side("engine.commit, 2,000 new files of 0.9 KB", sample), [attempt("podman", theirs)])
+    def buildah() -> Side:
+        place = world.newest
+        load(world, place)
+        program, name = place.find("buildah"), version(place, "buildah")
+
+        def sample() -> float:
+            made = place.lap(program, "from", world.image, output=True).output.split()[-1]
+            stack.callback(lambda: place.lap(program, "rm", made))
+            place.lap(program, "run", "--network", "none", made, "--", *_writing(numbers))
+            return place.lap(program, "commit", "--quiet", made, "localhost/sandcell-bench:theirs").run
+
+        return Side(f"{name} commit", sample, name, Bound("ratio", 0.3))
+
+    ours = Side(f"engine.commit, {NEW} new files of 0.9 KB", sample)
+    return Sides(ours, [attempt("buildah", buildah), attempt("podman", podman)])
+
+
+def comparing(world: World, stack: ExitStack) -> Sides:
+    """What a container with ``NEW`` new files changed."""
+    engine, numbers = world.engine, itertools.count()
+    made = engine.run(world.image, _writing(numbers)).container
+    stack.callback(lambda: engine.remove(made, force=True))
+
+    def sample() -> float:
+        with elapsed() as took:
+            engine.diff(made)
+        return took.milliseconds
+
+    def podman() -> Side:
+        place = world.newest
+        program, name = load(world, place), version(place, "podman")
+        theirs = _container(world, stack, numbers)
+        return Side(f"{name} diff", lambda: place.lap(program, "diff", theirs).run, name, Bound("ratio", 0.2))
+
+    return Sides(Side(f"engine.diff, {NEW} new files", sample), [attempt("podman", podman)])
+
+
+def _container(world: World, stack: ExitStack, numbers: "itertools.count[int]") -> str:
+    """A container of podman's with ``NEW`` new files, which has ended."""
+    place = world.newest
+    podman = place.find("podman")
+    run = place.lap(podman, "run", "-d", "--network", "none", world.image, *_writing(numbers), output=True)
+    made = run.output.split()[-1]
+    place.lap(podman, "wait", made)
+    stack.callback(lambda: place.lap(podman, "rm", "--force", made))
+    return made
 
 
 ROWS = (
-    Row("layer.unpack", unpacking, rounds=8, gaps=(0.0,)),
-    Row("layer.pack", packing, rounds=8, gaps=(0.0,)),
-    Row("layer.commit", committing, rounds=6, gaps=(0.0,)),
+    Row("layer.unpack", unpacking, rounds=5, gaps=(0.0,)),
+    Row("layer.pack", packing, rounds=4, gaps=(0.0,)),
+    Row("layer.commit", committing, rounds=4, gaps=(0.0,)),
+    Row("layer.diff", comparing, rounds=6, gaps=(0.0,)),
 )

@@ -21,12 +21,13 @@ class Unavailable(Exception):
 
 class Lap(msgspec.Struct, frozen=True):
     """What one start of a peer took, in milliseconds: ``prepare`` (directories and overlay mount),
-    ``run`` (posix_spawn to exit), ``tidy`` (unmount)."""
+    ``run`` (posix_spawn to exit), ``tidy`` (unmount); ``cpu``: processor time of it and its children."""
 
     prepare: float
     run: float
     tidy: float
     output: str
+    cpu: float = 0.0
 
     @property
     def total(self) -> float:
@@ -106,7 +107,9 @@ class Place:
             said = printed.strip().splitlines() or ["nothing"]
             name = " ".join(argv[:2])
             raise Unavailable(f"{name} exited with {reply['status']} and said: {said[-1]}")
-        return Lap(reply["prepare"] / 1e6, reply["run"] / 1e6, reply["tidy"] / 1e6, printed)
+        return Lap(
+            reply["prepare"] / 1e6, reply["run"] / 1e6, reply["tidy"] / 1e6, printed, reply["cpu"] / 1e6
+        )
 
     def mount(self, target: str, options: str) -> None:
         """Mount an overlay on ``target`` in this place, until it is closed. Raises Unavailable."""
