@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sandcell.runtime.build.options import BuildOptions
     from sandcell.runtime.container.options import ExecOptions, Options
     from sandcell.runtime.engine import Engine
     from sandcell.runtime.engine.values import Container, Result
@@ -14,9 +15,20 @@ if TYPE_CHECKING:
     from sandcell.runtime.oci.image import Image
     from sandcell.runtime.oci.reference import Reference
 
-__all__ = ["Container", "Engine", "ExecOptions", "Image", "Options", "Reference", "Result", "SandcellError"]
+__all__ = [
+    "BuildOptions",
+    "Container",
+    "Engine",
+    "ExecOptions",
+    "Image",
+    "Options",
+    "Reference",
+    "Result",
+    "SandcellError",
+]
 
 _HOMES = {
+    "BuildOptions": "sandcell.runtime.build.options",
     "Container": "sandcell.runtime.engine.values",
     "Engine": "sandcell.runtime.engine",
     "ExecOptions": "sandcell.runtime.container.options",

@@ -17,10 +17,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuildStarted(Event, frozen=True, kw_only=True):
-    """A plan is about to be carried out. ``steps``: the one-line text of each."""
+    """A plan is about to be carried out. ``steps``: the one-line text of each; ``stages``: the name, or
+    number, of the stage it belongs to, where there are several. Steps of different stages overlap."""
 
     name: str
     steps: tuple[str, ...]
+    stages: tuple[str, ...] = ()
+
+
+class BuildWarning(Event, frozen=True, kw_only=True):
+    """What is probably a mistake. ``rule``: its name among BuildKit's checks; ``lines``: from 1, or zeros."""
+
+    rule: str
+    text: str
+    lines: tuple[int, int] = (0, 0)
 
 
 class StepStarted(Event, frozen=True, kw_only=True):

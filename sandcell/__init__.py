@@ -8,10 +8,18 @@ cheap and the spawner, which needs a few modules only, never pays for the rest.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sandcell.runtime import Engine, ExecOptions, Options, SandcellError
+    from sandcell.runtime import BuildOptions, Engine, ExecOptions, Options, SandcellError
 
 __version__ = "0.1.0"
-__all__ = ["Engine", "ExecOptions", "Options", "SandcellError", "__version__", "load_ipython_extension"]
+__all__ = [
+    "BuildOptions",
+    "Engine",
+    "ExecOptions",
+    "Options",
+    "SandcellError",
+    "__version__",
+    "load_ipython_extension",
+]
 
 
 def load_ipython_extension(shell: Any) -> None:
@@ -36,7 +44,7 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Engine", "ExecOptions", "Options", "SandcellError"):
+    if name in ("BuildOptions", "Engine", "ExecOptions", "Options", "SandcellError"):
         from sandcell import runtime
 
         return getattr(runtime, name)

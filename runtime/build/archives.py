@@ -27,7 +27,7 @@ def unpacked(file: FileIO, spool: Spool, owner: tuple[int, int] | None, time: in
     ``owner``: of everything, ``None`` keeps the archive's. ``time``: of the directory itself.
     ``Corrupted`` or ``BadInput`` where it begins like an archive and goes on as none.
     """
-    reader = TarReader(_plain(file).read)
+    reader = TarReader(plain(file).read)
     try:
         header = reader.next()
     except _NO_TAR:
@@ -47,7 +47,8 @@ def unpacked(file: FileIO, spool: Spool, owner: tuple[int, int] | None, time: in
     return Load("", tuple(things.values()))
 
 
-def _plain(file: FileIO) -> Source:
+def plain(file: FileIO) -> Source:
+    """The bytes of an archive, whatever it is compressed by."""
     head = file.read(6)
     file.seek(0)
     opened: Any = None

@@ -2,16 +2,23 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 
+import msgspec
+
+from sandcell.runtime.build.carry_mounts import Given
 from sandcell.runtime.build.context import Context
-from sandcell.runtime.build.ops import BuildPlan
-from sandcell.runtime.build.plan import plan
+from sandcell.runtime.build.ops import BuildPlan, Execute
+from sandcell.runtime.build.options import BuildOptions
+from sandcell.runtime.build.plan import FindConfig, NamedContext, plan
 from sandcell.runtime.build.runner import FindImage, RunStep
-from sandcell.runtime.build.solve import solve
+from sandcell.runtime.build.solve import Annotate, Solved, solve
+from sandcell.runtime.build.step import Imported
 from sandcell.runtime.errors import InvalidOption
 from sandcell.runtime.events import Callback, silent
 from sandcell.runtime.oci.config import ImageConfig
 from sandcell.runtime.oci.image import Image
+from sandcell.runtime.oci.platform import Platform
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import Store
 
@@ -29,52 +36,104 @@ def build(
     build_args: Mapping[str, str] | None = None,
     target: str | None = None,
     no_cache: bool = False,
-    pull: bool = False,
+    options: BuildOptions = BuildOptions(),
+    named: Mapping[str, NamedContext] | None = None,
+    imported: Imported = lambda _: None,
+    annotate: Annotate = lambda _used, _layers: {},
     on_event: Callback = silent,
-) -> Image:
+) -> Solved:
     """Build the Dockerfile ``text``; the image is called ``name`` if one is given.
 
     ``context``: the directory for COPY and ADD, none by default. ``target``: the stage to build.
-    ``no_cache``: do every step again. ``pull``: bases are asked of their registry anew by ``find_image``.
-    SOURCE_DATE_EPOCH, from ``build_args`` or the environment, fixes all times. Errors: those of
-    ``plan`` and ``solve``; the name then keeps what it had. Repeating a build that changes nothing
-    gives the same image.
+    ``no_cache``: do every step again. ``named``: those of ``options.contexts`` that are images; the
+    others are directories. SOURCE_DATE_EPOCH, from ``build_args`` or the environment, fixes all times.
+    Errors: those of ``plan`` and ``solve``; the name then keeps what it had. Repeating a build that
+    changes nothing gives the same image.
     """
-    del pull
     if name is not None:
         reference = Reference.parse(name)
         if reference.is_host:
             hint = "choose another name"
             raise InvalidOption("build", name, "host is this machine's own image and cannot be built", hint)
         name = reference.familiar
-    epoch = _epoch((build_args or {}).get(_EPOCH) or os.environ.get(_EPOCH))
-    bases: dict[str, Image] = {}
+    arguments = with_epoch(build_args)
+    epoch = _epoch(arguments.get(_EPOCH))
+    bases: dict[tuple[str, str], Image] = {}
 
-    def find(wanted: str, /) -> Image:
-        if wanted not in bases:
-            bases[wanted] = find_image(wanted)
-        return bases[wanted]
+    def find(wanted: str, /, platform: str = "") -> Image:
+        key = wanted, platform
+        if key not in bases:
+            bases[key] = find_image(wanted, platform) if platform else find_image(wanted)
+        return bases[key]
 
-    def find_config(wanted: str) -> ImageConfig:
-        return find(wanted).config
+    def find_config(wanted: str, /, platform: str = "") -> ImageConfig:
+        return find(wanted, platform).config
 
-    made: BuildPlan = plan(text, find_config=find_config, build_args=build_args, target=target)
-    opened = None if context is None else Context(os.fspath(context), store.cache)
-    try:
+    made = plan_of(text, find_config, arguments, target, options, named or {})
+    with ExitStack() as held:
+        contexts = {
+            one: held.enter_context(Context(folder, store.cache))
+            for one, folder in options.contexts.items()
+            if one not in (named or {})
+        }
+        if context is not None:
+            contexts[""] = held.enter_context(Context(os.fspath(context), store.cache, options.ignore))
         return solve(
             made,
             store=store,
             find_image=find,
             run_step=run_step,
             name=name,
-            context=opened,
+            given=Given(contexts=contexts, secrets=options.secrets, agents=options.agents),
             no_cache=no_cache,
+            fresh_stages=options.fresh_stages,
             epoch=epoch,
+            imported=imported,
+            annotate=annotate,
             on_event=on_event,
         )
-    finally:
-        if opened is not None:
-            opened.close()
+
+
+def plan_of(
+    text: str,
+    find_config: FindConfig,
+    arguments: Mapping[str, str] | None,
+    target: str | None,
+    options: BuildOptions,
+    named: Mapping[str, NamedContext],
+) -> BuildPlan:
+    """The plan that ``build`` carries out."""
+    contexts = {one: named.get(one, NamedContext()) for one in options.contexts}
+    made = plan(
+        text,
+        find_config=find_config,
+        build_args=with_epoch(arguments),
+        target=target,
+        target_platform=Platform.parse(options.platform) if options.platform else None,
+        contexts=contexts,
+        labels=options.labels,
+    )
+    if options.network == "default":
+        return made
+    if options.network not in ("none", "host"):
+        hint = "it is default, none or host"
+        raise InvalidOption("build", f"--network {options.network}", "there is no such network", hint)
+    ops = tuple(
+        msgspec.structs.replace(op, network=options.network)
+        if isinstance(op, Execute) and op.network == "default"
+        else op
+        for op in made.ops
+    )
+    return msgspec.structs.replace(made, ops=ops)
+
+
+def with_epoch(build_args: Mapping[str, str] | None) -> dict[str, str]:
+    """The build arguments, with SOURCE_DATE_EPOCH of the environment where it is not among them."""
+    arguments = dict(build_args or {})
+    from_environment = os.environ.get(_EPOCH)
+    if from_environment and _EPOCH not in arguments:
+        arguments[_EPOCH] = from_environment
+    return arguments
 
 
 def _epoch(text: str | None) -> int | None:

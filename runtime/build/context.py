@@ -52,10 +52,11 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """What one source of a COPY means: ``name`` is what a file of it would be called, ``items`` begin
-    with the thing itself, a directory's content follows in order."""
+    with the thing itself, a directory's content follows in order. ``path``: as it was matched."""
 
     name: str
     items: tuple[Item, ...]
+    path: str = ""
 
     @property
     def is_directory(self) -> bool:
@@ -66,8 +67,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 class Context:
     """A context directory, held open. ``records`` remember content hashes between builds."""
 
-    def __init__(self, directory: str, records: Records) -> None:
-        """Open ``directory`` and read its .dockerignore; ``BadInput`` if either cannot be used."""
+    def __init__(self, directory: str, records: Records, ignore: str | None = None) -> None:
+        """Open ``directory`` and read its .dockerignore, or take ``ignore`` as the text of one;
+        ``BadInput`` if either cannot be used."""
         self.directory = directory
         try:
             self._root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -76,7 +78,7 @@ class Context:
             raise BadInput("read build context", directory, cause, "give an existing directory") from None
         self._digests = DigestCache(records, f"context {os.path.realpath(directory)}")
         try:
-            self._ignore = IgnoreRules(self._ignore_text())
+            self._ignore = IgnoreRules(self._ignore_text() if ignore is None else ignore)
         except BaseException:
             os.close(self._root)
             raise
@@ -99,8 +101,9 @@ class Context:
         except (FileNotFoundError, IsADirectoryError):
             return ""
 
-    def sources(self, pattern: str) -> tuple[Source, ...]:
-        """What ``pattern`` (a path, perhaps with wildcards) names, in order of name.
+    def sources(self, pattern: str, *, deep: bool = False) -> tuple[Source, ...]:
+        """What ``pattern`` (a path, perhaps with wildcards) names, in order of name. ``deep``: ``**``
+        stands for any number of directories.
 
         ``ContextError``: nothing there, excluded by .dockerignore, outside the context, or neither
         file, directory nor symbolic link.
@@ -113,7 +116,7 @@ class Context:
         if not has_wildcard(path):
             return (self._source(path),)
         try:
-            found = self._matching(path)
+            found = self._deep(path) if deep and "**" in path else self._matching(path)
         except BadPattern as error:
             raise ContextError(str(error)) from None
         if not found:
@@ -180,7 +183,18 @@ class Context:
         items = [item]
         if item.kind == "dir":
             self._list(self._descriptor(place, os.O_RDONLY | os.O_DIRECTORY), place, "", items)
-        return Source(name=path.rpartition("/")[2], items=tuple(items))
+        return Source(name=path.rpartition("/")[2], items=tuple(items), path=path)
+
+    def above(self, path: str) -> tuple[Item, ...]:
+        """The directories that lead to ``path``, from the top, as they are."""
+        parts = path.split("/")[:-1]
+        found = []
+        for number in range(1, len(parts) + 1):
+            place = self._resolve("/".join(parts[:number]))
+            item = _item("/".join(parts[:number]), place, self._status(place), "")
+            if item is not None:
+                found.append(item)
+        return tuple(found)
 
     def _has_exceptions_below(self, place: str) -> bool:
         return self._ignore.has_exceptions and stat.S_ISDIR(self._status(place).st_mode)
@@ -267,6 +281,17 @@ class Context:
                         next_found.append(path)
             found = next_found
         return [path for path in found if not self._ignore.excluded_by(path)]
+
+    def _deep(self, pattern: str) -> list[str]:
+        """Paths of the whole context that the pattern with ``**`` matches; not what lies below a match."""
+        compiled = compile_pattern(pattern, deep=True)
+        items: list[Item] = []
+        self._list(self._descriptor("", os.O_RDONLY | os.O_DIRECTORY), "", "", items)
+        found: list[str] = []
+        for item in items:
+            if compiled.fullmatch(item.path) and not (found and item.path.startswith(found[-1] + "/")):
+                found.append(item.path)
+        return found
 
     def _names(self, path: str) -> list[str]:
         try:

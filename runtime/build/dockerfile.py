@@ -58,7 +58,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     ENTRYPOINT the whole line as one; quotes and variables are still in them. ``is_json``: they came
     from a JSON array. ``line``: the statement with its continuation lines joined. ``lines``: first
     and last line of it in the Dockerfile, from 1; ``source``: the text of those. ``trigger``: what
-    ONBUILD keeps for later.
+    ONBUILD keeps for later. ``gap``: number of the first empty line between its lines, 0 without one.
+    ``comment``: the comment line right above it.
     """
 
     keyword: str
@@ -70,6 +71,13 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[int, int]
     source: str
     trigger: "Statement | None" = None
+    gap: int = 0
+    comment: str = ""
+
+    @property
+    def written(self) -> str:
+        """The keyword in the letters it was written with."""
+        return _GAP.split(self.line.strip(SPACES), maxsplit=1)[0]
 
     def fault(self, cause: str, hint: str = "") -> DockerfileError:
         """The error to raise about this statement."""
@@ -116,6 +124,7 @@ class _Parser:
         self.at = 0
         self.escape = "\\"
         self.directives: dict[str, str] = {}
+        self.comment = ""
 
     def parse(self) -> Dockerfile:
         for number, row in enumerate(self.rows, 1):
@@ -155,17 +164,22 @@ class _Parser:
     def statement(self) -> Statement | None:
         """The statement that begins at the current row; ``None`` for an empty row or a comment."""
         first = self.at + 1
-        line, goes_on = self.continued(self.next_row().lstrip(SPACES))
+        row = self.next_row().lstrip(SPACES)
+        line, goes_on = self.continued(row)
         if not goes_on and not line:
+            self.comment = row if row.startswith("#") else ""
             return None
+        gap = 0
         while goes_on and self.at < len(self.rows):
             row = self.next_row()
             stripped = row.lstrip(SPACES)
             if not stripped or stripped.startswith("#"):
+                gap = gap or (0 if stripped else self.at)
                 continue
             more, goes_on = self.continued(row)
             line += more
-        return self.cut(line, first)
+        comment, self.comment = self.comment, ""
+        return msgspec.structs.replace(self.cut(line, first), gap=gap, comment=comment)
 
     def next_row(self) -> str:
         self.at += 1

@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 
-from sandcell.runtime.build.dockerfile import HereDocument, Statement, here_mark
-from sandcell.runtime.build.expand import expand_lines
+from sandcell.runtime.build.dockerfile import Statement
+from sandcell.runtime.build.evaluate_copy import evaluate_copy
+from sandcell.runtime.build.evaluate_run import DEFAULT_PATH, evaluate_run
+from sandcell.runtime.build.expand import expand
 from sandcell.runtime.build.instructions import (
     Arg,
     Cmd,
@@ -27,19 +29,30 @@ from sandcell.runtime.build.instructions import (
     Volume,
     Workdir,
 )
-from sandcell.runtime.build.ops import Configure, Enter, Execute, Op, Place
+from sandcell.runtime.build.ops import Configure, Enter, Op
 from sandcell.runtime.build.variables import Arguments
 from sandcell.runtime.oci import config as oci
 from sandcell.runtime.oci.config import RunConfig
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SCRATCH = RunConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
 """The settings that an image made from nothing begins with."""
 _DEFAULT_SHELL = ("/bin/sh", "-c")
 # Compiled when first used: a warm build needs few of them.
 _PORT = r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?"
-_OCTAL = r"[0-7]{3,4}"
+_PUBLISHED = rf"(?:[\d.]+:|\[[\da-f:]+\]:)?(?:\d{{1,5}}(?:-\d{{1,5}})?:)?{_PORT}"
 _SIGNAL = r"[1-9]|[1-5]\d|6[0-4]|(?:SIG)?RT(?:MIN(?:\+\d+)?|MAX(?:-\d+)?)"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where files come from: a context (``""`` is the build's own), an earlier stage, or an image."""
+
+    context: str | None = None
+    stage: int | None = None
+    image: str = ""
+
+
+FindOrigin = Callable[[str, Statement, str, int], Origin]
+"""From what ``--from`` says, the statement, the flag's name and the number of the stage."""
 
 
 class Evaluation:
@@ -50,15 +63,17 @@ class Evaluation:
         number: int,
         config: RunConfig,
         arguments: Arguments,
-        find_stage: Callable[[Copy, int], int | None],
+        find_origin: "FindOrigin",
+        platform: str = "",
     ) -> None:
-        """``config``: what the stage begins with. ``find_stage``: which stage a COPY --from means."""
+        """``config``: what the stage begins with. ``find_origin``: what a ``--from`` means."""
         self.number = number
         self.config = config
         self.ops: list[Op] = []
         self._arguments = arguments
-        self._find_stage = find_stage
-        self._local: dict[str, str] = {}
+        self._find_origin = find_origin
+        self.platform = platform
+        self.local: dict[str, str] = {}
         self._has_own_cmd = False
 
     def carry(self, instruction: Instruction) -> None:
@@ -66,17 +81,19 @@ class Evaluation:
         _STEPS[type(instruction)](self, instruction)
 
     def _variables(self) -> dict[str, str]:
-        return {**self._local, **self.config.environment}
+        return {**self.local, **self.config.environment}
 
-    def _expand(self, word: str, statement: Statement) -> str:
-        return self._arguments.expand(word, self._variables(), statement)
+    def expand(self, word: str, statement: Statement, how: Callable[..., str] = expand) -> str:
+        """``word`` with the variables of this point replaced."""
+        return self._arguments.expand(word, self._variables(), statement, how)
 
     def _set(self, statement: Statement, text: str, created_by: str = "", **changes: Any) -> None:
         """A setting changed."""
         self.config = msgspec.structs.replace(self.config, **changes)
-        self._add(Configure, statement, text, created_by, changes=changes)
+        self.add(Configure, statement, text, created_by, changes=changes)
 
-    def _add(self, op: Any, statement: Statement, text: str, created_by: str = "", **fields: Any) -> None:
+    def add(self, op: Any, statement: Statement, text: str, created_by: str = "", **fields: Any) -> None:
+        """The next op of the stage."""
         self.ops.append(
             op(
                 stage=self.number,
@@ -88,82 +105,19 @@ class Evaluation:
             )
         )
 
-    def _shell(self) -> tuple[str, ...]:
+    def shell(self) -> tuple[str, ...]:
+        """What the shell form is run by."""
         return self.config.shell or _DEFAULT_SHELL
 
-    def _run(self, run: Run) -> None:
-        argv, files, text = _command(run, self._shell())
-        environment = self.config.environment
-        declared = {name: value for name, value in self._local.items() if name not in environment}
-        env = dict(environment)
-        env.setdefault("PATH", DEFAULT_PATH)
-        env.update(declared)
-        told = "".join(f"{name}={value} " for name, value in declared.items())
-        self._add(
-            Execute,
-            run.statement,
-            text,
-            f"RUN {f'|{len(declared)} {told}' if declared else ''}{' '.join(argv)}",
-            argv=argv,
-            env=tuple(f"{name}={value}" for name, value in env.items()),
-            passing_env=self._arguments.proxies(),
-            working_dir=self.config.working_dir or "/",
-            user=self.config.user,
-            network=run.network,
-            files=files,
-        )
-        self._doubt_json(run.statement, run.shell)
+    def origin(self, name: str, statement: Statement, flag: str) -> "Origin":
+        """Where files named by ``--from`` come from; the build's own context where it is not given."""
+        return self._find_origin(name, statement, flag, self.number) if name else Origin(context="")
 
-    def _copy(self, copy: Copy) -> None:
-        statement = copy.statement
-        sources: list[str | tuple[str, bytes]] = []
-        for number, source in enumerate(copy.sources):
-            document = copy.documents.get(number)
-            if document is not None:
-                sources.append((document.name, self._content(document, statement)))
-                continue
-            path = self._expand(source, statement)
-            if not path:
-                raise statement.fault(f"the source {source} is empty", "is the variable set?")
-            sources.append(path)
-        written = self._expand(copy.destination, statement)
-        if not written:
-            raise statement.fault(f"the destination {copy.destination} is empty", "is the variable set?")
-        into = written.endswith(("/", "/.", "/..")) or written in (".", "..")
-        if len(sources) > 1 and not into:
-            raise statement.fault(
-                f"several sources need a directory to go to, and {written} is not written as one",
-                f"end it with a slash: {written}/",
-            )
-        owner = self._expand(copy.owner, statement)
-        mode = self._expand(copy.mode, statement)
-        if mode and not re.fullmatch(_OCTAL, mode):
-            raise statement.fault(f"--chmod={mode} is no octal mode", "for example --chmod=755")
-        stage = self._find_stage(copy, self.number) if copy.stage else None
-        flags = [("from", copy.stage), ("chown", owner), ("chmod", mode)]
-        told = [f"--{name}={value}" for name, value in flags if value]
-        told += [source if isinstance(source, str) else f"<<{source[0]}" for source in sources]
-        self._add(
-            Place,
-            statement,
-            " ".join((statement.keyword, *told, written)),
-            sources=tuple(sources),
-            destination=self._absolute(written),
-            into=into,
-            owner=owner,
-            mode=int(mode, 8) if mode else None,
-            from_stage=stage,
-            from_image=copy.stage if stage is None else "",
-            unpack=copy.unpack,
-        )
+    def proxies(self) -> tuple[str, ...]:
+        """Proxy settings given by the caller."""
+        return self._arguments.proxies()
 
-    def _content(self, document: HereDocument, statement: Statement) -> bytes:
-        text = document.text
-        if document.expand:
-            text = self._arguments.expand(text, self._variables(), statement, expand_lines)
-        return text.encode("utf-8", "surrogateescape")
-
-    def _absolute(self, path: str) -> str:
+    def absolute(self, path: str) -> str:
         """``path`` seen from the working directory, without ``.``, ``..`` and a slash at its end."""
         base = "" if path.startswith("/") else self.config.working_dir
         # Above the root is the root.
@@ -177,7 +131,7 @@ class Evaluation:
 
     def _env(self, env: Env) -> None:
         statement = env.statement
-        pairs = [(self._expand(name, statement), self._expand(value, statement)) for name, value in env.pairs]
+        pairs = [(self.expand(name, statement), self.expand(value, statement)) for name, value in env.pairs]
         environment = self.config.environment
         environment.update(pairs)
         told = " ".join(f"{name}={value}" for name, value in pairs)
@@ -187,27 +141,25 @@ class Evaluation:
 
     def _label(self, label: Label) -> None:
         statement = label.statement
-        pairs = [
-            (self._expand(name, statement), self._expand(value, statement)) for name, value in label.pairs
-        ]
+        pairs = [(self.expand(name, statement), self.expand(value, statement)) for name, value in label.pairs]
         told = " ".join(f"{name}={value}" for name, value in pairs)
         self._set(statement, f"LABEL {told}", labels={**self.config.labels, **dict(pairs)})
 
     def _arg(self, arg: Arg) -> None:
-        told = self._arguments.declare(arg, self._local, self.config.environment)
+        told = self._arguments.declare(arg, self.local, self.config.environment)
         text = " ".join(name if value is None else f"{name}={value}" for name, value in told)
         self._set(arg.statement, f"ARG {text}")
 
     def _workdir(self, workdir: Workdir) -> None:
-        path = self._expand(workdir.path, workdir.statement)
+        path = self.expand(workdir.path, workdir.statement)
         if not path:
             raise workdir.statement.fault(f"the directory {workdir.path} is empty", "is the variable set?")
-        path = self._absolute(path)
+        path = self.absolute(path)
         self.config = msgspec.structs.replace(self.config, working_dir=path)
-        self._add(Enter, workdir.statement, f"WORKDIR {path}", path=path, user=self.config.user)
+        self.add(Enter, workdir.statement, f"WORKDIR {path}", path=path, user=self.config.user)
 
     def _user(self, user: User) -> None:
-        name = self._expand(user.user, user.statement)
+        name = self.expand(user.user, user.statement)
         if not name or any(char.isspace() for char in name):
             raise user.statement.fault(
                 f"{name!r} is no user", "write a name or a number, perhaps with :group"
@@ -218,8 +170,8 @@ class Evaluation:
         statement = expose.statement
         ports: dict[str, dict[str, Any]] = {}
         for word in expose.ports:
-            for port in self._expand(word, statement).split():
-                ports.update((one, {}) for one in _ports(port, statement))
+            for port in self.expand(word, statement).split():
+                ports.update((one, {}) for one in self._ports(port, statement))
         told = " ".join(ports)
         self._set(
             statement,
@@ -228,8 +180,26 @@ class Evaluation:
             exposed_ports={**self.config.exposed_ports, **ports},
         )
 
+    def _ports(self, text: str, statement: Statement) -> list[str]:
+        checks = self._arguments.checks
+        match = re.fullmatch(_PORT, text.lower())
+        if match is None and re.fullmatch(_PUBLISHED, text.lower()):
+            cause = f"{text} names a port of the host, which is chosen when the container runs"
+            checks.add("ExposeInvalidFormat", cause, statement)
+            match = re.fullmatch(_PORT, text.lower().rpartition(":")[2])
+        if match is None:
+            hint = "for example 8000, 8000/udp or 8000-8010; host ports are chosen when the container runs"
+            raise statement.fault(f"{text} is no port", hint)
+        if text != text.lower():
+            checks.add("ExposeProtoCasing", f"write {text.lower()}", statement)
+        first, last = int(match.group(1)), int(match.group(2) or match.group(1))
+        if not first <= last <= 65535:
+            raise statement.fault(f"{text} is no range of ports", "ports are 0 to 65535")
+        protocol = match.group(3) or "tcp"
+        return [f"{port}/{protocol}" for port in range(first, last + 1)]
+
     def _volume(self, volume: Volume) -> None:
-        paths = [self._expand(path, volume.statement) for path in volume.paths]
+        paths = [self.expand(path, volume.statement) for path in volume.paths]
         if not all(paths):
             raise volume.statement.fault("a path is empty", "is the variable set?")
         told = " ".join(paths)
@@ -241,13 +211,13 @@ class Evaluation:
         )
 
     def _cmd(self, cmd: Cmd) -> None:
-        command = (*self._shell(), *cmd.command) if cmd.shell else cmd.command
+        command = (*self.shell(), *cmd.command) if cmd.shell else cmd.command
         self._has_own_cmd = True
         self._set(cmd.statement, cmd.statement.line, f"CMD {_listed(command)}", cmd=command)
-        self._doubt_json(cmd.statement, cmd.shell)
+        self.doubt_json(cmd.statement, cmd.shell)
 
     def _entrypoint(self, entrypoint: Entrypoint) -> None:
-        command = (*self._shell(), *entrypoint.command) if entrypoint.shell else entrypoint.command
+        command = (*self.shell(), *entrypoint.command) if entrypoint.shell else entrypoint.command
         changes: dict[str, Any] = {"entrypoint": command}
         if not self._has_own_cmd:
             # The base's arguments were meant for the base's program.
@@ -255,14 +225,14 @@ class Evaluation:
         self._set(
             entrypoint.statement, entrypoint.statement.line, f"ENTRYPOINT {_listed(command)}", **changes
         )
-        self._doubt_json(entrypoint.statement, entrypoint.shell)
+        self.doubt_json(entrypoint.statement, entrypoint.shell)
 
     def _shell_command(self, shell: Shell) -> None:
         told = " ".join(shell.command)
         self._set(shell.statement, shell.statement.line, f"SHELL [{told}]", shell=shell.command)
 
     def _stop_signal(self, stop: StopSignal) -> None:
-        name = self._expand(stop.signal, stop.statement)
+        name = self.expand(stop.signal, stop.statement)
         if not re.fullmatch(_SIGNAL, name.upper()):
             from signal import Signals
 
@@ -288,50 +258,16 @@ class Evaluation:
         )
 
     def _maintainer(self, maintainer: Maintainer) -> None:
-        self._add(Configure, maintainer.statement, f"MAINTAINER {maintainer.name}", author=maintainer.name)
+        self.add(Configure, maintainer.statement, f"MAINTAINER {maintainer.name}", author=maintainer.name)
 
-    def _doubt_json(self, statement: Statement, shell: bool) -> None:
+    def doubt_json(self, statement: Statement, shell: bool) -> None:
         """Single quotes make a command of the shell form that was meant as a list."""
         if shell and statement.words[0].startswith("[") and statement.words[0].endswith("]"):
-            self._arguments.notes.append(
-                f"line {statement.lines[0]}: {statement.keyword} looks like a list but is not JSON, so the"
-                " shell gets it as text; JSON needs double quotes"
+            cause = (
+                f"{statement.keyword} looks like a list but is not JSON, so the shell gets it as text; JSON"
+                " needs double quotes"
             )
-
-
-def _command(run: Run, shell: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, bytes], str]:
-    """The words to execute, files to hand in, and the text to show.
-
-    A lone here-document is the script itself: with ``#!`` it is a program of its own, else the text
-    for the shell. Any other is left to the shell, which knows here-documents too.
-    """
-    documents = run.statement.here_documents
-    if not run.shell:
-        return run.command, {}, run.statement.line
-    command = run.command[0]
-    if not documents:
-        return (*shell, command), {}, f"RUN {command}"
-    first = documents[0]
-    told = f"RUN {command} ({first.text.strip().partition(chr(10))[0]}…)"
-    if here_mark(command) is None:
-        whole = "".join((command, *(f"\n{one.content}{one.name}" for one in documents)))
-        return (*shell, whole), {}, told
-    if first.text.startswith("#!"):
-        content = first.text.encode("utf-8", "surrogateescape")
-        return (f"/run/sandcell/{first.name}",), {first.name: content}, told
-    return (*shell, first.text), {}, told
-
-
-def _ports(text: str, statement: Statement) -> list[str]:
-    match = re.fullmatch(_PORT, text.lower())
-    if match is None:
-        hint = "for example 8000, 8000/udp or 8000-8010; host ports are chosen when the container runs"
-        raise statement.fault(f"{text} is no port", hint)
-    first, last = int(match.group(1)), int(match.group(2) or match.group(1))
-    if not first <= last <= 65535:
-        raise statement.fault(f"{text} is no range of ports", "ports are 0 to 65535")
-    protocol = match.group(3) or "tcp"
-    return [f"{port}/{protocol}" for port in range(first, last + 1)]
+            self._arguments.checks.add("JSONArgsRecommended", cause, statement)
 
 
 def _listed(words: tuple[str, ...]) -> str:
@@ -340,8 +276,8 @@ def _listed(words: tuple[str, ...]) -> str:
 
 
 _STEPS: dict[type, Callable[[Evaluation, Any], None]] = {
-    Run: Evaluation._run,
-    Copy: Evaluation._copy,
+    Run: evaluate_run,
+    Copy: evaluate_copy,
     Env: Evaluation._env,
     Label: Evaluation._label,
     Arg: Evaluation._arg,

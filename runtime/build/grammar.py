@@ -7,7 +7,8 @@ is refused by name, with the lines, rather than ignored: an image must not diffe
 import re
 from collections.abc import Callable
 
-from sandcell.runtime.build.dockerfile import Dockerfile, HereDocument, Statement, announced, did_you_mean
+from sandcell.runtime.build.dockerfile import Dockerfile, HereDocument, Statement, announced
+from sandcell.runtime.build.flags import Flags, read_flags
 from sandcell.runtime.build.instructions import (
     Arg,
     Cmd,
@@ -28,19 +29,10 @@ from sandcell.runtime.build.instructions import (
     Volume,
     Workdir,
 )
-
-# Flags we carry out, and flags the reference knows beside them.
-_FLAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "FROM": (("platform",), ()),
-    "RUN": (("network",), ("mount", "security", "device")),
-    "COPY": (("chown", "chmod", "from"), ("link", "parents", "exclude")),
-    "ADD": (("chown", "chmod"), ("link", "exclude", "keep-git-dir", "checksum", "unpack")),
-    "HEALTHCHECK": (("interval", "timeout", "start-period", "start-interval", "retries"), ()),
-}
+from sandcell.runtime.build.mounting import read_mount, stage_of
 
 # Compiled when first used: a warm build needs few of them.
 _STAGE = r"[a-z][a-z0-9_.-]*"
-_REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
 _DURATION = r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)"
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
@@ -52,36 +44,10 @@ def read(dockerfile: Dockerfile) -> tuple[Instruction, ...]:
 
 def read_one(statement: Statement) -> Instruction:
     """One statement as its instruction; ``DockerfileError`` with its lines if it makes no sense."""
-    return _READERS[statement.keyword](statement, _flags(statement))
+    return _READERS[statement.keyword](statement, read_flags(statement))
 
 
-def _flags(statement: Statement) -> dict[str, str]:
-    """``--name=value`` as a map; faults for the unknown, the repeated and those not carried out."""
-    keyword = statement.keyword
-    carried_out, known = _FLAGS.get(keyword, ((), ()))
-    flags: dict[str, str] = {}
-    for text in statement.flags:
-        name, equals, value = text.removeprefix("--").partition("=")
-        if name in known:
-            raise statement.fault(f"{keyword} --{name} is not carried out yet", "leave the flag away")
-        if name not in carried_out:
-            hint = did_you_mean(name, carried_out).replace("mean ", "mean --")
-            raise statement.fault(
-                f"{keyword} has no flag --{name}", hint or _flags_told(keyword, carried_out)
-            )
-        if name in flags:
-            raise statement.fault(f"the flag --{name} is given twice")
-        if not equals or not value:
-            raise statement.fault(f"the flag --{name} needs a value", f"write --{name}=value")
-        flags[name] = value
-    return flags
-
-
-def _flags_told(keyword: str, flags: tuple[str, ...]) -> str:
-    return f"it has {', '.join('--' + name for name in flags)}" if flags else f"{keyword} takes no flags"
-
-
-def _from(statement: Statement, flags: dict[str, str]) -> From:
+def _from(statement: Statement, flags: Flags) -> From:
     words = statement.words
     if not words:
         raise statement.fault(
@@ -90,43 +56,65 @@ def _from(statement: Statement, flags: dict[str, str]) -> From:
     if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):
         raise statement.fault("FROM takes one image", "write FROM image, or FROM image AS stage")
     stage = words[2].lower() if len(words) == 3 else ""
-    if stage and (not re.fullmatch(_STAGE, stage) or stage == "scratch"):
+    if stage and not re.fullmatch(_STAGE, stage):
         raise statement.fault(
             f"{words[2]!r} cannot name a stage", "a stage name begins with a letter, then a-z 0-9 _ . -"
         )
-    return From(statement=statement, image=words[0], stage=stage, platform=flags.get("platform", ""))
+    return From(statement=statement, image=words[0], stage=stage, platform=flags.text("platform"))
 
 
-def _run(statement: Statement, flags: dict[str, str]) -> Run:
-    network = flags.get("network", "default")
+def _run(statement: Statement, flags: Flags) -> Run:
+    network = flags.text("network", "default")
     if network not in ("default", "none", "host"):
         raise statement.fault(f"there is no network {network!r}", "--network is default, none or host")
+    security = flags.text("security", "sandbox")
+    if security != "sandbox":
+        cause = "a step is never given more rights" if security == "insecure" else "there is no such mode"
+        raise statement.fault(f"--security={security}: {cause}", "leave the flag away")
+    if "device" in flags.lists:
+        raise statement.fault("--device is refused: a step sees no device of this machine")
+    mounts = flags.lists.get("mount", ())
+    sources = tuple(stage_of(statement, text) for text in mounts)
+    for text in mounts:
+        if "$" not in text:
+            read_mount(statement, text, str)
     command = statement.words
     if not any(word.strip() for word in command):
         raise statement.fault("RUN needs a command", 'for example RUN echo hello, or RUN ["echo", "hello"]')
-    return Run(statement=statement, command=command, shell=not statement.is_json, network=network)
+    return Run(
+        statement=statement,
+        command=command,
+        shell=not statement.is_json,
+        network=network,
+        mounts=mounts,
+        sources=sources,
+    )
 
 
-def _copy(statement: Statement, flags: dict[str, str]) -> Copy:
+def _copy(statement: Statement, flags: Flags) -> Copy:
     keyword = statement.keyword
     if len(statement.words) < 2:
         hint = f"write {keyword} source destination"
         raise statement.fault(f"{keyword} needs at least a source and a destination", hint)
     *sources, destination = statement.words
     documents = _documents(statement, sources)
-    for number, source in enumerate(sources):
-        if keyword == "ADD" and number not in documents and source.startswith(_REMOTE):
-            hint = "fetch it in a RUN step, or COPY a file that is in the context"
-            raise statement.fault(f"ADD of {source}: fetching is not carried out yet", hint)
+    if flags.text("checksum") and len(sources) > 1:
+        raise statement.fault("--checksum is of one source", "write one ADD for each")
     return Copy(
         statement=statement,
         sources=tuple(sources),
         destination=destination,
         documents=documents,
-        owner=flags.get("chown", ""),
-        mode=flags.get("chmod", ""),
-        stage=flags.get("from", ""),
-        unpack=keyword == "ADD",
+        owner=flags.text("chown"),
+        mode=flags.text("chmod"),
+        stage=flags.text("from"),
+        link=flags.on("link"),
+        parents=flags.on("parents"),
+        exclude=flags.lists.get("exclude", ()),
+        fetches=keyword == "ADD",
+        unpack=flags.switches.get("unpack"),
+        keep_git_dir=flags.on("keep-git-dir"),
+        checksum=flags.text("checksum"),
     )
 
 
@@ -154,15 +142,15 @@ def _pairs(statement: Statement) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
-def _env(statement: Statement, _: dict[str, str]) -> Env:
+def _env(statement: Statement, _: Flags) -> Env:
     return Env(statement=statement, pairs=_pairs(statement))
 
 
-def _label(statement: Statement, _: dict[str, str]) -> Label:
+def _label(statement: Statement, _: Flags) -> Label:
     return Label(statement=statement, pairs=_pairs(statement))
 
 
-def _arg(statement: Statement, _: dict[str, str]) -> Arg:
+def _arg(statement: Statement, _: Flags) -> Arg:
     if not statement.words:
         raise statement.fault("ARG needs a name", "write ARG name, or ARG name=default")
     arguments: list[tuple[str, str | None]] = []
@@ -180,11 +168,11 @@ def _one(statement: Statement, what: str) -> str:
     return statement.words[0]
 
 
-def _workdir(statement: Statement, _: dict[str, str]) -> Workdir:
+def _workdir(statement: Statement, _: Flags) -> Workdir:
     return Workdir(statement=statement, path=_one(statement, "a directory"))
 
 
-def _user(statement: Statement, _: dict[str, str]) -> User:
+def _user(statement: Statement, _: Flags) -> User:
     return User(statement=statement, user=_one(statement, "a user, as name or number"))
 
 
@@ -194,19 +182,19 @@ def _several(statement: Statement, what: str) -> tuple[str, ...]:
     return statement.words
 
 
-def _expose(statement: Statement, _: dict[str, str]) -> Expose:
+def _expose(statement: Statement, _: Flags) -> Expose:
     return Expose(statement=statement, ports=_several(statement, "a port, for example 8000"))
 
 
-def _volume(statement: Statement, _: dict[str, str]) -> Volume:
+def _volume(statement: Statement, _: Flags) -> Volume:
     return Volume(statement=statement, paths=_several(statement, "a path, for example /data"))
 
 
-def _cmd(statement: Statement, _: dict[str, str]) -> Cmd:
+def _cmd(statement: Statement, _: Flags) -> Cmd:
     return Cmd(statement=statement, command=statement.words, shell=_is_shell(statement))
 
 
-def _entrypoint(statement: Statement, _: dict[str, str]) -> Entrypoint:
+def _entrypoint(statement: Statement, _: Flags) -> Entrypoint:
     return Entrypoint(statement=statement, command=statement.words, shell=_is_shell(statement))
 
 
@@ -215,30 +203,30 @@ def _is_shell(statement: Statement) -> bool:
     return not statement.is_json and bool(statement.words)
 
 
-def _shell(statement: Statement, _: dict[str, str]) -> Shell:
+def _shell(statement: Statement, _: Flags) -> Shell:
     if not statement.is_json or not statement.words:
         raise statement.fault("SHELL needs the JSON form", 'for example SHELL ["/bin/bash", "-c"]')
     return Shell(statement=statement, command=statement.words)
 
 
-def _stop_signal(statement: Statement, _: dict[str, str]) -> StopSignal:
+def _stop_signal(statement: Statement, _: Flags) -> StopSignal:
     return StopSignal(statement=statement, signal=_one(statement, "a signal, for example SIGTERM"))
 
 
-def _healthcheck(statement: Statement, flags: dict[str, str]) -> Healthcheck:
+def _healthcheck(statement: Statement, flags: Flags) -> Healthcheck:
     kind, *command = statement.words or ("",)
     kind = kind.upper()
     if kind not in ("CMD", "NONE") or (kind == "CMD") != bool(command):
         raise statement.fault("HEALTHCHECK is either CMD command or NONE")
-    if kind == "NONE" and flags:
+    if kind == "NONE" and flags.texts:
         raise statement.fault("HEALTHCHECK NONE takes no flags")
     kind = "CMD-SHELL" if kind == "CMD" and not statement.is_json else kind
     times = {
         name.replace("-", "_"): _nanoseconds(statement, name, value)
-        for name, value in flags.items()
+        for name, value in flags.texts.items()
         if name != "retries"
     }
-    retries = flags.get("retries", "0")
+    retries = flags.text("retries", "0")
     if not retries.isdecimal():
         raise statement.fault(f"--retries={retries} is no number")
     return Healthcheck(statement=statement, test=(kind, *command), retries=int(retries), **times)
@@ -251,7 +239,7 @@ def _nanoseconds(statement: Statement, name: str, text: str) -> int:
     return sum(round(float(number) * _UNITS[unit]) for number, unit in parts)
 
 
-def _on_build(statement: Statement, _: dict[str, str]) -> OnBuild:
+def _on_build(statement: Statement, _: Flags) -> OnBuild:
     trigger = statement.trigger
     if trigger is None:
         raise statement.fault("ONBUILD needs an instruction", "for example ONBUILD COPY . /app")
@@ -262,11 +250,11 @@ def _on_build(statement: Statement, _: dict[str, str]) -> OnBuild:
     return OnBuild(statement=statement, text=trigger.line + here)
 
 
-def _maintainer(statement: Statement, _: dict[str, str]) -> Maintainer:
+def _maintainer(statement: Statement, _: Flags) -> Maintainer:
     return Maintainer(statement=statement, name=_one(statement, "a name"))
 
 
-_READERS: dict[str, Callable[[Statement, dict[str, str]], Instruction]] = {
+_READERS: dict[str, Callable[[Statement, Flags], Instruction]] = {
     "FROM": _from,
     "RUN": _run,
     "COPY": _copy,

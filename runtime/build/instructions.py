@@ -20,17 +20,21 @@ class From(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """``RUN [--network=N] command``. ``shell``: ``command`` is one text for the image's shell."""
+    """``RUN [--network=N] [--mount=M …] command``. ``shell``: ``command`` is one text for the image's
+    shell. ``mounts``: as written; ``sources``: what their ``from`` names."""
 
     statement: Statement
     command: tuple[str, ...]
     shell: bool
     network: str = "default"
+    mounts: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
     """``COPY`` or ``ADD``. ``documents``: here-documents among the sources, by their place in
-    ``sources``; ``stage``: ``--from``; ``unpack``: it is ADD, local archives are unpacked."""
+    ``sources``; ``stage``: ``--from``; ``fetches``: it is ADD, so sources may be addresses; ``unpack``:
+    ``--unpack`` as given. The rest are the flags of that name."""
 
     statement: Statement
     sources: tuple[str, ...]
@@ -39,7 +43,13 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     mode: str = ""
     stage: str = ""
-    unpack: bool = False
+    link: bool = False
+    parents: bool = False
+    exclude: tuple[str, ...] = ()
+    fetches: bool = False
+    unpack: bool | None = None
+    keep_git_dir: bool = False
+    checksum: str = ""
 
 
 class Env(msgspec.Struct, frozen=True, kw_only=True):

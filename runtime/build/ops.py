@@ -8,6 +8,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from sandcell.runtime.build.checks import Finding
+from sandcell.runtime.build.mounting import Mount
+
 
 class _Op(msgspec.Struct, frozen=True, kw_only=True):
     """``stage``: number of the stage it belongs to, from 0. ``text``: the instruction on one line.
@@ -30,20 +33,40 @@ class _Op(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Begin(_Op, frozen=True, kw_only=True):
-    """A stage begins: with the image ``image``, with what stage ``parent`` made, or with nothing."""
+    """A stage begins: with the image ``image``, with what stage ``parent`` made, with the files of the
+    named context ``context``, or with nothing. ``platform``: empty is this machine's. ``name``: of the
+    stage, empty without one."""
 
     image: str = ""
     parent: int | None = None
+    context: str | None = None
+    platform: str = ""
+    name: str = ""
 
     @property
     def effect(self) -> str:
         if self.parent is not None:
             return f"starts with what stage {self.parent} made"
+        if self.context is not None:
+            return "starts with the files of that context"
         return (
             "starts with the layers and settings of that image"
             if self.image
             else "starts with no files at all"
         )
+
+
+class Mounted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One mount of a command, every path absolute, and where its files come from.
+
+    ``context``: of the build (``""`` is the main one); ``from_stage`` and ``from_image`` as of ``Place``.
+    None of these for what begins empty.
+    """
+
+    mount: Mount
+    context: str | None = None
+    from_stage: int | None = None
+    from_image: str = ""
 
 
 class Execute(_Op, frozen=True, kw_only=True):
@@ -52,6 +75,7 @@ class Execute(_Op, frozen=True, kw_only=True):
     ``env``: ``NAME=value`` texts, PATH among them. ``passing_env``: more of these, neither recorded
     nor part of the cache key (proxy settings). ``user``: empty is root. ``files``: put under
     /run/sandcell while it runs, not part of the layer. ``network``: default, none or host.
+    ``platform``: what its programs are made for, empty for this machine's.
     """
 
     argv: tuple[str, ...]
@@ -61,25 +85,44 @@ class Execute(_Op, frozen=True, kw_only=True):
     user: str = ""
     network: str = "default"
     files: dict[str, bytes] = {}
+    mounts: tuple[Mounted, ...] = ()
+    platform: str = ""
+
+
+class Remote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A source of ADD that is fetched: an address of HTTP, or of a git repository.
+
+    ``checksum``: the digest, or the commit, that it must have. ``keep_git_dir``: with its .git.
+    """
+
+    url: str
+    git: bool = False
+    checksum: str = ""
+    keep_git_dir: bool = False
 
 
 class Place(_Op, frozen=True, kw_only=True):
-    """Files are put in: from the context, from stage ``from_stage``, from image ``from_image``.
+    """Files are put in: from a context, from stage ``from_stage``, from image ``from_image``.
 
-    ``sources``: paths as written, or the content of a here-document under its name. ``destination``:
-    absolute; ``into``: it was written as a directory. ``owner``: ``user[:group]``, empty is 0:0.
-    ``mode``: permission bits for everything, ``None`` keeps the source's. ``unpack``: local archives
-    are unpacked.
+    ``sources``: paths as written, the content of a here-document under its name, or what is fetched.
+    ``destination``: absolute; ``into``: it was written as a directory. ``owner``: ``user[:group]``,
+    empty is 0:0. ``mode``: as for ``modes.read_mode``, empty keeps the source's. ``unpack``: archives
+    are unpacked; ``None`` those of the context only. ``link``: as if on nothing, so whatever is below.
+    ``parents``: the directories of a source come along. ``exclude``: patterns of what does not.
     """
 
-    sources: tuple[str | tuple[str, bytes], ...]
+    sources: "tuple[str | tuple[str, bytes] | Remote, ...]"
     destination: str
     into: bool
     owner: str = ""
-    mode: int | None = None
+    mode: str = ""
+    context: str = ""
     from_stage: int | None = None
     from_image: str = ""
-    unpack: bool = False
+    unpack: bool | None = False
+    link: bool = False
+    parents: bool = False
+    exclude: tuple[str, ...] = ()
 
 
 class Enter(_Op, frozen=True, kw_only=True):
@@ -112,12 +155,12 @@ Op: TypeAlias = Begin | Execute | Place | Enter | Configure
 class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a build will do, in order; the last stage is the image.
 
-    ``notes``: what is probably a mistake but can be carried out. ``str()`` is the table that
+    ``findings``: what is probably a mistake but can be carried out. ``str()`` is the table that
     ``--explain`` prints.
     """
 
     ops: tuple[Op, ...]
-    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def __str__(self) -> str:
         rows = [
@@ -133,7 +176,7 @@ class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
                 out.append(f"stage {stage}")
             left = f"{number:>{widths[0]}}  {where:{widths[1]}}  {text:{widths[2]}}"
             out.append(f"{left}  {effect}")
-        out += [f"note: {note}" for note in self.notes]
+        out += [f"note: {finding}" for finding in self.findings]
         return "\n".join(out)
 
 

@@ -4,23 +4,37 @@ Everything that can be known beforehand is settled here, so a mistake in the las
 before the first step runs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
 from sandcell.runtime.build import stages
-from sandcell.runtime.build.dockerfile import Dockerfile, did_you_mean, parse
-from sandcell.runtime.build.evaluate import SCRATCH, Evaluation
+from sandcell.runtime.build.checks import Checks, look
+from sandcell.runtime.build.dockerfile import Dockerfile, Statement, did_you_mean, parse
+from sandcell.runtime.build.evaluate import SCRATCH, Evaluation, Origin
 from sandcell.runtime.build.grammar import read
-from sandcell.runtime.build.instructions import Copy, From, Instruction
-from sandcell.runtime.build.ops import Begin, BuildPlan, Op
+from sandcell.runtime.build.instructions import From, Instruction
+from sandcell.runtime.build.ops import Begin, BuildPlan, Configure, Op
 from sandcell.runtime.build.variables import Arguments
-from sandcell.runtime.errors import BadInput, DockerfileError, InvalidOption, NotFound
+from sandcell.runtime.errors import BadInput, DockerfileError, InvalidOption, InvalidReference, NotFound
 from sandcell.runtime.oci.config import ImageConfig, RunConfig
 from sandcell.runtime.oci.platform import Platform
 from sandcell.runtime.oci.reference import Reference
 
-FindConfig = Callable[[str], ImageConfig]
+
+class FindConfig(Protocol):
+    """Gives the configuration of an image by its familiar name, and platform where it is another's."""
+
+    def __call__(self, name: str, /, platform: str = "") -> ImageConfig:
+        """The configuration; ``NotFound``."""
+        ...
+
+
+class NamedContext(msgspec.Struct, frozen=True):
+    """What ``--build-context NAME=…`` means: an image by name or digest, or a directory (no image)."""
+
+    image: str = ""
 
 
 def plan(
@@ -30,12 +44,17 @@ def plan(
     build_args: Mapping[str, str] | None = None,
     target: str | None = None,
     platform: Platform | None = None,
+    target_platform: Platform | None = None,
+    contexts: Mapping[str, NamedContext] | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> BuildPlan:
     """The plan of a Dockerfile.
 
     ``find_config`` gives the configuration of an image by its familiar name; its ``NotFound`` becomes
     an error at the FROM line. ``target``: name or number of the stage to build, the last one by
-    default; stages it does not need are left out. ``DockerfileError`` carries the lines of what is wrong.
+    default; stages it does not need are left out. ``platform``: this machine's; ``target_platform``:
+    what the image is for. ``contexts``: names that stand for an image or a directory wherever a stage
+    or an image is named. ``labels`` are set last. ``DockerfileError`` carries the lines of what is wrong.
     """
     for name, value in (build_args or {}).items():
         if not name or "=" in name or "\0" in name + value:
@@ -43,7 +62,11 @@ def plan(
                 "build", f"--build-arg {name!r}", "it cannot be a variable", "write NAME=value"
             )
     dockerfile = parse(text)
-    return _Planner(dockerfile, find_config, build_args or {}, platform or Platform.here()).plan(target)
+    here = platform or Platform.here()
+    planner = _Planner(
+        dockerfile, find_config, build_args or {}, here, target_platform or here, contexts or {}
+    )
+    return planner.plan(target, labels or {})
 
 
 class _Planner:
@@ -52,73 +75,110 @@ class _Planner:
         dockerfile: Dockerfile,
         find_config: FindConfig,
         build_args: Mapping[str, str],
-        platform: Platform,
+        here: Platform,
+        wanted: Platform,
+        contexts: Mapping[str, NamedContext],
     ) -> None:
         self.find_config = find_config
-        self.platform = platform
-        self.arguments = Arguments(build_args, platform, dockerfile.escape)
-        globals, self.stages = stages.split(read(dockerfile))
-        for arg in globals:
-            self.arguments.declare_global(arg)
+        self.here = here
+        self.wanted = wanted
+        self.contexts = contexts
+        self.checks = Checks(dockerfile.directives.get("check", ""))
+        look(dockerfile, self.checks)
+        self.escape = dockerfile.escape
+        self.build_args = build_args
+        self.globals, self.stages = stages.split(read(dockerfile))
 
-    def plan(self, target: str | None) -> BuildPlan:
+    def plan(self, target: str | None, labels: Mapping[str, str]) -> BuildPlan:
+        last = stages.choose(self.stages, target)
+        stage_name = target or self.stages[last].name or "default"
+        self.arguments = Arguments(
+            self.build_args, self.here, self.wanted, self.escape, self.checks, stage_name
+        )
+        for arg in self.globals:
+            self.arguments.declare_global(arg)
         images = [self.image(stage) for stage in self.stages]
-        parents = [stages.find(self.stages, image, number) for number, image in enumerate(images)]
-        wanted = stages.needed(self.stages, parents, stages.choose(self.stages, target))
+        parents = [
+            None if image in self.contexts else stages.find(self.stages, image, number)
+            for number, image in enumerate(images)
+        ]
+        wanted = stages.needed(self.stages, parents, last, self.contexts)
         ops: list[Op] = []
-        ends: dict[int, RunConfig] = {}
+        ends: dict[int, tuple[RunConfig, str]] = {}
         for number in wanted:
             evaluation = self.evaluate(number, images[number], parents[number], ends)
-            ends[number] = evaluation.config
+            ends[number] = evaluation.config, evaluation.platform
             ops += evaluation.ops
-        notes = self.arguments.notes
+        if labels:
+            ops.append(_labelled(ops[-1], ends[last][0], labels))
         if len(wanted) == len(self.stages):
-            notes = notes + self.arguments.unused()
-        return BuildPlan(ops=tuple(ops), notes=tuple(dict.fromkeys(notes)))
+            self.arguments.tell_unused()
+        fault = self.checks.fault()
+        if fault is not None:
+            raise fault
+        return BuildPlan(ops=tuple(ops), findings=self.checks.findings())
 
     def image(self, stage: stages.StageText) -> str:
-        """The image or stage that a FROM names, variables replaced; its platform is checked."""
+        """The image or stage that a FROM names, variables replaced."""
         begin = stage.begin
         image = self.arguments.expand(begin.image, self.arguments.for_from(), begin.statement)
         if not image:
             raise begin.statement.fault(
                 f"the image {begin.image} is empty", "set the variable by an ARG before FROM"
             )
-        if begin.platform:
-            wanted = self.arguments.expand(begin.platform, self.arguments.for_from(), begin.statement)
-            here = str(self.platform)
-            if wanted not in (
-                here,
-                self.platform.architecture,
-                f"{self.platform.os}/{self.platform.architecture}",
-            ):
-                raise begin.statement.fault(
-                    f"--platform={wanted} cannot be built here, this machine is {here}", "leave the flag away"
-                )
+        if "$" in begin.image:
+            self.doubt_default(begin)
         return image
 
+    def doubt_default(self, begin: From) -> None:
+        default = self.arguments.by_default(begin.image)
+        try:
+            Reference.parse(default)
+        except InvalidReference:
+            told = f"without a build argument {begin.image} is {default!r}, which names no image"
+            self.checks.add("InvalidDefaultArgInFrom", told, begin.statement)
+
+    def platform(self, begin: From) -> str:
+        """The platform of a stage as text, empty where it is this machine's."""
+        platform = self.wanted
+        if begin.platform:
+            text = self.arguments.expand(begin.platform, self.arguments.for_from(), begin.statement)
+            try:
+                platform = Platform.parse(text)
+            except InvalidOption as error:
+                raise begin.statement.fault(f"--platform={text}: {error.cause}", error.hint) from None
+        return "" if self.here.runs(platform) else str(platform)
+
     def evaluate(
-        self, number: int, image: str, parent: int | None, ends: Mapping[int, RunConfig]
+        self, number: int, image: str, parent: int | None, ends: Mapping[int, tuple[RunConfig, str]]
     ) -> Evaluation:
         """All ops of one stage, the triggers of its base among them."""
         stage = self.stages[number]
         begin = stage.begin
-        name = ""
+        name, context = "", None
+        platform = self.platform(begin)
+        named = self.contexts.get(image)
         if parent is not None:
-            config = ends[parent]
+            config, platform = ends[parent]
+        elif named is not None and not named.image:
+            config, context = SCRATCH, image
         elif image == "scratch":
             config = SCRATCH
         else:
-            name, config = self.base(begin, image)
-        evaluation = Evaluation(number, config, self.arguments, self.copied_from)
+            name, config = self.base(begin, named.image if named else image, platform)
+        evaluation = Evaluation(number, config, self.arguments, self.origin, platform)
+        told = f"FROM {f'--platform={platform} ' if begin.platform and platform else ''}{image}"
         evaluation.ops.append(
             Begin(
                 stage=number,
-                text=f"FROM {image}" + (f" AS {stage.name}" if stage.name else ""),
+                text=told + (f" AS {stage.name}" if stage.name else ""),
                 lines=begin.statement.lines,
                 source=begin.statement.source,
                 image=name,
                 parent=parent,
+                context=context,
+                platform=platform,
+                name=stage.name,
             )
         )
         if config.on_build:
@@ -129,26 +189,42 @@ class _Planner:
             evaluation.carry(instruction)
         return evaluation
 
-    def base(self, begin: From, image: str) -> tuple[str, RunConfig]:
+    def base(self, begin: From, image: str, platform: str) -> tuple[str, RunConfig]:
         """The familiar name of a base image and the settings it brings."""
         try:
-            name = Reference.parse(image).familiar
-            return name, self.find_config(name).config
+            name = image if image.startswith("sha256:") else Reference.parse(image).familiar
+            return name, self.config(name, platform).config
         except (NotFound, BadInput) as error:
             raise begin.statement.fault(f"{image}: {error.cause}", error.hint) from error
 
-    def copied_from(self, copy: Copy, number: int) -> int | None:
-        """The stage that a COPY --from means; an image's name is checked."""
-        stage = stages.copied_from(self.stages, copy, number)
-        if stage is None:
-            try:
-                self.find_config(Reference.parse(copy.stage).familiar)
-            except (NotFound, BadInput) as error:
-                names = [one.name for one in self.stages[:number] if one.name]
-                hint = did_you_mean(copy.stage.lower(), names) or error.hint
-                cause = f"--from={copy.stage} is neither a stage before this one nor an image here"
-                raise copy.statement.fault(cause, hint) from error
-        return stage
+    def config(self, name: str, platform: str) -> ImageConfig:
+        return self.find_config(name, platform) if platform else self.find_config(name)
+
+    def origin(self, name: str, statement: Statement, flag: str, number: int) -> Origin:
+        """What a ``--from`` of stage ``number`` means; an image's name is checked."""
+        named = self.contexts.get(name)
+        if named is not None:
+            return Origin(image=named.image) if named.image else Origin(context=name)
+        stage = stages.meant(self.stages, name, number, statement)
+        if stage is not None:
+            return Origin(stage=stage)
+        try:
+            image = Reference.parse(name).familiar
+            self.find_config(image)
+        except (NotFound, BadInput) as error:
+            names = [one.name for one in self.stages[:number] if one.name]
+            hint = did_you_mean(name.lower(), names) or error.hint
+            cause = f"{flag}={name} is neither a stage before this one nor an image here"
+            raise statement.fault(cause, hint) from error
+        return Origin(image=image)
+
+
+def _labelled(last: Op, config: RunConfig, labels: Mapping[str, str]) -> Configure:
+    """The labels that the caller asks for, as a last instruction."""
+    told = " ".join(f"{name}={value}" for name, value in labels.items())
+    changes = {"labels": {**config.labels, **labels}}
+    text = f"LABEL {told}"
+    return Configure(stage=last.stage, text=text, created_by=text, lines=(0, 0), source="", changes=changes)
 
 
 def _triggers(begin: From, texts: tuple[str, ...]) -> list[Instruction]:

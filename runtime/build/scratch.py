@@ -15,7 +15,8 @@ from sandcell.runtime.store.worker import REMOVE, Worker
 
 
 class Scratch:
-    """Two empty directories, ``upper`` and ``work``, as long as the with statement lasts."""
+    """Two empty directories, ``upper`` and ``work``, and more by ``directory``, as long as the with
+    statement lasts."""
 
     def __init__(self, store: Store, worker: Worker) -> None:
         self._store = store
@@ -33,6 +34,16 @@ class Scratch:
         except OSError as error:
             raise refused(error, "build", "step") from error
         return self
+
+    def directory(self, name: str) -> str:
+        """One more empty directory, mode 755."""
+        path = f"{self._path}/{name}"
+        try:
+            os.makedirs(path)
+            os.chmod(path, 0o755)
+        except OSError as error:
+            raise refused(error, "build", "step") from error
+        return path
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,4 +1,4 @@
-"""A plan is carried out, step by step, as little of it as possible.
+"""A plan is carried out, step by step, as little of it as possible, independent stages at the same time.
 
 A step's result is known by everything it depends on: the files it starts with (their chain id), and
 of its own what matters to it. So a LABEL does not make a RUN below it run again, and a file that was
@@ -6,36 +6,45 @@ touched but is the same does not count as changed. What was done before is taken
 the time it was done at, so a build that changes nothing gives the very same image.
 """
 
+import threading
 import time
+from collections.abc import Callable, Collection
+from queue import SimpleQueue
+from typing import TypeAlias
 
 import msgspec
 
-from sandcell.runtime.build.carry import Carrier, Work
-from sandcell.runtime.build.context import Context, ContextError
-from sandcell.runtime.build.evaluate import SCRATCH
-from sandcell.runtime.build.ops import Begin, BuildPlan, Configure, Enter, Op, Place
-from sandcell.runtime.build.owners import UnknownOwner
-from sandcell.runtime.build.placing import PlacingError
+from sandcell.runtime.build.cache_folder import Stopped
+from sandcell.runtime.build.carry import Carrier
+from sandcell.runtime.build.carry_mounts import Given
+from sandcell.runtime.build.ops import Begin, BuildPlan, Op
 from sandcell.runtime.build.runner import FindImage, RunStep
 from sandcell.runtime.build.scratch import clear
-from sandcell.runtime.build.sources import ContextSources
-from sandcell.runtime.build.stage_state import Made, State, from_record, to_record
-from sandcell.runtime.errors import BadInput, BuildFailed, Conflict, DockerfileError
+from sandcell.runtime.build.stage_state import Made, State
+from sandcell.runtime.build.step import Imported, Stepper, after
 from sandcell.runtime.events import (
     BuildFinished,
     BuildStarted,
+    BuildWarning,
     Callback,
+    Event,
     StepFinished,
-    StepOutput,
     StepStarted,
 )
-from sandcell.runtime.oci.config import History, ImageConfig, RootFs
+from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.image import Image
-from sandcell.runtime.oci.platform import Platform
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import Store
 
-COMMENT = "sandcell"
+Annotate: TypeAlias = Callable[[dict[str, Made], tuple[Descriptor, ...]], dict[str, str]]
+"""Annotations of the image to be, from what the cache knows of its steps and from its layers."""
+
+
+class Solved(msgspec.Struct, frozen=True):
+    """A finished build: the image, and what the cache knows now of its steps, by key."""
+
+    image: Image
+    used: dict[str, Made]
 
 
 def solve(
@@ -45,191 +54,147 @@ def solve(
     find_image: FindImage,
     run_step: RunStep | None,
     name: str | None = None,
-    context: Context | None = None,
+    given: Given = Given(),
     no_cache: bool = False,
+    fresh_stages: Collection[str] = (),
     epoch: int | None = None,
+    imported: Imported = lambda _: None,
+    annotate: Annotate = lambda _used, _layers: {},
     on_event: Callback,
-) -> Image:
+) -> Solved:
     """The image that ``plan`` describes, called ``name`` in the store if one is given.
 
     ``run_step``: ``None`` where this host runs nothing; then a RUN that is not cached fails.
-    ``no_cache``: do everything again. ``epoch``: seconds; all times are that or earlier
-    (SOURCE_DATE_EPOCH). ``BuildFailed`` for a command that fails, ``DockerfileError`` for sources that
-    are not there: both with the lines. Then the name keeps what it had, and finished steps stay cached.
+    ``no_cache``: do everything again; ``fresh_stages``: that of these stages (names or numbers).
+    ``epoch``: seconds; all times are that or earlier (SOURCE_DATE_EPOCH). ``imported``: another cache.
+    ``annotate`` gives annotations of the image's manifest. ``BuildFailed`` for a command that fails,
+    ``DockerfileError`` for sources that are not there: both with the lines. Then the name keeps what it
+    had, and finished steps stay cached. ``on_event`` is called by this thread only.
     """
-    carrier = Carrier(store, run_step, epoch)
-    solver = _Solver(plan, store, carrier, find_image, name or "", context, no_cache, on_event)
+    stop = threading.Event()
+    asked = given.stopped
+    given = msgspec.structs.replace(given, stopped=lambda: stop.is_set() or asked())
+    names = {op.stage: op.name for op in plan.ops if isinstance(op, Begin)}
+    again = {number for number, one in names.items() if no_cache or {one, str(number)} & set(fresh_stages)}
+    carrier = Carrier(store, run_step, given, epoch)
     with store.leases.working():
         if run_step is not None:
             clear(store, run_step.worker)
-        return solver.solve()
-
-
-class _Solver:
-    def __init__(
-        self,
-        plan: BuildPlan,
-        store: Store,
-        carrier: Carrier,
-        find_image: FindImage,
-        name: str,
-        context: Context | None,
-        no_cache: bool,
-        on_event: Callback,
-    ) -> None:
-        self.plan = plan
-        self.store = store
-        self.carrier = carrier
-        self.find_image = find_image
-        self.name = name
-        self.context = context
-        self.no_cache = no_cache
-        self.on_event = on_event
-        self.sources: dict[int, tuple[ContextSources, str]] = {}
-        self.stages: dict[int, State] = {}
-
-    def solve(self) -> Image:
         started = time.time()
-        texts = tuple(op.text for op in self.plan.ops)
-        self.on_event(BuildStarted(time=started, name=self.name, steps=texts))
-        self.find_sources()
-        state = State(ImageConfig(architecture="", os="", rootfs=RootFs()), ())
-        for number, op in enumerate(self.plan.ops, 1):
-            state = self.stages[op.stage] = self.step(number, op, state)
-        image = self.store.write_image(state.config, state.layers)
-        if self.name:
-            self.store.names.set(Reference.parse(self.name), image.descriptor)
+        texts = tuple(op.text for op in plan.ops)
+        stages = tuple(names[op.stage] or str(op.stage) for op in plan.ops) if len(names) > 1 else ()
+        on_event(BuildStarted(time=started, name=name or "", steps=texts, stages=stages))
+        for found in plan.findings:
+            on_event(BuildWarning(time=started, rule=found.rule, text=found.text, lines=found.lines))
+        stepper = Stepper(plan, store, carrier, find_image, given, name or "", again.__contains__, imported)
+        state = _Crew(plan, stepper, stop, on_event).work()
+        annotations = annotate(stepper.used, state.layers)
+        image = store.write_image(state.config, state.layers, annotations=annotations)
+        if name:
+            store.names.set(Reference.parse(name), image.descriptor)
         now = time.time()
-        self.on_event(
-            BuildFinished(time=now, name=self.name, digest=str(image.digest), duration=now - started)
-        )
-        return image
+        on_event(BuildFinished(time=now, name=name or "", digest=str(image.digest), duration=now - started))
+        return Solved(image, stepper.used)
 
-    def find_sources(self) -> None:
-        """Look at all of the context's files first: a missing one is told before anything runs."""
-        for number, op in enumerate(self.plan.ops, 1):
-            if isinstance(op, Place) and op.from_stage is None and not op.from_image:
-                try:
-                    sources = ContextSources(op, self.context)
-                    self.sources[number] = sources, sources.digest()
-                except ContextError as error:
-                    raise _refused(op, error.cause, error.hint) from None
 
-    def step(self, number: int, op: Op, state: State) -> State:
-        began = time.time()
-        total = len(self.plan.ops)
-        self.on_event(StepStarted(time=began, number=number, total=total, text=op.text, lines=op.lines))
-        size = None
-        if isinstance(op, Begin):
-            state, cached = self.begin(op), True
-        else:
-            made, cached = self.made(number, op, state)
-            state = _after(op, state, made)
-            size = made.size if made.layer is not None else None
-        now = time.time()
-        self.on_event(StepFinished(time=now, number=number, cached=cached, size=size, duration=now - began))
+class _Crew:
+    """The stages of a plan, each carried out by a thread of its own where there are several."""
+
+    def __init__(self, plan: BuildPlan, stepper: Stepper, stop: threading.Event, on_event: Callback) -> None:
+        self.stepper = stepper
+        self.stop = stop
+        self.on_event = on_event
+        self.total = len(plan.ops)
+        self.stages: dict[int, list[tuple[int, Op]]] = {}
+        for number, op in enumerate(plan.ops, 1):
+            self.stages.setdefault(op.stage, []).append((number, op))
+        self.last = plan.ops[-1].stage
+        self.done: dict[int, State] = {}
+        self.ready = {stage: threading.Event() for stage in self.stages}
+        self.queue: SimpleQueue[Event | BaseException | None] = SimpleQueue()
+
+    def work(self) -> State:
+        """What the last stage comes to."""
+        if len(self.stages) == 1:
+            return self.stage(self.last, self.on_event)
+        threads = [
+            threading.Thread(target=self.apart, args=(stage,), name=f"stage {stage}") for stage in self.stages
+        ]
+        for thread in threads:
+            thread.start()
+        failure: BaseException | None = None
+        left = len(threads)
+        try:
+            while left:
+                told = self.queue.get()
+                if isinstance(told, Event):
+                    self.on_event(told)
+                    continue
+                left -= 1
+                if told is not None and not isinstance(told, Stopped):
+                    failure = failure or told
+        finally:
+            # Interrupted, or a listener failed: nobody goes on in the background.
+            self.stop.set()
+            for thread in threads:
+                thread.join()
+        if failure is not None:
+            raise failure
+        return self.done[self.last]
+
+    def apart(self, stage: int) -> None:
+        """A stage in a thread of its own; its end is told to the queue."""
+        try:
+            self.done[stage] = self.stage(stage, self.queue.put)
+            self.queue.put(None)
+        except BaseException as error:
+            self.stop.set()
+            self.queue.put(error)
+        finally:
+            self.ready[stage].set()
+
+    def stage(self, stage: int, on_event: Callback) -> State:
+        """Carry out the steps of one stage, one after the other."""
+        state: State | None = None
+        for number, op in self.stages[stage]:
+            if self.stop.is_set():
+                raise Stopped
+            state = self.step(number, op, state, on_event)
+        assert state is not None
         return state
 
-    def begin(self, op: Begin) -> State:
-        if op.parent is not None:
-            state = self.stages[op.parent]
-        elif op.image:
-            image = self.find_image(op.image)
-            state = State(image.config, image.manifest.layers)
+    def step(self, number: int, op: Op, state: State | None, on_event: Callback) -> State:
+        waited = 0.0
+
+        def state_of(stage: int) -> State:
+            nonlocal waited
+            before = time.time()
+            found = self.state_of(stage)
+            waited += time.time() - before
+            return found
+
+        began = time.time()
+        on_event(StepStarted(time=began, number=number, total=self.total, text=op.text, lines=op.lines))
+        size = None
+        if isinstance(op, Begin):
+            state, cached = self.stepper.begin(op, state_of), True
         else:
-            here = Platform.here()
-            config = ImageConfig(
-                architecture=here.architecture,
-                variant=here.variant,
-                os=here.os,
-                config=SCRATCH,
-                rootfs=RootFs(),
+            assert state is not None
+            made, cached = self.stepper.do(number, op, state, state_of, on_event)
+            state = after(op, state, made)
+            size = made.size if made.layer is not None else None
+        now = time.time()
+        on_event(
+            StepFinished(
+                time=now, number=number, cached=cached, size=size, duration=max(0.0, now - began - waited)
             )
-            state = State(config, ())
-        # Triggers are carried out by this build and not kept for the next.
-        return state.with_config(on_build=()) if state.config.config.on_build else state
+        )
+        return state
 
-    def made(self, number: int, op: Op, state: State) -> tuple[Made, bool]:
-        """What a step made, and whether it was remembered."""
-        try:
-            key, do = self.work(number, op, state)
-            known = None if self.no_cache else self.remembered(key)
-            if known is not None:
-                return known, True
-            made = do()
-        except (ContextError, PlacingError, UnknownOwner) as error:
-            raise _refused(op, str(error), getattr(error, "hint", "")) from None
-        except (DockerfileError, BuildFailed) as error:
-            error.object = error.object or self.told(op)
-            raise
-        except (BadInput, Conflict) as error:
-            cause = f"{error.object}: {error.cause}"
-            raise BuildFailed(
-                "build", self.name, cause, error.hint, lines=op.lines, source=op.source
-            ) from error
-        except OSError as error:
-            cause = f"{error.filename or op.text}: {error.strerror}"
-            raise BuildFailed("build", self.told(op), cause, lines=op.lines, source=op.source) from error
-        self.store.cache.put(key, to_record(made))
-        return made, False
-
-    def work(self, number: int, op: Op, state: State) -> Work:
-        if isinstance(op, Configure):
-            return self.carrier.configure(op, state)
-        if isinstance(op, Enter):
-            return self.carrier.enter(op, state)
-        if isinstance(op, Place):
-            if op.from_stage is not None:
-                return self.carrier.place_from(op, state, self.stages[op.from_stage])
-            if op.from_image:
-                name = Reference.parse(op.from_image).familiar
-                return self.carrier.place_from(op, state, self.find_image(name))
-            return self.carrier.place(op, state, *self.sources[number])
-        assert not isinstance(op, Begin)
-
-        def on_output(stream: str, data: bytes) -> None:
-            self.on_event(StepOutput(time=time.time(), number=number, stream=stream, data=data))
-
-        return self.carrier.execute(op, state, on_output)
-
-    def told(self, op: Op) -> str:
-        """What is being built, for the reader of an error."""
-        return self.name or _where(op)
-
-    def remembered(self, key: str) -> Made | None:
-        """The record of a step whose layer, if it made one, is still there."""
-        made = from_record(self.store.cache.get(key))
-        if made is not None and made.layer is not None and not self.store.blobs.touch(made.layer.digest):
-            return None
-        return made
-
-
-def _after(op: Op, state: State, made: Made) -> State:
-    """``state`` after a step that made ``made``."""
-    history = History(
-        created=made.created,
-        created_by=op.created_by,
-        comment="; ".join(filter(None, (COMMENT, made.remark))),
-        empty_layer=made.layer is None,
-    )
-    if made.layer is not None and made.diff_id is not None:
-        state = state.with_layer(made.layer, made.diff_id, history)
-    else:
-        state = state.with_history(history)
-    if isinstance(op, Enter):
-        return state.with_config(working_dir=op.path)
-    if isinstance(op, Configure):
-        state = state.with_config(**op.changes)
-        if op.author:
-            return State(msgspec.structs.replace(state.config, author=op.author), state.layers)
-    return state
-
-
-def _refused(op: Op, cause: str, hint: str) -> DockerfileError:
-    """The error about what is written in the lines of ``op``."""
-    return DockerfileError("build", _where(op), cause, hint, lines=op.lines, source=op.source)
-
-
-def _where(op: Op) -> str:
-    first, last = op.lines
-    return f"Dockerfile, line {first}" if first == last else f"Dockerfile, lines {first} to {last}"
+    def state_of(self, stage: int) -> State:
+        """What another stage has come to; ``Stopped`` where it failed."""
+        if stage not in self.done:
+            self.ready[stage].wait()
+        if stage not in self.done:
+            raise Stopped
+        return self.done[stage]

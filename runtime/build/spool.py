@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -11,11 +12,13 @@ from sandcell.runtime.store.files import Litter, write_all
 
 
 class Spool:
-    """Contents put in and taken out in any order, as long as the with statement lasts."""
+    """Contents put in and taken out in any order, as long as the with statement lasts; what is entered
+    into ``held`` lasts as long."""
 
     def __init__(self, litter: Litter) -> None:
         self._litter = litter
         self._size = 0
+        self.held = ExitStack()
 
     def __enter__(self) -> Self:
         try:
@@ -29,6 +32,7 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._fd)
+        self.held.close()
 
     def put(self, pieces: Iterable[bytes | memoryview]) -> "Callable[[], Segment]":
         """Keep a content; gives what opens it. ``StoreFull``."""

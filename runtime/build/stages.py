@@ -1,11 +1,11 @@
 """A Dockerfile's stages: where each begins, what it stands on, and which of them a target needs."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import msgspec
 
-from sandcell.runtime.build.dockerfile import did_you_mean
-from sandcell.runtime.build.instructions import Arg, Copy, From, Instruction
+from sandcell.runtime.build.dockerfile import Statement, did_you_mean
+from sandcell.runtime.build.instructions import Arg, Copy, From, Instruction, Run
 from sandcell.runtime.errors import InvalidOption
 
 
@@ -29,8 +29,6 @@ def split(instructions: Iterable[Instruction]) -> tuple[tuple[Arg, ...], tuple[S
     last: Instruction | None = None
     for last in instructions:
         if isinstance(last, From):
-            if last.stage and any(begin.stage == last.stage for begin, _ in begins):
-                raise last.statement.fault(f"two stages are called {last.stage}")
             begins.append((last, []))
         elif begins:
             begins[-1][1].append(last)
@@ -51,9 +49,8 @@ def split(instructions: Iterable[Instruction]) -> tuple[tuple[Arg, ...], tuple[S
 
 
 def find(stages: tuple[StageText, ...], name: str, before: int) -> int | None:
-    """The number of the stage that ``name`` (a name, or a number for COPY --from) means, if it stands
-    before stage ``before``."""
-    for stage in stages[:before]:
+    """The number of the stage called ``name`` that stands before stage ``before``; of several the last."""
+    for stage in reversed(stages[:before]):
         if stage.name and stage.name == name.lower():
             return stage.number
     return None
@@ -73,21 +70,24 @@ def choose(stages: tuple[StageText, ...], target: str | None) -> int:
     return found
 
 
-def copied_from(stages: tuple[StageText, ...], copy: Copy, number: int) -> int | None:
-    """The stage that a ``COPY --from`` of stage ``number`` means; ``None`` for an image's name."""
-    found = find(stages, copy.stage, number)
-    if found is not None or not copy.stage.isdecimal():
+def meant(stages: tuple[StageText, ...], name: str, number: int, statement: Statement) -> int | None:
+    """The stage that a ``--from`` of stage ``number`` means; ``None`` for an image's name."""
+    found = find(stages, name, number)
+    if found is not None or not name.isdecimal():
         return found
-    if int(copy.stage) >= number:
-        raise copy.statement.fault(
-            f"--from={copy.stage} is no stage before this one",
+    if int(name) >= number:
+        raise statement.fault(
+            f"--from={name} is no stage before this one",
             f"the stages before it are 0 to {number - 1}" if number else "this is the first stage",
         )
-    return int(copy.stage)
+    return int(name)
 
 
-def needed(stages: tuple[StageText, ...], parents: list[int | None], last: int) -> tuple[int, ...]:
-    """The stages to build for ``last``, in order. ``parents``: the stage each FROM names, if it is one."""
+def needed(
+    stages: tuple[StageText, ...], parents: list[int | None], last: int, contexts: Container[str] = ()
+) -> tuple[int, ...]:
+    """The stages to build for ``last``, in order. ``parents``: the stage each FROM names, if it is one;
+    ``contexts``: names that mean no stage."""
     found: set[int] = set()
     todo = [last]
     while todo:
@@ -99,8 +99,15 @@ def needed(stages: tuple[StageText, ...], parents: list[int | None], last: int) 
         if parent is not None:
             todo.append(parent)
         for instruction in stages[number].body:
-            if isinstance(instruction, Copy) and instruction.stage:
-                source = copied_from(stages, instruction, number)
+            for name in _sources(instruction):
+                source = None if name in contexts else meant(stages, name, number, instruction.statement)
                 if source is not None:
                     todo.append(source)
     return tuple(sorted(found))
+
+
+def _sources(instruction: Instruction) -> tuple[str, ...]:
+    """What the ``from`` of an instruction names."""
+    if isinstance(instruction, Copy):
+        return (instruction.stage,) if instruction.stage else ()
+    return tuple(filter(None, instruction.sources)) if isinstance(instruction, Run) else ()

@@ -7,6 +7,7 @@ for it with an ARG of its own.
 
 from collections.abc import Callable, Iterator, Mapping
 
+from sandcell.runtime.build.checks import Checks
 from sandcell.runtime.build.dockerfile import Statement, did_you_mean
 from sandcell.runtime.build.expand import ExpansionError, expand
 from sandcell.runtime.build.instructions import Arg
@@ -19,10 +20,14 @@ PROXIES = frozenset(
 )
 
 
-def platform_arguments(platform: Platform) -> dict[str, str]:
-    """TARGETPLATFORM and its like; building and target platform are the same here."""
+QUIET = PROXIES | {"SOURCE_DATE_EPOCH", "BUILDKIT_INLINE_CACHE", "BUILDKIT_SYNTAX"}
+"""Arguments that mean something without an ARG that asks for them."""
+
+
+def platform_arguments(build: Platform, target: Platform) -> dict[str, str]:
+    """TARGETPLATFORM, BUILDPLATFORM and their parts."""
     arguments = {}
-    for side in ("BUILD", "TARGET"):
+    for side, platform in (("BUILD", build), ("TARGET", target)):
         arguments[side + "PLATFORM"] = str(platform)
         arguments[side + "OS"] = platform.os
         arguments[side + "ARCH"] = platform.architecture
@@ -55,21 +60,40 @@ class Seen(Mapping[str, str]):
 
 
 class Arguments:
-    """The build arguments of one plan: given by the caller, declared by ARG, noted when never used."""
+    """The build arguments of one plan: given by the caller, declared by ARG, noted when never used.
 
-    def __init__(self, given: Mapping[str, str], platform: Platform, escape: str) -> None:
+    ``target_stage``: what TARGETSTAGE says; ``defaults``: the global ones as they are where none is given.
+    """
+
+    def __init__(
+        self,
+        given: Mapping[str, str],
+        build: Platform,
+        target: Platform,
+        escape: str,
+        checks: Checks,
+        target_stage: str = "default",
+    ) -> None:
         self._given = given
         self._escape = escape
-        self._always = platform_arguments(platform)
+        self.checks = checks
+        self._always = {**platform_arguments(build, target), "TARGETSTAGE": target_stage}
         self._declared: set[str] = set()
         self.globals: dict[str, str] = {}
-        self.notes: list[str] = []
+        self.defaults: dict[str, str] = {}
 
     def declare_global(self, arg: Arg) -> None:
         """An ARG before the first FROM."""
         for name, value in self._values(arg, {**self._always, **self.globals}):
             if value is not None:
                 self.globals[name] = value
+        for name, default in arg.arguments:
+            if default is not None:
+                try:
+                    word = expand(default, {**self._always, **self.defaults}, escape=self._escape)
+                except ExpansionError:
+                    continue
+                self.defaults[name] = word
 
     def declare(
         self, arg: Arg, local: dict[str, str], environment: Mapping[str, str]
@@ -92,30 +116,38 @@ class Arguments:
         """Proxy settings given by the caller; every RUN gets them, no image keeps them."""
         return tuple(f"{name}={value}" for name, value in sorted(self._given.items()) if name in PROXIES)
 
+    def by_default(self, word: str) -> str:
+        """What a word of a FROM line is where no argument is given, as far as that can be told."""
+        try:
+            return expand(word, {**self._always, **self.defaults}, escape=self._escape)
+        except ExpansionError:
+            return ""
+
     def expand(
         self, word: str, variables: Mapping[str, str], statement: Statement, how: Callable[..., str] = expand
     ) -> str:
         """``word`` with variables replaced; a ``DockerfileError`` with the lines if it cannot be."""
+        if "$" not in word and how is expand and not any(char in word for char in "'\"" + self._escape):
+            return word
         seen = Seen(variables)
         try:
             result = how(word, seen, escape=self._escape)
         except ExpansionError as error:
             raise statement.fault(str(error)) from None
+        rule = "UndefinedArgInFrom" if statement.keyword == "FROM" else "UndefinedVar"
         for name in sorted(seen.missing):
             if f"${name}" in word or f"${{{name}}}" in word:
                 hint = did_you_mean(name, list(seen))
-                note = f"line {statement.lines[0]}: ${name} is not set, so it is empty"
-                self.notes.append(f"{note}; {hint}" if hint else note)
+                text = f"${name} is not set, so it is empty"
+                self.checks.add(rule, f"{text}; {hint}" if hint else text, statement)
         return result
 
-    def unused(self) -> list[str]:
-        """Notes on arguments that were given and that no ARG asks for."""
-        notes = []
-        for name in sorted(set(self._given) - self._declared - PROXIES):
+    def tell_unused(self) -> None:
+        """Note the arguments that were given and that no ARG asks for."""
+        for name in sorted(set(self._given) - self._declared - QUIET):
             hint = did_you_mean(name, list(self._declared))
-            note = f"the build argument {name} is not used: there is no ARG {name}"
-            notes.append(f"{note}; {hint}" if hint else note)
-        return notes
+            text = f"the build argument {name} is not used: there is no ARG {name}"
+            self.checks.add("UnusedBuildArg", f"{text}; {hint}" if hint else text)
 
     def _values(self, arg: Arg, variables: dict[str, str]) -> Iterator[tuple[str, str | None]]:
         for name, default in arg.arguments:

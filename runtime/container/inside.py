@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, Never
 
 from sandcell.runtime.container import steps as s
+from sandcell.runtime.container import view_inside, view_steps
 from sandcell.runtime.container.execution import execute
 from sandcell.runtime.linux import capabilities, cgroups, mounts, namespaces, overlay, process, seccomp_load
 from sandcell.runtime.linux.syscall import (
@@ -395,6 +396,8 @@ PERFORM: dict[type, Callable[[Any, Scene], None]] = {
     s.PrivateMounts: _private,
     s.OpenTree: _open_tree,
     s.OpenKernel: _open_kernel,
+    view_steps.OpenOverlay: view_inside.open_overlay,
+    view_steps.OpenFile: view_inside.open_file,
     s.MountOverlay: _overlay,
     s.BindRoot: _bind_root,
     s.PivotRoot: _pivot,

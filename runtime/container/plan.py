@@ -14,6 +14,7 @@ import msgspec
 
 from sandcell.runtime.container import recorder
 from sandcell.runtime.container import steps as s
+from sandcell.runtime.container import view_steps as v
 from sandcell.runtime.errors import InvalidDocument
 from sandcell.runtime.linux import capabilities, mounts
 from sandcell.runtime.linux.idmap import IdMap, Range
@@ -73,6 +74,15 @@ class CgroupMount(msgspec.Struct, frozen=True):
     data: str = ""
 
 
+class View(msgspec.Struct, frozen=True):
+    """Something more to be seen in the container: ``open`` makes it (its ``key`` does not matter), and it
+    is attached at ``target``, which is made where it is missing."""
+
+    open: s.OpenTree | s.OpenKernel | v.OpenOverlay | v.OpenFile
+    target: str
+    flags: int = 0
+
+
 Compile = Callable[[Seccomp], tuple[bytes, int]]
 
 
@@ -82,9 +92,10 @@ def plan(
     compile_filter: Compile,
     cgroup_mounts: tuple[CgroupMount, ...] = (),
     wire: s.Connect | s.Slirp | None = None,
+    views: tuple[View, ...] = (),
 ) -> s.Plan:
     """The steps that make the container of ``spec``; ``InvalidDocument`` for what we cannot do.
-    ``wire``: what connects its network namespace."""
+    ``wire``: what connects its network namespace. ``views``: more mounts, in order."""
     process, linux = spec.process, spec.linux or Linux()
     if process is None:
         raise InvalidDocument("plan", "container", "config.json has no process")
@@ -100,7 +111,7 @@ def plan(
         inside=(
             *join,
             *_begin(idmap, own),
-            *_files(spec, rootfs, cgroup_mounts, userns=idmap.user_namespace, own=own),
+            *_files(spec, rootfs, cgroup_mounts, userns=idmap.user_namespace, own=own, views=views),
             s.Directory(process.cwd),
             *_kernel_view(spec, linux, own),
             *((s.AwaitNetwork(),) if wire else ()),
@@ -163,6 +174,7 @@ def _files(
     *,
     userns: bool,
     own: frozenset[str],
+    views: tuple[View, ...],
 ) -> list[s.Inside]:
     joining: list[s.Inside] = []
     if spec.linux and spec.linux.cgroups_path:
@@ -190,6 +202,10 @@ def _files(
             placed.append(s.Mount(mount.source or mount.type, mount.destination, mount.type, flags, data))
             if mount.destination == "/dev":
                 placed += _devices(opened, userns=userns)
+    for view in views:
+        key = len(opened)
+        opened.append(msgspec.structs.replace(view.open, key=key))
+        placed.append(s.AttachTree(key, view.target, view.flags))
     # An image may hold any device; without a control group nothing else would keep it shut.
     guarded = bool(spec.linux and spec.linux.cgroups_path and spec.linux.resources)
     root: list[s.Inside] = [_root(rootfs, nodev=not guarded)]

@@ -83,6 +83,11 @@ class Running:
                 del self._outputs[fd]
                 os.close(fd)
 
+    @property
+    def flowing(self) -> bool:
+        """May there be more output?"""
+        return bool(self._outputs)
+
     def wait(self, timeout: float | None = None) -> int | None:
         """The exit status (128 + number for a signal), or ``None`` if it still runs after
         ``timeout`` seconds or we are ``detached``. ``WrongState`` when the monitor was killed and

@@ -28,6 +28,7 @@ from sandcell.runtime.container.steps_outside import (
 from sandcell.runtime.container.steps_outside import (
     Step as Step,
 )
+from sandcell.runtime.container.view_steps import OpenFile, OpenOverlay
 from sandcell.runtime.linux.mounts import MS_RDONLY, MS_REMOUNT
 
 
@@ -351,6 +352,8 @@ Inside: TypeAlias = (
     | PrivateMounts
     | OpenTree
     | OpenKernel
+    | OpenOverlay
+    | OpenFile
     | MountOverlay
     | BindRoot
     | PivotRoot

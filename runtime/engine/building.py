@@ -1,27 +1,32 @@
 """The RUN steps of a build: containers without a record, thrown away when their command ends."""
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from sandcell.runtime.build.runner import OnOutput, Step
+from sandcell.runtime.build.runner import OnOutput, Step, StepMount, never
 from sandcell.runtime.container import jobs, running
+from sandcell.runtime.container import steps as s
+from sandcell.runtime.container import view_steps as v
 from sandcell.runtime.container.compose import compose
 from sandcell.runtime.container.options import Options
-from sandcell.runtime.container.plan import Rootfs, plan
+from sandcell.runtime.container.plan import Rootfs, View, plan
 from sandcell.runtime.engine import birth, filters, lifecycle, record
 from sandcell.runtime.engine.places import Places, make_skeleton
 from sandcell.runtime.engine.work import Worker
 from sandcell.runtime.errors import Conflict
 from sandcell.runtime.layer.whiteout import XattrFlavour
-from sandcell.runtime.linux import trees
+from sandcell.runtime.linux import mounts, trees
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.oci.config import RunConfig
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
 
+_PAUSE = 0.2
+_KILLED = 137
 # docker's build gives a network; without a bridge of our own that is the host's.
 _NETWORKS = {"default": "host", "host": "host", "none": "none"}
 
@@ -47,7 +52,7 @@ class Builder:
         """Who handles the unpacked layers."""
         return self._engine.store.worker
 
-    def __call__(self, step: Step, on_output: OnOutput) -> int:
+    def __call__(self, step: Step, on_output: OnOutput, stopped: Callable[[], bool] = never) -> int:
         """Run it to its end, and until its last mount is gone. It dies with us."""
         options = Options(network=_NETWORKS[step.network], remove=True, die_with_client=True)
         nursery = self._nursery()
@@ -60,15 +65,26 @@ class Builder:
         try:
             birth.furnish(places, id, msgspec.structs.replace(options, files=step.files), spec)
             make_skeleton(self._engine.places)
+            points = (step.points,) if step.points else ()
             rootfs = Rootfs(
                 self._engine.places.mount_point,
-                (self._engine.places.skeleton, *step.lowers),
+                (*points, self._engine.places.skeleton, *step.lowers),
                 step.upper,
                 step.work,
                 volatile=True,
                 userxattr=self.idmap.user_namespace,
             )
-            steps = plan(spec, rootfs, filters.compiler(self._engine.places), birth.cgroup_mounts(nursery))
+            if step.secret_env and spec.process is not None:
+                # Only now: the document lies on the disk.
+                process = msgspec.structs.replace(spec.process, env=spec.process.env + step.secret_env)
+                spec = msgspec.structs.replace(spec, process=process)
+            steps = plan(
+                spec,
+                rootfs,
+                filters.compiler(self._engine.places),
+                birth.cgroup_mounts(nursery),
+                views=tuple(self._view(mount) for mount in step.mounts),
+            )
             job = jobs.Run(
                 id=id,
                 plan=steps,
@@ -76,7 +92,7 @@ class Builder:
                 run=places.running(id),
                 die_with_client=True,
             )
-            return self._carry_out(job, step, on_output)
+            return self._carry_out(job, step, on_output, stopped)
         finally:
             lifecycle.settle_at(places.running(id))
             _remove_group(facts.cgroups_path)
@@ -86,18 +102,50 @@ class Builder:
                 lifecycle.discard(self._engine.launcher, facts.idmap, places.container(id))
             trees.remove(places.running(id))
 
-    def _carry_out(self, job: jobs.Run, step: Step, on_output: OnOutput) -> int:
+    def _carry_out(self, job: jobs.Run, step: Step, on_output: OnOutput, stopped: Callable[[], bool]) -> int:
         started = running.begin(
             self._engine.launcher, job, lambda _: list, "the build step", step.argv, listen=True
         )
         try:
-            for piece in started.output():
-                on_output(piece.stream, piece.data)
-            status = started.wait()
+            status = None
+            while status is None and not stopped():
+                for piece in started.output(_PAUSE):
+                    on_output(piece.stream, piece.data)
+                    if stopped():
+                        break
+                if not started.flowing:
+                    status = started.wait(_PAUSE)
         finally:
-            started.close()
-        assert status is not None
-        return status
+            started.close()  # it dies with its listener
+        return _KILLED if status is None else status
+
+    def _view(self, mount: StepMount) -> View:
+        """A mount of a step in the words of the container's plan."""
+        flags = mounts.MS_NOSUID | mounts.MS_NODEV | (mounts.MS_RDONLY if mount.readonly else 0)
+        at = self._engine.places.mount_point
+        if mount.kind == "host":
+            return View(s.OpenTree(0, mount.source, flags), mount.target, flags)
+        if mount.kind == "file":
+            opened = v.OpenFile(0, at, mount.content, mount.mode, mount.uid, mount.gid)
+            return View(opened, mount.target, flags)
+        if mount.kind == "tmpfs":
+            data = "mode=1777" + (f",size={mount.size}" if mount.size else "")
+            return View(s.OpenKernel(0, "tmpfs", "tmpfs", flags, data), mount.target, flags)
+        return View(
+            v.OpenOverlay(
+                0,
+                at,
+                mount.lowers,
+                mount.upper,
+                mount.work,
+                mount.path,
+                flags,
+                volatile=not mount.durable,
+                userxattr=self.idmap.user_namespace,
+            ),
+            mount.target,
+            flags,
+        )
 
     def _nursery(self) -> birth.Nursery:
         # Beside the containers that are listed, so that nobody takes a build step for one.

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from sandcell.runtime.engine.values import HistoryEntry, ImageEntry, Removed
@@ -9,6 +10,7 @@ from sandcell.runtime.events import Callback, ImageEvent
 
 if TYPE_CHECKING:
     from sandcell.runtime.build.ops import BuildPlan
+    from sandcell.runtime.build.options import BuildOptions
     from sandcell.runtime.engine.engine import Engine
     from sandcell.runtime.engine.images import Images
     from sandcell.runtime.oci.image import Image
@@ -42,15 +44,19 @@ class ImageVerbs:
         target: str | None = None,
         no_cache: bool = False,
         pull: bool = False,
+        options: "BuildOptions | None" = None,
         on_event: Callback | None = None,
     ) -> "Image":
         """Build the Dockerfile ``text``; ``name`` then names the image. Files come from ``context``.
 
-        ``DockerfileError`` for the text, ``BuildFailed`` for a step; finished steps stay cached.
+        ``options``: secrets, named contexts, caches, the platform and the like. ``DockerfileError`` for
+        the text, ``BuildFailed`` for a step; finished steps stay cached.
         """
-        image = self.store.build(
-            text, name, context, build_args, target, no_cache, pull, on_event or self.on_event
-        )
+        from sandcell.runtime.engine import builds
+
+        engine = cast("Engine", self)
+        told = on_event or self.on_event
+        image = builds.build(engine, text, name, context, build_args, target, no_cache, pull, options, told)
         self.on_event(ImageEvent(action="build", name=name or "", digest=image.digest))
         return image
 
@@ -62,9 +68,21 @@ class ImageVerbs:
         context: str | os.PathLike[str] | None = None,
         build_args: Mapping[str, str] | None = None,
         target: str | None = None,
+        options: "BuildOptions | None" = None,
     ) -> "BuildPlan":
         """What ``build`` would do, as a value to print; nothing is executed."""
-        return self.store.plan(text, name, context, build_args, target)
+        from sandcell.runtime.engine import builds
+
+        del name, context
+        return builds.plan(cast("Engine", self), text, build_args, target, options)
+
+    def context(self, source: str | BinaryIO) -> AbstractContextManager[str]:
+        """A directory with the files of a build context that comes as a tar (an open binary file, or an
+        address of HTTP) or as a git repository (``URL#REF:DIRECTORY``), as long as the with statement
+        lasts. ``BadInput``."""
+        from sandcell.runtime.engine import contexts
+
+        return contexts.opened(cast("Engine", self), source)
 
     def images(self) -> tuple[ImageEntry, ...]:
         """The named images, newest first."""

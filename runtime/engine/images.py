@@ -1,7 +1,7 @@
 """Images for the engine: the store, the layers as directories, and builds."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from sandcell.runtime.container import state
@@ -9,17 +9,15 @@ from sandcell.runtime.engine import record
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.values import HistoryEntry, ImageEntry, Removed
 from sandcell.runtime.engine.work import Worker
-from sandcell.runtime.errors import Conflict, ImageNotFound, RegistryRefused, SandcellError
-from sandcell.runtime.events import Callback
+from sandcell.runtime.errors import Conflict, SandcellError
 from sandcell.runtime.layer.whiteout import XattrFlavour
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import Image
-from sandcell.runtime.oci.reference import DOCKER_HUB, Reference
+from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import Store
 from sandcell.runtime.store.store import ArchiveForm
 
 if TYPE_CHECKING:
-    from sandcell.runtime.build.ops import BuildPlan
     from sandcell.runtime.engine.engine import Engine
     from sandcell.runtime.store.prune import Pruned
 
@@ -186,80 +184,3 @@ class Images:
     def stop_signal(self, who: Record) -> str:
         """STOPSIGNAL of the container's image, empty where it has none."""
         return self.store.image(str(who.image_digest)).config.config.stop_signal
-
-    # ------------------------------------------------------------ building
-
-    def build(
-        self,
-        text: str,
-        name: str | None,
-        context: str | os.PathLike[str] | None,
-        build_args: Mapping[str, str] | None,
-        target: str | None,
-        no_cache: bool,
-        pull: bool,
-        on_event: Callback,
-    ) -> Image:
-        """Carry a Dockerfile out."""
-        from sandcell.runtime.build.build import build
-        from sandcell.runtime.engine.building import Builder
-
-        with self.store.leases.working():
-            return build(
-                text,
-                store=self.store,
-                run_step=Builder(self._engine),
-                find_image=self._finder(pull, on_event),
-                name=name,
-                context=context,
-                build_args=build_args,
-                target=target,
-                no_cache=no_cache,
-                pull=pull,
-                on_event=on_event,
-            )
-
-    def _finder(self, always: bool, on_event: Callback) -> Callable[[str], Image]:
-        """Finds base images; what is not here is pulled, and with ``always`` everything that can be."""
-
-        def find(name: str, /) -> Image:
-            reference = self._reference(name)
-            if reference is None or reference.is_host:
-                return self.find(name)
-            if not always:
-                try:
-                    return self.find(name)
-                except ImageNotFound as error:
-                    if reference.registry == DOCKER_HUB:
-                        return self._from_hub(name, error, on_event)
-            from sandcell.runtime.engine import registries
-
-            return registries.pull(self._engine, name, None, on_event)
-
-        return find
-
-    def _from_hub(self, name: str, missing: ImageNotFound, on_event: Callback) -> Image:
-        """A short name is more often a slip than an image of Docker Hub: the error speaks of both."""
-        from sandcell.runtime.engine import registries
-
-        try:
-            return registries.pull(self._engine, name, None, on_event)
-        except (RegistryRefused, ImageNotFound) as error:
-            cause = f"{missing.cause}, nor could it be pulled: {error.cause}"
-            raise ImageNotFound(missing.operation, missing.object, cause, missing.hint) from None
-
-    def plan(
-        self,
-        text: str,
-        name: str | None,
-        context: str | os.PathLike[str] | None,
-        build_args: Mapping[str, str] | None,
-        target: str | None,
-    ) -> "BuildPlan":
-        """What ``build`` would do."""
-        from sandcell.runtime.build.plan import plan
-
-        del name, context
-        return plan(
-            text, find_config=lambda image: self.find(image).config, build_args=build_args, target=target
-        )

@@ -4,8 +4,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sandcell.runtime.build.host_base import BASE_LABEL
-from sandcell.runtime.errors import InvalidOption, LoginNeeded, SandcellError
+from sandcell.runtime.errors import (
+    ImageNotFound,
+    InvalidDocument,
+    InvalidOption,
+    LoginNeeded,
+    SandcellError,
+    Unreachable,
+)
 from sandcell.runtime.events import Callback
+from sandcell.runtime.oci import media_types
+from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import Image
 from sandcell.runtime.oci.platform import Platform
@@ -14,14 +23,16 @@ from sandcell.runtime.registry import pull as pulling
 from sandcell.runtime.registry import push as pushing
 from sandcell.runtime.registry import settings
 from sandcell.runtime.registry import users as htpasswd
-from sandcell.runtime.registry.client import Client
+from sandcell.runtime.registry.client import FAILURES, Client
 from sandcell.runtime.registry.credentials import Credentials, Login
 from sandcell.runtime.registry.server import Server
 from sandcell.runtime.registry.users import known_users
+from sandcell.runtime.store import Store
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
 
+_LARGEST_MANIFEST = 4 << 20
 NOT_PORTABLE = "it stands on this machine's own programs (FROM host): elsewhere it may not run"
 
 
@@ -61,6 +72,64 @@ def push(engine: "Engine", name: str, on_event: Callback) -> tuple[Image, tuple[
         client.close()
     warnings = (NOT_PORTABLE,) if BASE_LABEL in image.config.config.labels else ()
     return image, warnings
+
+
+def send(engine: "Engine", reference: Reference, image: Image, on_event: Callback) -> None:
+    """Let ``reference`` mean ``image`` there, whatever it is: a build cache travels as one."""
+    client = _client(reference.registry)
+    try:
+        elsewhere = _elsewhere(engine, reference)
+        pushing.push(client, reference, image, engine.store.store, elsewhere=elsewhere, on_event=on_event)
+    finally:
+        client.close()
+
+
+def read_manifest(reference: Reference) -> bytes:
+    """The bytes of the manifest that ``reference`` means there, of an image or anything else."""
+    client = _client(reference.registry)
+    try:
+        with client.call(
+            "GET",
+            f"{reference.repository}/manifests/{reference.digest or reference.tag}",
+            scopes=(f"repository:{reference.repository}:pull",),
+            headers={"Accept": f"{media_types.MANIFEST}, {media_types.DOCKER_MANIFEST}"},
+            accept=(404,),
+            stream=True,
+        ) as response:
+            if response.status_code == 404:
+                cause = f"{reference.registry} has nothing of that name"
+                raise ImageNotFound("read", reference.familiar, cause)
+            data: bytes = response.raw.read(_LARGEST_MANIFEST + 1, decode_content=False)
+    finally:
+        client.close()
+    if len(data) > _LARGEST_MANIFEST:
+        raise InvalidDocument("read", reference.familiar, "its manifest is larger than 4 MiB")
+    return data
+
+
+def bring_blob(reference: Reference, store: Store, descriptor: Descriptor) -> None:
+    """Have one blob of that repository in the store, verified."""
+    if store.blobs.touch(descriptor.digest):
+        return
+    client = _client(reference.registry)
+    try:
+        with (
+            client.call(
+                "GET",
+                f"{reference.repository}/blobs/{descriptor.digest}",
+                scopes=(f"repository:{reference.repository}:pull",),
+                stream=True,
+            ) as response,
+            store.blobs.writer() as writer,
+        ):
+            try:
+                while data := response.raw.read(1 << 18, decode_content=False):
+                    writer.write(data)
+            except FAILURES as error:
+                raise Unreachable("pull", reference.registry, str(error)[:200]) from None
+            writer.commit(descriptor.media_type, descriptor)
+    finally:
+        client.close()
 
 
 def login(registry: str, user: str, password: str) -> str:

@@ -1,10 +1,14 @@
 """What an image runs on (image-spec, image-index.md, ``platform``; names as in Go's GOOS, GOARCH)."""
 
 import os
+import re
 from typing import Self
 
 import msgspec
 
+from sandcell.runtime.errors import InvalidOption
+
+_WORD = re.compile(r"[a-z0-9_.-]+")
 _MACHINES = {
     "x86_64": ("amd64", ""),
     "aarch64": ("arm64", ""),
@@ -33,6 +37,21 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
         name = machine or os.uname().machine
         architecture, variant = _MACHINES.get(name, (name, ""))
         return cls(architecture, "linux", variant=variant)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``os/architecture[/variant]``, or an architecture alone; ``InvalidOption``."""
+        parts = text.lower().split("/")
+        if len(parts) == 1:
+            parts = ["linux", *parts]
+        if not 2 <= len(parts) <= 3 or not all(_WORD.fullmatch(part) for part in parts):
+            hint = "write os/architecture, for example linux/arm64"
+            raise InvalidOption("read platform", text, "it is no platform", hint)
+        architecture, variant = _MACHINES.get(parts[1], (parts[1], ""))
+        variant = parts[2] if len(parts) > 2 else variant
+        # What these call a variant is what they all are.
+        usual = (architecture, variant) in (("arm64", "v8"), ("amd64", "v1"))
+        return cls(architecture, parts[0], variant="" if usual else variant)
 
     def runs(self, other: "Platform") -> bool:
         """Does a machine of this platform run programs of ``other``?"""

@@ -139,6 +139,10 @@ class Store:
         """Hold a lock of this store in a with statement: all its users, of all processes, wait for it."""
         return self._locks.hold(name, shared=shared)
 
+    def attempt(self, name: str) -> AbstractContextManager[bool]:
+        """Hold such a lock alone if nobody holds it; the with statement's value tells whether."""
+        return self._locks.attempt(name)
+
     def _open(self) -> None:
         marker = f"{self.layout_path}/oci-layout"
         try:

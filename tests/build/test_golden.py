@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sandcell.runtime.build.ops import BuildPlan, Configure, Execute, Place
-from sandcell.runtime.build.plan import plan
+from sandcell.runtime.build.ops import Begin, BuildPlan, Configure, Execute, Place
+from sandcell.runtime.build.plan import NamedContext, plan
 from sandcell.runtime.errors import ImageNotFound, SandcellError
 from sandcell.runtime.oci.config import ImageConfig, RootFs, RunConfig
 from sandcell.runtime.oci.platform import Platform
@@ -27,8 +27,11 @@ IMAGES = {
 }
 
 
-def find_config(name: str) -> ImageConfig:
-    if name not in IMAGES:
+CONTEXTS = {"files": NamedContext(), "tool": NamedContext("localhost:5000/team/app:1")}
+
+
+def find_config(name: str, /, platform: str = "") -> ImageConfig:
+    if name not in IMAGES or platform == "linux/s390x":
         raise ImageNotFound("find image", name, "there is no such image", "did you mean host:latest?")
     config = ImageConfig(architecture="amd64", os="linux", config=IMAGES[name], rootfs=RootFs())
     assert isinstance(config, ImageConfig)
@@ -46,6 +49,7 @@ def told(text: str) -> str:
             build_args=build_args,
             target=targets[0] if targets else None,
             platform=Platform("amd64", "linux"),
+            contexts=CONTEXTS,
         )
     except SandcellError as error:
         return told_error(error)
@@ -67,10 +71,12 @@ def told_details(made: BuildPlan) -> str:
         if op.created_by and op.created_by != op.text:
             out.append(f"{number:>2}  history: {op.created_by!r}")
         shown: object = None
-        if isinstance(op, Execute | Place):
+        if isinstance(op, Execute | Place | Begin):
             skipped = ("stage", "text", "created_by", "lines", "source")
             fields = {name: getattr(op, name) for name in op.__struct_fields__ if name not in skipped}
             shown = {name: value for name, value in fields.items() if value not in ("", None, (), {}, False)}
+            if isinstance(op, Begin) and set(shown) <= {"image", "name"}:
+                continue
         elif isinstance(op, Configure):
             shown = op.changes
         if shown:

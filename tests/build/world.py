@@ -1,7 +1,7 @@
 """A store with one small base image, a context, and a runner that pretends: nothing here needs a right."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 
 from sandcell.runtime.build.build import build
 from sandcell.runtime.build.image_files import ImageFiles, LayerBlob
-from sandcell.runtime.build.runner import OnOutput, Step
+from sandcell.runtime.build.runner import OnOutput, Step, never
 from sandcell.runtime.errors import HostRefused, StartFailed
 from sandcell.runtime.events import Event, StepFinished
 from sandcell.runtime.layer.tree import Entry
@@ -48,7 +48,7 @@ class Pretend:
     def __init__(self) -> None:
         self.steps: list[Step] = []
 
-    def __call__(self, step: Step, on_output: OnOutput) -> int:
+    def __call__(self, step: Step, on_output: OnOutput, stopped: Callable[[], bool] = never) -> int:
         self.steps.append(step)
         verb, *words = step.argv[-1].split(maxsplit=2)
         if verb == "write":
@@ -108,11 +108,16 @@ class World:
         options.setdefault("context", self.context)
         options.setdefault("run_step", self.runner)
         options.setdefault("on_event", self.events.append)
-        return build(text, store=self.store, find_image=self.store.image, **options)
+        return build(text, store=self.store, find_image=self.find, **options).image
+
+    def find(self, name: str, /, platform: str = "") -> Image:
+        """An image of the store."""
+        return self.store.image(name)
 
     def cached(self) -> str:
         """Of the last build a letter a step, without the first: h for a hit, M for a miss."""
         steps = [event for event in self.events if isinstance(event, StepFinished)]
+        steps.sort(key=lambda event: event.number)
         return "".join("h" if step.cached else "M" for step in steps[1:])
 
     def files(self, image: Image) -> ImageFiles:
