@@ -108,6 +108,51 @@ WITH_IN = {
 }
 """Flags that make sense in a container that exists already."""
 
+_BUILD = (
+    Flag(
+        key="contexts",
+        names=("--build-context",),
+        value="NAME=DIR",
+        many=True,
+        help="what NAME means in FROM and --from: a directory, docker-image://REF, …",
+    ),
+    Flag(
+        key="secrets",
+        names=("--secret",),
+        value="id=NAME[,src=FILE]",
+        many=True,
+        help="for RUN --mount=type=secret: a file, or a variable (env=NAME)",
+    ),
+    Flag(
+        key="agents", names=("--ssh",), value="default", many=True, help="an agent for RUN --mount=type=ssh"
+    ),
+    Flag(key="labels", names=("--label",), value="K=V", many=True, help="a label of the image"),
+    Flag(key="platform", names=("--platform",), value="OS/ARCH", help="what the image is for"),
+    Flag(
+        key="fresh_stages",
+        names=("--no-cache-filter",),
+        value="STAGE",
+        many=True,
+        help="run that stage's steps again",
+    ),
+    Flag(
+        key="cache_from",
+        names=("--cache-from",),
+        value="type=registry|local,…",
+        many=True,
+        help="take steps from there",
+    ),
+    Flag(
+        key="cache_to",
+        names=("--cache-to",),
+        value="type=registry|local|inline,…",
+        many=True,
+        help="keep steps there too",
+    ),
+)
+BUILD_LISTS = ("contexts", "secrets", "agents", "labels", "fresh_stages", "cache_from", "cache_to")
+"""Flags of ``%%image`` that a build takes as they are written, each any number of times."""
+
 IMAGE_CELL = Grammar(
     name="%%image",
     words="NAME[:TAG]",
@@ -123,6 +168,7 @@ The cell is a Dockerfile. Its steps run and become the read-only layers of an im
         Flag(key="target", names=("--target",), value="STAGE", help="stop after this stage"),
         Flag(key="no_cache", names=("--no-cache",), help="run every step again"),
         Flag(key="pull", names=("--pull",), help="look for a newer base image"),
+        *_BUILD,
         _EXPLAIN,
         Flag(key="as", names=("--as",), value="VAR", help="keep the image in a Python variable"),
     ),

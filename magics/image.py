@@ -8,7 +8,7 @@ from sandcell.magics.arguments import Request, parse
 from sandcell.magics.cards import image_card
 from sandcell.magics.complain import Interrupted
 from sandcell.magics.exchange import check_name
-from sandcell.magics.grammar import IMAGE_CELL
+from sandcell.magics.grammar import BUILD_LISTS, IMAGE_CELL
 from sandcell.magics.paper import short
 from sandcell.magics.progress import Progress, Watcher
 from sandcell.magics.session import Session
@@ -34,6 +34,7 @@ def build_cell(session: Session, line: str, body: str, local: Mapping[str, Any] 
         "context": request.text("context") or None,
         "build_args": dict(_build_arg(text) for text in request.texts("build_args")) or None,
         "target": request.text("target") or None,
+        **_options(request),
     }
     engine = session.engine
     if request.on("explain"):
@@ -146,6 +147,19 @@ VERBS: dict[str, Action] = {
     "load": load,
 }
 """What carries out each sub-command of ``%image``."""
+
+
+def _options(request: Request) -> dict[str, Any]:
+    """The less usual flags; nothing where there are none."""
+    given: dict[str, Any] = {key: request.texts(key) for key in BUILD_LISTS if request.texts(key)}
+    if request.on("platform"):
+        given["platform"] = request.text("platform")
+    if not given:
+        return {}
+    from sandcell.runtime import BuildOptions
+
+    given = {key: tuple(value) if key.startswith("cache_") else value for key, value in given.items()}
+    return {"options": BuildOptions.read(**given)}
 
 
 def _build_arg(text: str) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """A build as it is watched: the steps of a plan, each waiting, running, cached, done or failed.
 
 `Progress` is plain state changed by events; `Watcher` draws it, seldom enough not to flood the
-notebook: one HTML display that is updated and ends as the image's card. Where HTML is not shown it
-writes one line a step.
+notebook: one HTML display that is updated and ends as the image's card. What a step wrote is folded
+away under it when it is done. Where HTML is not shown it writes one line a step.
 """
 
 import re
@@ -14,6 +14,7 @@ from sandcell.magics import paper as p
 from sandcell.magics.paper import Card, Html, cell, code, el, row
 from sandcell.runtime.events import (
     BuildStarted,
+    BuildWarning,
     Event,
     StepFinished,
     StepOutput,
@@ -22,7 +23,10 @@ from sandcell.runtime.events import (
 
 _TAIL_LINES = 6
 _KEPT_BYTES = 8_000
+_FOLDED_LINES = 12
+_FOLDED_BYTES = 9_000
 _MOST_STEPS = 24
+_MOST_WARNINGS = 12
 _PAUSE = 0.1
 _ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-_])")
 
@@ -30,8 +34,9 @@ _ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-_]
 class Step:
     """One step as it stands. ``state``: waiting, running, cached, done or failed."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, stage: str = "") -> None:
         self.text = text
+        self.stage = stage
         self.state = "waiting"
         self.size: int | None = None
         self.duration = 0.0
@@ -44,12 +49,17 @@ class Progress:
     def __init__(self, name: str) -> None:
         self.name = name
         self.steps: list[Step] = []
+        self.warnings: list[BuildWarning] = []
 
     def take(self, event: Event) -> bool:
         """Take an event in; whether a step began or ended by it."""
         match event:
             case BuildStarted():
-                self.steps = [Step(text) for text in event.steps]
+                stages = event.stages or ("",) * len(event.steps)
+                self.steps = [Step(*row) for row in zip(event.steps, stages, strict=True)]
+            case BuildWarning():
+                self.warnings.append(event)
+                return False
             case StepStarted():
                 step = self._step(event.number)
                 step.state, step.text = "running", event.text or step.text
@@ -67,7 +77,7 @@ class Progress:
         return True
 
     def fail(self) -> None:
-        """The running step did not succeed."""
+        """The steps that run did not succeed."""
         for step in self.steps:
             if step.state == "running":
                 step.state = "failed"
@@ -76,10 +86,11 @@ class Progress:
         """The steps as a picture; with ``output`` the last lines of the running or failed one."""
         lines = [f"{title} {p.visible(self.name)}"]
         rows: list[Html] = []
+        room = _FOLDED_BYTES
         for number, step in self._shown():
             sign, ink, word = _SIGNS[step.state]
             told = _told(step)
-            lines.append(f"  {sign} {number:2} {p.visible(step.text)}  {told or word}")
+            lines.append(f"  {sign} {number:2} {_named(step)}  {told or word}")
             rows.append(
                 row(
                     cell(
@@ -88,6 +99,11 @@ class Progress:
                         title=word,
                     ),
                     cell(
+                        *(
+                            [el("span", f"color:{p.SOFT};font-size:11px", f"{step.stage} ")]
+                            if step.stage
+                            else []
+                        ),
                         code(step.text, p.SOFT if step.state == "waiting" else p.INK),
                         style="word-break:break-word;",
                     ),
@@ -97,26 +113,57 @@ class Progress:
                     ),
                 )
             )
-            if output and step.state in ("running", "failed") and step.output:
-                tail = tail_of(step.output, 30 if step.state == "failed" else _TAIL_LINES)
+            if not output or not step.output:
+                continue
+            if step.state in ("running", "failed"):
+                tail = tail_of(step.output, 30 if step.state == "failed" else self._room_for_each())
                 lines += [f"       {line}" for line in tail]
-                rows.append(
-                    row(cell(""), cell(p.listing(Html(el("span", "", line)) for line in tail)), cell(""))
-                )
-        html = p.sheet(p.heading(title, self.name, p.BLUE), p.table(rows), kind=f"{title} {self.name}")
+                rows.append(row(cell(""), cell(_lines(tail)), cell("")))
+            elif room > 0:
+                folded = _folded(step)
+                room -= len(folded)
+                rows.append(row(cell(""), cell(folded), cell("")))
+        lines += [f"  ! {_warned(one)}" for one in self.warnings]
+        html = p.sheet(
+            p.heading(title, self.name, p.BLUE),
+            p.table(rows),
+            *self._warned(),
+            kind=f"{title} {self.name}",
+        )
         return Card.of(lines, html)
+
+    def _room_for_each(self) -> int:
+        """Lines of output that each of the running steps may show."""
+        running = sum(step.state == "running" for step in self.steps)
+        return max(2, _TAIL_LINES // max(1, running))
+
+    def _warned(self) -> list[Html]:
+        if not self.warnings:
+            return []
+        count = len(self.warnings)
+        told = [el("span", "", _warned(one)) for one in self.warnings[:_MOST_WARNINGS]]
+        if count > _MOST_WARNINGS:
+            told.append(el("span", "", f"and {count - _MOST_WARNINGS} more"))
+        summary = el("span", f"color:{p.AMBER}", f"{count} warning{'s' if count > 1 else ''}")
+        return [el("div", f"margin-top:6px;color:{p.SOFT};font-size:12px", p.fold(summary, p.listing(told)))]
 
     def note(self) -> Html:
         """The steps of a finished build, folded into one line for the image's card."""
         cached = sum(step.state == "cached" for step in self.steps)
         spent = sum(step.duration for step in self.steps)
         summary = f"{len(self.steps)} steps, {cached} cached, {p.duration(spent)}"
-        lines = []
+        parts: list[Html] = []
+        room = _FOLDED_BYTES
         for number, step in self._shown():
-            lines.append(el("span", "", f"{number:2}  {p.visible(step.text, 100)}  {_told(step)}"))
-        return el(
-            "div", f"margin-top:8px;color:{p.SOFT};font-size:12px", p.fold(Html(summary), p.listing(lines))
-        )
+            line = el("span", "", f"{number:2}  {_named(step, 100)}  {_told(step)}")
+            if step.output and room > 0:
+                folded = p.fold(line, _lines(tail_of(step.output, _FOLDED_LINES)))
+                room -= len(folded)
+                parts.append(folded)
+            else:
+                parts.append(el("div", "", line))
+        steps = el("div", f"margin-top:8px;color:{p.SOFT};font-size:12px", p.fold(Html(summary), *parts))
+        return Html("".join((steps, *self._warned())))
 
     def _step(self, number: int) -> Step:
         while len(self.steps) < number:
@@ -159,9 +206,11 @@ class Watcher:
         total = len(self.progress.steps)
         if isinstance(event, StepFinished):
             step = self.progress.steps[event.number - 1]
-            sys.stdout.write(f"[{event.number}/{total}] {p.visible(step.text)}  {_told(step)}\n")
+            sys.stdout.write(f"[{event.number}/{total}] {_named(step)}  {_told(step)}\n")
         elif isinstance(event, StepOutput):
             sys.stdout.write(event.data.decode("utf-8", "replace"))
+        elif isinstance(event, BuildWarning):
+            sys.stdout.write(f"warning: {_warned(event)}\n")
         sys.stdout.flush()
 
 
@@ -182,6 +231,27 @@ def tail_of(output: bytes | bytearray, most: int) -> list[str]:
     while lines and not lines[-1]:
         lines.pop()
     return [p.visible(line) for line in lines[-most:]]
+
+
+def _named(step: Step, most: int = p.WIDEST) -> str:
+    """The instruction, and the stage it belongs to where there are several."""
+    return (f"{p.visible(step.stage)}: " if step.stage else "") + p.visible(step.text, most)
+
+
+def _lines(texts: list[str]) -> Html:
+    return p.listing(Html(el("span", "", text)) for text in texts)
+
+
+def _folded(step: Step) -> Html:
+    """What a finished step wrote, to be opened by a click."""
+    tail = tail_of(step.output, _FOLDED_LINES)
+    summary = el("span", f"color:{p.SOFT};font-size:11px", "output")
+    return p.fold(summary, _lines(tail))
+
+
+def _warned(warning: BuildWarning) -> str:
+    where = f"line {warning.lines[0]}: " if warning.lines[0] else ""
+    return p.visible(f"{where}{warning.text} ({warning.rule})")
 
 
 def _told(step: Step) -> str:

@@ -38,6 +38,7 @@ def build(
     no_cache: bool = False,
     options: BuildOptions = BuildOptions(),
     named: Mapping[str, NamedContext] | None = None,
+    agents: Mapping[str, str] | None = None,
     imported: Imported = lambda _: None,
     annotate: Annotate = lambda _used, _layers: {},
     on_event: Callback = silent,
@@ -46,9 +47,9 @@ def build(
 
     ``context``: the directory for COPY and ADD, none by default. ``target``: the stage to build.
     ``no_cache``: do every step again. ``named``: those of ``options.contexts`` that are images; the
-    others are directories. SOURCE_DATE_EPOCH, from ``build_args`` or the environment, fixes all times.
-    Errors: those of ``plan`` and ``solve``; the name then keeps what it had. Repeating a build that
-    changes nothing gives the same image.
+    others are directories. ``agents``: the sockets of those of ``options``. SOURCE_DATE_EPOCH, from
+    ``build_args`` or the environment, fixes all times. Errors: those of ``plan`` and ``solve``; the name
+    then keeps what it had. Repeating a build that changes nothing gives the same image.
     """
     if name is not None:
         reference = Reference.parse(name)
@@ -84,7 +85,7 @@ def build(
             find_image=find,
             run_step=run_step,
             name=name,
-            given=Given(contexts=contexts, secrets=options.secrets, agents=options.agents),
+            given=Given(contexts=contexts, secrets=options.secrets, agents=agents or {}),
             no_cache=no_cache,
             fresh_stages=options.fresh_stages,
             epoch=epoch,

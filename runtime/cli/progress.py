@@ -1,7 +1,7 @@
 """The steps of a build as they happen, on standard error.
 
-Finished steps are plain lines everywhere. Only a step that writes output on a terminal gets a
-moving picture, and only then is rich imported: a build from the cache is over before that pays.
+Finished steps are plain lines everywhere. Only a step that writes output on a terminal, or several at
+once, get a moving picture, and only then is rich imported: a build from the cache is over before that pays.
 """
 
 import codecs
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TextIO
 from sandcell.runtime.cli.human import ellipsis, short, size
 from sandcell.runtime.events import (
     BuildFinished,
+    BuildStarted,
+    BuildWarning,
     Callback,
     Event,
     StepFinished,
@@ -36,11 +38,15 @@ _TEXT = 70
 def reporter(quiet: bool, form: str) -> Iterator[Callback]:
     """The callback that draws a build for as long as the block runs.
 
-    ``form``: ``plain`` for lines only, ``tty`` for a moving picture, ``auto`` for what standard
-    error is. When the block fails, the last lines of the step stay on the screen.
+    ``form``: ``plain`` for lines only, ``tty`` for a moving picture, ``rawjson`` for one JSON object an
+    event, ``quiet`` for nothing, ``auto`` for what standard error is. When the block fails, the last lines
+    of the steps that ran stay on the screen.
     """
-    if quiet:
+    if quiet or form == "quiet":
         yield silent
+        return
+    if form == "rawjson":
+        yield _raw
         return
     moving = form == "tty" or (form == "auto" and sys.stderr.isatty())
     progress = Progress(sys.stderr, moving=moving)
@@ -50,96 +56,150 @@ def reporter(quiet: bool, form: str) -> Iterator[Callback]:
         progress.close()
 
 
+class _Running:
+    """A step that has begun and not ended."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.rest = ""
+        self.lines: deque[str] = deque(maxlen=_KEPT)
+        self.began = time.monotonic()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def take(self, data: bytes) -> list[str]:
+        """The lines that ``data`` completes, each as it would stand on a screen."""
+        *whole, self.rest = (self.rest + self._decoder.decode(data)).split("\n")
+        # A carriage return draws a line again; the last drawing is the one that counts.
+        lines = [line.rstrip("\r").rpartition("\r")[2] for line in whole]
+        self.lines.extend(lines)
+        return lines
+
+
 class Progress:
     """Draws events on ``stream``; ``moving``: it is a terminal whose lines can be drawn again."""
 
     def __init__(self, stream: TextIO, *, moving: bool) -> None:
         self._stream = stream
         self._moving = moving
-        self._title = ""
-        self._open = False
-        self._rest = ""
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._lines: deque[str] = deque(maxlen=_KEPT)
+        self._stages: tuple[str, ...] = ()
+        self._running: dict[int, _Running] = {}
+        self._current = 0  # whose title was written last
+        self._open = False  # and that line has no end yet
         self._live: Live | None = None
         self._drawn = 0.0
+        self._warnings: list[BuildWarning] = []
 
     def __call__(self, event: Event) -> None:
         """Draw one event; those that say nothing to a person are passed over."""
         match event:
+            case BuildStarted():
+                self._stages = event.stages
             case StepStarted():
                 self._begin(event)
             case StepOutput():
-                self._output(self._decoder.decode(event.data))
+                self._output(event.number, event.data)
             case StepFinished():
                 self._end(event)
+            case BuildWarning():
+                self._warnings.append(event)
             case BuildFinished():
                 name = f"{event.name} " if event.name else ""
                 self._write(f"built {name}{short(event.digest)} in {event.duration:.1f} s\n")
+                self._warn()
 
     def close(self) -> None:
         """Stop drawing. An unfinished step leaves its last lines of output on the screen."""
-        if self._rest:
-            self._output("\n")
-        if self._live is not None:
+        live = self._live is not None
+        for number, step in self._running.items():
+            if step.rest:
+                self._output(number, b"\n")
+        if live:
             self._stop()
-            self._write("\n".join([self._title, *(f"  | {line}" for line in self._lines), ""]))
+            for step in self._running.values():
+                self._write("\n".join([step.title, *(f"  | {line}" for line in step.lines), ""]))
         elif self._open:
             self._write("\n")
         self._open = False
 
     def _begin(self, event: StepStarted) -> None:
-        text = " ".join(event.text.split())
-        self._title = f"[{event.number}/{event.total}] {ellipsis(text, _TEXT)}"
-        self._lines.clear()
-        self._decoder.reset()
-        self._open = self._moving
-        self._write(self._title + ("" if self._moving else "\n"))
-
-    def _output(self, text: str) -> None:
-        *whole, self._rest = (self._rest + text).split("\n")
-        # A carriage return draws a line again; the last drawing is the one that counts.
-        lines = [line.rstrip("\r").rpartition("\r")[2] for line in whole]
-        self._lines.extend(lines)
-        if self._moving:
+        stage = self._stages[event.number - 1] if event.number <= len(self._stages) else ""
+        text = ellipsis(" ".join(event.text.split()), _TEXT)
+        title = f"[{event.number}/{event.total}{f' {stage}' if stage else ''}] {text}"
+        self._running[event.number] = _Running(title)
+        if not self._moving:
+            self._title(event.number)
+        elif len(self._running) > 1:
             self._draw()
         else:
+            self._current, self._open = event.number, True
+            self._write(title)
+
+    def _title(self, number: int) -> None:
+        """In plain lines: what follows belongs to this step."""
+        if self._current != number:
+            self._write(self._running[number].title + "\n")
+        self._current = number
+
+    def _output(self, number: int, data: bytes) -> None:
+        step = self._running.get(number)
+        if step is None:
+            return
+        lines = step.take(data)
+        if self._moving:
+            self._draw()
+        elif lines:
+            self._title(number)
             self._write("".join(f"  | {line}\n" for line in lines))
 
     def _end(self, event: StepFinished) -> None:
-        if self._rest:
-            self._output("\n")
+        number = event.number
+        if number not in self._running:
+            return
+        if self._running[number].rest:
+            self._output(number, b"\n")
         result = "cached" if event.cached else f"{event.duration:.1f} s"
         if event.size is not None:
             result += f", {size(event.size)}"
-        if self._live is not None:
+        if not self._moving:
+            self._title(number)
+            self._write(f"  {result}\n")
+            del self._running[number]
+            return
+        step = self._running.pop(number)
+        if self._live is not None or self._current != number:
             self._stop()
-            self._write(f"{self._title}  {result}\n")
+            self._write(f"{step.title}  {result}\n")
         else:
             self._write(f"  {result}\n")
         self._open = False
+        if self._running:
+            self._draw(at_once=True)
 
-    def _draw(self) -> None:
-        """Show the title and the last lines; not more often than an eye can follow."""
+    def _draw(self, *, at_once: bool = False) -> None:
+        """Show titles and last lines of what runs; not more often than an eye can follow."""
         now = time.monotonic()
         if self._live is None:
             from rich.console import Console
             from rich.live import Live
 
-            self._write("\r\x1b[K")
+            if self._open:
+                self._write("\r\x1b[K")
+            self._open = False
             # No refresh thread: a process that makes containers by clone must have one thread only.
             self._live = Live(console=Console(file=self._stream), auto_refresh=False, transient=True)
             self._live.start()
-        elif now - self._drawn < _PAUSE:
+        elif now - self._drawn < _PAUSE and not at_once:
             return
         from rich.text import Text
 
         self._drawn = now
-        picture = Text(self._title, style="bold", no_wrap=True, overflow="ellipsis")
-        for line in list(self._lines)[-_SHOWN:]:
-            picture.append("\n  | ", style="not bold dim").append_text(
-                Text.from_ansi(line, style="not bold dim")
-            )
+        picture = Text(no_wrap=True, overflow="ellipsis")
+        shown = max(1, _SHOWN // len(self._running))
+        for step in self._running.values():
+            spent = f"  {now - step.began:.1f} s" if len(self._running) > 1 else ""
+            picture.append(("\n" if picture else "") + step.title + spent, style="bold")
+            for line in list(step.lines)[-shown:]:
+                picture.append("\n  | ", style="dim").append_text(Text.from_ansi(line, style="dim"))
         self._live.update(picture, refresh=True)
 
     def _stop(self) -> None:
@@ -147,6 +207,25 @@ class Progress:
             self._live.stop()
             self._live = None
 
+    def _warn(self) -> None:
+        if not self._warnings:
+            return
+        count = len(self._warnings)
+        lines = [f"{count} warning{'s' if count > 1 else ''}:"]
+        for one in self._warnings:
+            where = f" (line {one.lines[0]})" if one.lines[0] else ""
+            lines.append(f"  {one.rule}: {one.text}{where}")
+        self._write("\n".join(lines) + "\n")
+
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
+
+
+def _raw(event: Event) -> None:
+    """One line of JSON for an event; bytes of output in Base64."""
+    import msgspec
+
+    row = {"event": type(event).__name__, **msgspec.to_builtins(event)}
+    sys.stderr.write(msgspec.json.encode(row).decode() + "\n")
+    sys.stderr.flush()

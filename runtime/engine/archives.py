@@ -11,8 +11,10 @@ from sandcell.runtime.build.image_files import ImageFiles, LayerBlob
 from sandcell.runtime.engine import changes, record
 from sandcell.runtime.errors import Corrupted, InvalidOption
 from sandcell.runtime.layer.disk import refused
+from sandcell.runtime.layer.extract import extract
 from sandcell.runtime.layer.pack import Content, pack_entries
 from sandcell.runtime.layer.tree import Entry
+from sandcell.runtime.linux.syscall import RESOLVE_BENEATH
 from sandcell.runtime.oci.image import Image
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store.archive import write_file
@@ -84,6 +86,43 @@ def export(engine: "Engine", who: "record.Record", out: str | BinaryIO) -> None:
             raise
         except OSError as error:
             raise refused(error, "export", who.name) from error
+
+
+def write_files(engine: "Engine", image: Image, out: str | BinaryIO, *, as_tar: bool) -> None:
+    """All files of an image, as a tar or below a directory."""
+    layers = [LayerBlob(layer.descriptor, layer.diff_id) for layer in image.layers]
+    files = ImageFiles(engine.store.store, layers, {})
+
+    def write(file: BinaryIO) -> None:
+        pack_entries(_rows(files), file)
+
+    if isinstance(out, str) and as_tar:
+        write_file(out, write)
+    elif isinstance(out, str):
+        _write_below(engine, out, write)
+    else:
+        write(out)
+
+
+def _write_below(engine: "Engine", folder: str, write: Callable[[BinaryIO], None]) -> None:
+    """What ``write`` gives as a tar, extracted below a directory of the user's."""
+    path, fd = engine.store.store.litter.new()
+    os.unlink(path)
+    with os.fdopen(fd, "rb+") as file:
+        write(file)
+        file.seek(0)
+        try:
+            os.makedirs(folder, exist_ok=True)
+            root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise refused(error, "write files", folder) from error
+        owner = None if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+        try:
+            extract(file.read, root, "", resolve=RESOLVE_BENEATH, owner=owner)
+        except OSError as error:
+            raise refused(error, "write files", folder) from error
+        finally:
+            os.close(root)
 
 
 def _rows(files: ImageFiles) -> Iterator[tuple[Entry, Content]]:

@@ -59,6 +59,7 @@ def build(
             no_cache=no_cache,
             options=options,
             named=named,
+            agents=_agents(options, held),
             imported=imported or (lambda _: None),
             annotate=annotate or (lambda _used, _layers: {}),
             on_event=on_event,
@@ -96,6 +97,15 @@ def _contexts(
 
     folders, named = contexts.named(engine, options.contexts, held)
     return msgspec.structs.replace(options, contexts=folders), named
+
+
+def _agents(options: BuildOptions, held: ExitStack) -> dict[str, str]:
+    """The sockets of the ssh agents; for keys an agent of our own."""
+    if not options.agents:
+        return {}
+    from sandcell.runtime.engine.agents import agent
+
+    return {name: held.enter_context(agent(name, paths)) for name, paths in options.agents.items()}
 
 
 class Finder:

@@ -84,6 +84,13 @@ class ImageVerbs:
 
         return contexts.opened(cast("Engine", self), source)
 
+    def write_files(self, image: "Image", out: str | BinaryIO, *, as_tar: bool = False) -> None:
+        """Write all files of ``image`` into the directory ``out``, made where it is missing, or as a tar to
+        a path or an open binary file. Owners are kept where we may give them."""
+        from sandcell.runtime.engine import archives
+
+        archives.write_files(cast("Engine", self), image, out, as_tar=as_tar)
+
     def images(self) -> tuple[ImageEntry, ...]:
         """The named images, newest first."""
         return self.store.entries()
