@@ -16,7 +16,7 @@ from sandcell.runtime.build.placing import Load
 from sandcell.runtime.build.scratch import Scratch
 from sandcell.runtime.build.spool import Spool
 from sandcell.runtime.store import Store
-from sandcell.runtime.store.worker import Here
+from sandcell.runtime.store.worker import REMOVE, Here
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _PATIENCE = 600
@@ -85,7 +85,7 @@ class Repository:
         if os.path.exists(f"{folder}/.gitmodules"):
             _git("-C", folder, "submodule", "--quiet", "update", "--init", "--recursive", "--depth=1")
         if not self._keep:
-            Here().run("sandcell.runtime.layer.tasks.remove_tree", {"path": f"{folder}/.git"})
+            Here().run(REMOVE, {"path": f"{folder}/.git"})
         if self._directory:
             inner = os.path.realpath(f"{folder}/{self._directory}")
             if not os.path.isdir(inner) or not inner.startswith(os.path.realpath(folder) + "/"):
