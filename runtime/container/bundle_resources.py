@@ -63,11 +63,12 @@ def _number(value: int | None) -> str:
     return "*" if value is None or value < 0 else str(value)
 
 
-def controllers(resources: Resources) -> frozenset[str]:
-    """The v1 controllers that these resources need beside the usual ones."""
+def controllers(resources: Resources, *, unified: bool) -> frozenset[str]:
+    """The controllers that these resources need beside the usual ones."""
     cpu = resources.cpu
     found = {"cpuset"} if cpu and (cpu.cpus or cpu.mems) else set()
-    return frozenset(found | {file.controller for file in files(resources, unified=False)})
+    needed = {file.controller for file in files(resources, unified=unified)}
+    return frozenset(found | needed - {"cgroup"})
 
 
 def files(resources: Resources, *, unified: bool) -> tuple[File, ...]:

@@ -85,7 +85,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     ``etc``: name below /etc → file of the host that stands in for it. ``shared``: directory of the
     host seen at /run/sandcell. ``user``: the ids that the image's files give to the user's name.
     ``cgroups_path``: empty where this host gives no control groups. ``volumes``: named ones → folder
-    of the host; ``anonymous``: place in the container → folder of the host.
+    of the host; ``anonymous``: place in the container → folder of the host. ``counted``: the groups
+    can limit the number of processes.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     cgroups_path: str
     kernel: tuple[int, int]
     machine: str
+    counted: bool = True
     volumes: dict[str, str] = {}
     anonymous: dict[str, str] = {}
 
@@ -133,7 +135,7 @@ def compose(config: RunConfig, command: tuple[str, ...] | None, options: Options
             uid_mappings=_mappings(setting.idmap.uids),
             gid_mappings=_mappings(setting.idmap.gids),
             namespaces=_namespaces(setting.idmap, cgroup=cgroup, own_network=not host_network),
-            resources=resources(options) if cgroup else None,
+            resources=resources(options, counted=setting.counted) if cgroup else None,
             cgroups_path=setting.cgroups_path,
             seccomp=_profile(capabilities.bounding, setting.kernel, setting.machine),
             masked_paths=MASKED,
@@ -180,19 +182,22 @@ def capability_sets(uid: int, bounding: tuple[str, ...]) -> Capabilities:
     return Capabilities(bounding=bounding, effective=held, permitted=held)
 
 
-def resources(options: Options) -> Resources:
-    """The limits; without any asked for still a number of processes, against fork bombs."""
+def resources(options: Options, *, counted: bool = True) -> Resources:
+    """The limits; without any asked for still a number of processes, against fork bombs, where they
+    are ``counted``."""
     rules = [DeviceRule(allow=False, access="rwm")]
     rules += [DeviceRule(allow=True, type="c", access="m"), DeviceRule(allow=True, type="b", access="m")]
     rules += [DeviceRule(allow=True, type="c", major=a, minor=b, access="rwm") for a, b in _DEVICES]
-    limit = DEFAULT_PIDS if options.pids_limit is None else options.pids_limit
+    limit = options.pids_limit
+    if limit is None and counted:
+        limit = DEFAULT_PIDS
     return Resources(
         devices=tuple(rules),
         memory=Memory(limit=options.memory, swap=options.memory) if options.memory is not None else None,
         cpu=Cpu(quota=int(options.cpus * CPU_PERIOD), period=CPU_PERIOD)
         if options.cpus is not None
         else None,
-        pids=Pids(limit),
+        pids=None if limit is None else Pids(limit),
     )
 
 

@@ -19,7 +19,7 @@ from sandcell.runtime.container.pump import Pump
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import cgroups, process, trees
 from sandcell.runtime.linux.namespaces import FLAGS
-from sandcell.runtime.linux.syscall import clone3, setns
+from sandcell.runtime.linux.syscall import CLONE_NEWCGROUP, clone3, setns
 
 _CLONE_PARENT = 0x00008000
 
@@ -143,11 +143,14 @@ def _helper(
     stdio: tuple[int, int, int],
     into: int | None,
 ) -> None:
+    # A process is born into a group only by one whose cgroup namespace shows both groups; from within
+    # the container's, our own is out of sight. cgroups(7), nsdelegate.
+    last = flags & CLONE_NEWCGROUP
     try:
-        setns(target, flags)
+        setns(target, flags & ~last)
         pid, _ = clone3(_CLONE_PARENT, 0, -1 if into is None else into)
         if pid == 0:
-            player.become(job.inside, theirs, stdio)
+            player.become(job.inside, theirs, stdio, (target, last) if last else None)
         os.write(announced, b"%d" % pid)
     except OSError as error:
         os.write(announced, b"-%d" % (error.errno or 5))

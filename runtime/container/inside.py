@@ -61,13 +61,21 @@ class Scene:
         self.console = -1
 
 
-def become(inside: tuple[s.Inside, ...], sync: socket.socket, stdio: tuple[int, int, int]) -> Never:
-    """Turn this freshly cloned process into a container's; never returns.
+def become(
+    inside: tuple[s.Inside, ...],
+    sync: socket.socket,
+    stdio: tuple[int, int, int],
+    joins: tuple[int, int] | None = None,
+) -> Never:
+    """Turn this freshly cloned process into a container's; never returns. ``joins``: what setns(2) is
+    still to be called with.
 
     A failed step is told over ``sync`` as ``!<index> <errno>``; a successful ``execve`` closes it.
     """
     index = -1
     try:
+        if joins is not None:
+            setns(*joins)
         # The path finders are not to be asked again, whatever happens below.
         sys.path.clear()
         sys.meta_path.clear()
@@ -195,9 +203,15 @@ def make_directories(path: str, mode: int) -> None:
 
 
 def _mount(step: s.Mount, scene: Scene) -> None:
-    mounts.mount(
-        step.source.encode(), os.fsencode(step.target), step.fstype.encode(), step.flags, step.data.encode()
-    )
+    source, target, fstype = step.source.encode(), os.fsencode(step.target), step.fstype.encode()
+    try:
+        mounts.mount(source, target, fstype, step.flags, step.data.encode())
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        # Where /sys is the host's, its control groups are there already, and mount(2) puts no file
+        # system on itself.
+        mounts.attach(mounts.detached(fstype, source, step.flags, step.data.encode()), target)
 
 
 def _attach(step: s.AttachTree, scene: Scene) -> None:

@@ -95,6 +95,7 @@ def setting(
         cgroups_path=f"{CGROUP_PARENT}/{id}" if nursery.cgroups else "",
         kernel=_version(uname.release),
         machine=uname.machine,
+        counted="pids" in cgroups.layout().controllers,
         volumes={v.source: f"{nursery.places.home}/volumes/{v.source}/_data" for v in volumes if v.named},
         anonymous={place: f"{base}/volumes/{number}" for number, place in enumerate(unnamed)},
     )
@@ -128,22 +129,13 @@ def check(nursery: Nursery, options: Options) -> None:
             cause,
             (obstacle.fix if obstacle else "") or "see `sandcell doctor`",
         )
-    asked = [
-        flag
-        for flag, value in (
-            ("--memory", options.memory),
-            ("--cpus", options.cpus),
-            ("--pids-limit", options.pids_limit),
-        )
-        if value is not None
-    ]
-    if asked and not nursery.cgroups:
-        raise HostRefused(
-            "use",
-            asked[0],
-            cgroups.layout().refused or "no control groups here",
-            "run without it, or see `sandcell doctor`",
-        )
+    for flag, value, controller in (
+        ("--memory", options.memory, "memory"),
+        ("--cpus", options.cpus, "cpu"),
+        ("--pids-limit", options.pids_limit, "pids"),
+    ):
+        if value is not None:
+            _check_limit(flag, controller)
     if options.network not in ("none", "host"):
         from sandcell.runtime.engine import wiring
 
@@ -155,6 +147,16 @@ def check(nursery: Nursery, options: Options) -> None:
             raise InvalidOption(
                 "mount volume", text, f"{source} does not exist on this machine", "make it first"
             )
+
+
+def _check_limit(flag: str, controller: str) -> None:
+    here = cgroups.layout()
+    if controller in here.controllers:
+        return
+    cause = here.refused or f"this host gives our control groups no {controller} controller"
+    raise HostRefused(
+        "use", flag, cause or "no control groups here", "run without it, or see `sandcell doctor`"
+    )
 
 
 def create(

@@ -54,6 +54,16 @@ class CgroupLayout(msgspec.Struct, frozen=True, kw_only=True):
         return self.bases.get("", "")
 
     @property
+    def controllers(self) -> frozenset[str]:
+        """Those that a new group has or can be given, as its own version names them."""
+        if not self.unified:
+            return frozenset(self.bases)
+        try:
+            return frozenset(read_text(f"{self.base}/cgroup.controllers").split())
+        except OSError:
+            return frozenset()
+
+    @property
     def mounts(self) -> tuple[tuple[str, str, str], ...]:
         """What shows a container its own groups below /sys/fs/cgroup: (directory, file system type,
         mount data); on v2 one entry without a directory. Trees it has no group in are left out."""

@@ -102,16 +102,16 @@ def put(directory: str, controller: str, name: str, value: object) -> None:
         write(f"{directory}/{name}", str(value))
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EACCES, errno.EPERM):
-            raise unavailable(controller, error) from None
+            raise unavailable(controller, f"{name}: {os.strerror(error.errno)}") from None
         if error.errno == errno.EBUSY:
             raise invalid(name, value, "what runs in it already uses more", "stop some of it first") from None
         hint = "cpus and memory nodes must exist here" if controller == "cpuset" else "choose another value"
         raise invalid(name, value, os.strerror(error.errno or 0).lower(), hint) from None
 
 
-def unavailable(controller: str, error: OSError | None = None) -> HostRefused:
-    """This host gives our groups no such controller."""
-    detail = f" ({os.strerror(error.errno)})" if error and error.errno else ""
+def unavailable(controller: str, detail: str = "") -> HostRefused:
+    """This host gives our groups no such controller, or not this file of it."""
+    detail = f" ({detail})" if detail else ""
     return HostRefused(
         "limit",
         controller,

@@ -95,12 +95,17 @@ def _beside(wanted: Wanted, flags: int, into: int | None, play: Callable[[], Non
     if helper == 0:
         try:
             for name, fd in wanted.joins:
-                setns(fd, ALL_FLAGS.get(name, 0))
+                # A process is born into a group only where its maker sees both: cgroups(7), nsdelegate.
+                if name != "cgroup" or into is None:
+                    setns(fd, ALL_FLAGS.get(name, 0))
             if "time" in wanted.new:
                 unshare(CLONE_NEWTIME)
                 _put("/proc/self/timens_offsets", wanted.offsets or "")
             pid, _ = clone3(flags | _CLONE_PARENT, 0, -1 if into is None else into)
             if pid == 0:
+                for name, fd in wanted.joins:
+                    if name == "cgroup" and into is not None:
+                        setns(fd, ALL_FLAGS[name])
                 play()
             os.write(announced, b"%d" % pid)
         except OSError as error:

@@ -164,7 +164,7 @@ def _group(name: str, linux: Linux, manager: str) -> cgroups.Cgroup | None:
 
 
 def _limit(group: cgroups.Cgroup, resources: Resources) -> None:
-    needed = controllers(resources)
+    needed = controllers(resources, unified=group.layout.unified)
     group.create({*cgroups.USUAL, *needed})
     group.limit(limits(resources))
     for file in files(resources, unified=group.layout.unified):
@@ -179,7 +179,7 @@ def _trees(group: cgroups.Cgroup | None, linux: Linux) -> tuple[tuple[str, str],
     if group.layout.unified:
         return tuple(group.directories().items())
     wanted = [name for name in group.layout.bases if name in cgroups.USUAL]
-    wanted += sorted(controllers(linux.resources or Resources()) - set(wanted))
+    wanted += sorted(controllers(linux.resources or Resources(), unified=False) - set(wanted))
     together: dict[str, list[str]] = {}
     for name in wanted:
         if name in group.layout.bases:
