@@ -130,7 +130,7 @@ def _cpu(directory: str, limits: Limits) -> None:
         write(f"{directory}/cpu.cfs_quota_us", "-1")
     except OSError as error:
         if error.errno == errno.ENOENT:
-            raise unavailable("cpu", error) from None
+            raise unavailable("cpu", os.strerror(errno.ENOENT)) from None
         raise
     if limits.cpu_period is not None:
         put(directory, "cpu", "cpu.cfs_period_us", period)

@@ -30,8 +30,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def _setting(item: pytest.Item) -> str | None:
     if Path(__file__).parent not in item.path.parents or not isinstance(item, pytest.Function):
         return None
-    found: str | None = item.callspec.params.get("setting") if hasattr(item, "callspec") else None
-    return found
+    return str(item.callspec.params.get("setting", "")) if hasattr(item, "callspec") else None
 
 
 def pytest_unconfigure() -> None:
