@@ -12,12 +12,20 @@ from pathlib import Path
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import build, commands, enter, kernel, layers, start
+from tests.bench import build, commands, enter, kernel, layers, many, start
 from tests.bench.record import Record, line, record, table
 from tests.bench.row import Row, measure
 from tests.bench.world import World
 
-ROWS: tuple[Row, ...] = (*start.ROWS, *enter.ROWS, *build.ROWS, *kernel.ROWS, *commands.ROWS, *layers.ROWS)
+ROWS: tuple[Row, ...] = (
+    *start.ROWS,
+    *many.ROWS,
+    *enter.ROWS,
+    *build.ROWS,
+    *kernel.ROWS,
+    *commands.ROWS,
+    *layers.ROWS,
+)
 FAILED = "ours failed"
 
 

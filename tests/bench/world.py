@@ -138,6 +138,10 @@ class World:
 
         return self._place("newest", make)
 
+    def newest_once_more(self) -> Place:
+        """Another place like ``newest``, for peers that run beside it; the caller closes it."""
+        return Place(self._mounts(str(trixie.ensure(trixie.cache()))))
+
     def _mounts(self, root: str | None = None) -> Mounts:
         """Run state, locks and temporary files of the peers are their own and vanish with the place."""
         return Mounts(
