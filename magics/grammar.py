@@ -385,9 +385,26 @@ IMAGE_VERBS = {
         "Bring images from the registry in their name, Docker Hub where there is none.",
         words="NAME…",
         most=None,
-        flags=(Flag(key="platform", names=("--platform",), value="OS/ARCH", help="of another machine"),),
+        flags=(
+            Flag(key="platform", names=("--platform",), value="OS/ARCH", help="of another machine"),
+            Flag(key="all_platforms", names=("-a", "--all-platforms"), help="the whole index"),
+        ),
     ),
-    "push": _verb("%image push", "Send an image to the registry in its name.", offers="image"),
+    "push": _verb(
+        "%image push",
+        "Send an image to the registry in its name.",
+        offers="image",
+        flags=(Flag(key="platform", names=("--platform",), value="OS/ARCH", help="only this of an index"),),
+    ),
+    "login": _verb(
+        "%image login",
+        "Keep a name and a password for a registry; the password is asked for.",
+        words="[REGISTRY]",
+        least=0,
+        flags=(Flag(key="username", names=("-u", "--username"), value="NAME", help="who you are there"),),
+    ),
+    "logout": _verb("%image logout", "Forget the login for a registry.", words="[REGISTRY]", least=0),
+    "tags": _verb("%image tags", "All tags that a repository has in its registry."),
     "save": _verb(
         "%image save",
         "Write images to one archive that other tools can load.",

@@ -103,14 +103,41 @@ def rm(session: Session, request: Request) -> None:
 def pull(session: Session, request: Request) -> None:
     """``%image pull``: the card of each image that came."""
     for name in request.words:
-        image = session.engine.pull(name, platform=request.text("platform") or None)
+        image = session.engine.pull(
+            name, platform=request.text("platform") or None, all_platforms=request.on("all_platforms")
+        )
         session.show(image_card(image, Reference.parse(name).familiar, []))
+
+
+def tags(session: Session, request: Request) -> None:
+    """``%image tags``: the tags of a repository in its registry, one a line."""
+    for tag in session.engine.registry_tags(request.words[0]):
+        print(tag)  # noqa: T201
+
+
+def login(session: Session, request: Request) -> None:
+    """``%image login``: the password is asked for, so that no notebook keeps it."""
+    from getpass import getpass
+
+    registry = request.words[0] if request.words else "docker.io"
+    user = request.text("username")
+    if not user:
+        raise InvalidOption("%image login", registry, "no name is given", "write -u NAME")
+    place = session.engine.login(registry, user, getpass(f"Password of {user} at {registry}: "))
+    print(f"logged in; kept in {place}")  # noqa: T201
+
+
+def logout(session: Session, request: Request) -> None:
+    """``%image logout``"""
+    registry = request.words[0] if request.words else "docker.io"
+    known = session.engine.logout(registry)
+    print("removed the login" if known else f"not logged in to {registry}")  # noqa: T201
 
 
 def push(session: Session, request: Request) -> None:
     """``%image push``: one line, and what to warn of."""
     name = request.words[0]
-    for warning in session.engine.push(name):
+    for warning in session.engine.push(name, platform=request.text("platform") or None):
         print(f"warning: {warning}")  # noqa: T201
     print(f"pushed: {Reference.parse(name).familiar}")  # noqa: T201
 
@@ -143,6 +170,9 @@ VERBS: dict[str, Action] = {
     "rm": rm,
     "pull": pull,
     "push": push,
+    "tags": tags,
+    "login": login,
+    "logout": logout,
     "save": save,
     "load": load,
 }

@@ -7,6 +7,7 @@ import click
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.human import short, size
 from sandcell.runtime.cli.names import IMAGE
+from sandcell.runtime.cli.remote import delete_command, inspect_command, referrers_command, tags_command
 from sandcell.runtime.errors import BadInput
 from sandcell.runtime.events import Callback, Event, TransferEvent, silent
 
@@ -15,22 +16,28 @@ HUB = "docker.io"
 
 @click.command("pull")
 @click.option("--platform", metavar="OS/ARCH", help="Of another kind of machine.")
+@click.option("-a", "--all-platforms", is_flag=True, help="The whole index, as it is there.")
 @click.option("-q", "--quiet", is_flag=True, help="Only print the digest.")
 @click.argument("images", nargs=-1, required=True)
 @click.pass_obj
-def pull_command(door: Door, images: tuple[str, ...], platform: str | None, quiet: bool) -> None:
+def pull_command(
+    door: Door, images: tuple[str, ...], platform: str | None, all_platforms: bool, quiet: bool
+) -> None:
     """Bring IMAGES from the registry in their name, Docker Hub where there is none."""
     for name in images:
-        print(door.engine.pull(name, platform=platform, on_event=_listener(quiet)).digest)
+        hears = _listener(quiet)
+        image = door.engine.pull(name, platform=platform, all_platforms=all_platforms, on_event=hears)
+        print(image.digest)
 
 
 @click.command("push")
+@click.option("--platform", metavar="OS/ARCH", help="Of an index only the image for this.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings.")
 @click.argument("image", type=IMAGE)
 @click.pass_obj
-def push_command(door: Door, image: str, quiet: bool) -> None:
-    """Send IMAGE to the registry in its name."""
-    for warning in door.engine.push(image, on_event=_listener(quiet)):
+def push_command(door: Door, image: str, platform: str | None, quiet: bool) -> None:
+    """Send IMAGE to the registry in its name; an index with all that it names."""
+    for warning in door.engine.push(image, platform=platform, on_event=_listener(quiet)):
         print(f"warning: {image}: {warning}", file=sys.stderr)
 
 
@@ -64,7 +71,11 @@ def logout_command(door: Door, registry: str) -> None:
 
 @click.group("registry")
 def registry_command() -> None:
-    """A small registry over the images of this store."""
+    """A small registry over the images of this store, and what can be asked of any other one."""
+
+
+for _command in (tags_command, inspect_command, referrers_command, delete_command):
+    registry_command.add_command(_command)
 
 
 @registry_command.command("serve")

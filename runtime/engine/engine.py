@@ -16,6 +16,7 @@ from sandcell.runtime.engine.image_verbs import ImageVerbs
 from sandcell.runtime.engine.layer_verbs import LayerVerbs
 from sandcell.runtime.engine.living_verbs import LivingVerbs
 from sandcell.runtime.engine.network_verbs import NetworkVerbs
+from sandcell.runtime.engine.registry_verbs import RegistryVerbs
 from sandcell.runtime.engine.values import Container, ContainerPlan, Result
 from sandcell.runtime.engine.volume_verbs import VolumeVerbs
 from sandcell.runtime.errors import ContainerNotFound, Corrupted, SandcellError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 Who = Container | str
 
 
-class Engine(ImageVerbs, LayerVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
+class Engine(ImageVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
     """Images and containers of one store.
 
     ``home``: the store (default SANDCELL_HOME, else /var/lib/sandcell for root and the XDG data

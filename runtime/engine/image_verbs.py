@@ -1,7 +1,7 @@
 """The engine's verbs on images: build, look, name, and carry to and from archives and registries."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
     from sandcell.runtime.engine.images import Images
     from sandcell.runtime.oci.image import Image
-    from sandcell.runtime.registry.server import Server
     from sandcell.runtime.store.load import Loaded
     from sandcell.runtime.store.store import ArchiveForm
 
@@ -106,8 +105,7 @@ class ImageVerbs:
 
     def tag(self, source: str, target: str) -> None:
         """Give the image another name; a name that another image had moves."""
-        image = self.store.find(source)
-        self.store.name(target, image)
+        image = self.store.tag(source, target)
         self.on_event(ImageEvent(action="tag", name=target, digest=image.digest))
 
     def remove_image(self, name: str, *, force: bool = False) -> Removed:
@@ -163,59 +161,6 @@ class ImageVerbs:
         image = archives.import_image(engine, _place(source), name, changes, message)
         self.on_event(ImageEvent(action="import", name=name or "", digest=image.digest))
         return image
-
-    def pull(self, name: str, *, platform: str | None = None, on_event: Callback | None = None) -> "Image":
-        """Bring an image from the registry in its name (Docker Hub where it has none) and name it here.
-
-        ``platform``: ``os/architecture[/variant]``, by default this machine's. Hears ``TransferEvent``.
-        ``ImageNotFound``, ``LoginNeeded``, ``Corrupted``, ``RegistryRefused``, ``Unreachable``.
-        """
-        from sandcell.runtime.engine import registries
-
-        image = registries.pull(cast("Engine", self), name, platform, on_event or self.on_event)
-        self.on_event(ImageEvent(action="pull", name=name, digest=image.digest))
-        return image
-
-    def push(self, name: str, *, on_event: Callback | None = None) -> tuple[str, ...]:
-        """Send the image to the registry in its name. Gives warnings, such as of an image that stands on
-        this machine's own programs. Errors as ``pull``."""
-        from sandcell.runtime.engine import registries
-
-        image, warnings = registries.push(cast("Engine", self), name, on_event or self.on_event)
-        self.on_event(ImageEvent(action="push", name=name, digest=image.digest))
-        return warnings
-
-    def login(self, registry: str, user: str, password: str) -> str:
-        """Try a name and a password at a registry and keep them as docker does; tells where.
-        ``LoginNeeded`` when they are not right, and then nothing is kept."""
-        from sandcell.runtime.engine import registries
-
-        return registries.login(registry, user, password)
-
-    def logout(self, registry: str) -> bool:
-        """Forget the login for a registry; ``False`` when there was none."""
-        from sandcell.runtime.engine import registries
-
-        return registries.logout(registry)
-
-    def registry(
-        self,
-        address: str = "127.0.0.1",
-        port: int = 5000,
-        *,
-        users: str | None = None,
-        tls: tuple[str, str] | None = None,
-        log: Callable[[str], None] | None = None,
-    ) -> "Server":
-        """A registry over this store, to be used in a with statement and run by ``serve_forever``.
-
-        ``port`` 0 is any free one. ``users``: a file that ``htpasswd -B`` wrote, or of ``NAME:PASSWORD``
-        lines; without it everybody who reaches the address may read and write every image. ``tls``:
-        certificate and key file.
-        """
-        from sandcell.runtime.engine import registries
-
-        return registries.serve(cast("Engine", self), (address, port), users, tls, log)
 
 
 def _place(place: str | os.PathLike[str] | BinaryIO) -> str | BinaryIO:

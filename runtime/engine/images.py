@@ -112,6 +112,14 @@ class Images:
         """Let ``name`` mean ``image``."""
         self.store.names.set(Reference.parse(name), image.descriptor)
 
+    def tag(self, source: str, target: str) -> Image:
+        """Let ``target`` mean what ``source`` means; an index stays one."""
+        image = self.find(source)
+        reference = self._reference(source)
+        named = self.store.names.get(reference) if reference is not None else None
+        self.store.names.set(Reference.parse(target), named or image.descriptor)
+        return image
+
     def remove(self, name: str, *, force: bool) -> Removed:
         """Take the name away; ``Conflict`` when it is the last one and a container was made of it."""
         reference = self._reference(name)

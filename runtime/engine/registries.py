@@ -1,30 +1,27 @@
 """Images that come from registries and go there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sandcell.runtime.build.host_base import BASE_LABEL
-from sandcell.runtime.errors import (
-    ImageNotFound,
-    InvalidDocument,
-    InvalidOption,
-    LoginNeeded,
-    SandcellError,
-    Unreachable,
-)
+from sandcell.runtime.engine.values import RemoteManifest
+from sandcell.runtime.errors import ImageNotFound, InvalidOption, LoginNeeded, SandcellError
 from sandcell.runtime.events import Callback
-from sandcell.runtime.oci import media_types
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import Image
+from sandcell.runtime.oci.manifest import Index, decode_manifest
 from sandcell.runtime.oci.platform import Platform
 from sandcell.runtime.oci.reference import DOCKER_HUB, Reference
 from sandcell.runtime.registry import pull as pulling
 from sandcell.runtime.registry import push as pushing
-from sandcell.runtime.registry import settings
+from sandcell.runtime.registry import referrers, remote, settings
 from sandcell.runtime.registry import users as htpasswd
-from sandcell.runtime.registry.client import FAILURES, Client
+from sandcell.runtime.registry.client import Client
 from sandcell.runtime.registry.credentials import Credentials, Login
+from sandcell.runtime.registry.documents import fetch_document
+from sandcell.runtime.registry.fetch import Fetcher
 from sandcell.runtime.registry.server import Server
 from sandcell.runtime.registry.users import known_users
 from sandcell.runtime.store import Store
@@ -32,11 +29,12 @@ from sandcell.runtime.store import Store
 if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
 
-_LARGEST_MANIFEST = 4 << 20
 NOT_PORTABLE = "it stands on this machine's own programs (FROM host): elsewhere it may not run"
 
 
-def pull(engine: "Engine", name: str, platform: str | None, on_event: Callback) -> Image:
+def pull(
+    engine: "Engine", name: str, platform: str | None, on_event: Callback, *, all_platforms: bool = False
+) -> Image:
     """Bring the image ``name`` into the store."""
     reference = Reference.parse(name)
     if reference.is_host:
@@ -44,34 +42,61 @@ def pull(engine: "Engine", name: str, platform: str | None, on_event: Callback) 
     client = _client(reference.registry)
     try:
         wanted = _platform(platform) if platform else None
-        return pulling.pull(client, reference, engine.store.store, platform=wanted, on_event=on_event)
+        return pulling.pull(
+            client,
+            reference,
+            engine.store.store,
+            platform=wanted,
+            all_platforms=all_platforms,
+            on_event=on_event,
+        )
     finally:
         client.close()
 
 
-def push(engine: "Engine", name: str, on_event: Callback) -> tuple[Image, tuple[str, ...]]:
-    """Send the image ``name`` to the registry in its name; with it, what to warn of."""
+def push(
+    engine: "Engine", name: str, platform: str | None, on_event: Callback
+) -> tuple[Digest, tuple[str, ...]]:
+    """Send what ``name`` means to the registry in its name; its digest, and what to warn of."""
     reference = Reference.parse(name)
     if reference.is_host:
         hint = f"give it a name of yours: tag {name} REGISTRY/NAME"
         raise InvalidOption("push", name, "host is this machine's own image", hint)
     if reference.digest is not None:
         raise InvalidOption("push", name, "it is pushed under a tag", "leave the digest out")
-    image = engine.image(name)
+    root, image = _meant(engine.store.store, reference, platform)
     client = _client(reference.registry)
     try:
         pushing.push(
             client,
             reference,
-            image,
+            root,
             engine.store.store,
             elsewhere=_elsewhere(engine, reference),
             on_event=on_event,
         )
     finally:
         client.close()
-    warnings = (NOT_PORTABLE,) if BASE_LABEL in image.config.config.labels else ()
-    return image, warnings
+    stands_here = image is not None and BASE_LABEL in image.config.config.labels
+    return root.digest, (NOT_PORTABLE,) if stands_here else ()
+
+
+def _meant(store: Store, reference: Reference, platform: str | None) -> tuple[Descriptor, Image | None]:
+    """What a name means here: an index with all it names, or one image; with it the image, if it is one
+    for this machine or for ``platform``."""
+    named = store.names.get(reference)
+    if named is None:
+        image = store.image(reference)  # tells which names there are
+        return image.descriptor, image
+    document = decode_manifest(store.blobs.read(named.digest), object=named.digest)
+    if not isinstance(document, Index):
+        return named, store.load(named)
+    chosen = document.choose(_platform(platform) if platform else Platform.here())
+    if platform is None:
+        return named, store.load(chosen) if chosen is not None else None
+    if chosen is None:
+        raise ImageNotFound("push", reference.familiar, f"it has no image for {platform}")
+    return chosen, store.load(chosen)
 
 
 def send(engine: "Engine", reference: Reference, image: Image, on_event: Callback) -> None:
@@ -79,7 +104,9 @@ def send(engine: "Engine", reference: Reference, image: Image, on_event: Callbac
     client = _client(reference.registry)
     try:
         elsewhere = _elsewhere(engine, reference)
-        pushing.push(client, reference, image, engine.store.store, elsewhere=elsewhere, on_event=on_event)
+        pushing.push(
+            client, reference, image.descriptor, engine.store.store, elsewhere=elsewhere, on_event=on_event
+        )
     finally:
         client.close()
 
@@ -88,46 +115,16 @@ def read_manifest(reference: Reference) -> bytes:
     """The bytes of the manifest that ``reference`` means there, of an image or anything else."""
     client = _client(reference.registry)
     try:
-        with client.call(
-            "GET",
-            f"{reference.repository}/manifests/{reference.digest or reference.tag}",
-            scopes=(f"repository:{reference.repository}:pull",),
-            headers={"Accept": f"{media_types.MANIFEST}, {media_types.DOCKER_MANIFEST}"},
-            accept=(404,),
-            stream=True,
-        ) as response:
-            if response.status_code == 404:
-                cause = f"{reference.registry} has nothing of that name"
-                raise ImageNotFound("read", reference.familiar, cause)
-            data: bytes = response.raw.read(_LARGEST_MANIFEST + 1, decode_content=False)
+        return fetch_document(client, reference, str(reference.digest or reference.tag)).data
     finally:
         client.close()
-    if len(data) > _LARGEST_MANIFEST:
-        raise InvalidDocument("read", reference.familiar, "its manifest is larger than 4 MiB")
-    return data
 
 
 def bring_blob(reference: Reference, store: Store, descriptor: Descriptor) -> None:
     """Have one blob of that repository in the store, verified."""
-    if store.blobs.touch(descriptor.digest):
-        return
     client = _client(reference.registry)
     try:
-        with (
-            client.call(
-                "GET",
-                f"{reference.repository}/blobs/{descriptor.digest}",
-                scopes=(f"repository:{reference.repository}:pull",),
-                stream=True,
-            ) as response,
-            store.blobs.writer() as writer,
-        ):
-            try:
-                while data := response.raw.read(1 << 18, decode_content=False):
-                    writer.write(data)
-            except FAILURES as error:
-                raise Unreachable("pull", reference.registry, str(error)[:200]) from None
-            writer.commit(descriptor.media_type, descriptor)
+        Fetcher(client, reference.repository, store).fetch(descriptor)
     finally:
         client.close()
 
@@ -161,6 +158,45 @@ def serve(
     """A registry over the engine's store."""
     allowed = known_users(htpasswd.read(users)) if users is not None else None
     return Server(engine.store.store, address, allowed=allowed, tls=tls, log=log)
+
+
+def tags(name: str) -> tuple[str, ...]:
+    """The tags of the repository that ``name`` is in."""
+    with _asked(name) as (client, reference):
+        return remote.tags(client, reference)
+
+
+def manifest(name: str) -> RemoteManifest:
+    """What ``name`` means in its registry, without pulling it."""
+    with _asked(name) as (client, reference):
+        found = fetch_document(client, reference, str(reference.digest or reference.tag))
+        return RemoteManifest(
+            digest=found.descriptor.digest, media_type=found.descriptor.media_type, data=found.data
+        )
+
+
+def refer_to(name: str, kind: str) -> tuple[Descriptor, ...]:
+    """What says of itself that it belongs to ``name``."""
+    with _asked(name) as (client, reference):
+        return referrers.listed(client, reference, remote.digest_of(client, reference), kind)
+
+
+def delete(name: str) -> Digest:
+    """Delete ``name`` in its registry."""
+    with _asked(name) as (client, reference):
+        return remote.delete(client, reference)
+
+
+@contextmanager
+def _asked(name: str) -> Iterator[tuple[Client, Reference]]:
+    reference = Reference.parse(name)
+    if reference.is_host:
+        raise InvalidOption("ask for", name, "host is this machine's own image: no registry has it")
+    client = _client(reference.registry)
+    try:
+        yield client, reference
+    finally:
+        client.close()
 
 
 def _registry(text: str) -> str:

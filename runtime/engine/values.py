@@ -37,6 +37,14 @@ class Removed(msgspec.Struct, frozen=True):
     deleted: tuple[str, ...]
 
 
+class RemoteManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """A manifest or an index as a registry has it. ``data``: its bytes, those that ``digest`` is of."""
+
+    digest: Digest
+    media_type: str
+    data: bytes
+
+
 class Container(msgspec.Struct, frozen=True, kw_only=True):
     """A container as it stood when asked.
 

@@ -20,17 +20,39 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value)
 
 
-def decode(type: type[T], data: bytes, *, object: str) -> T:
-    """Read ``data`` as a ``type``. ``object`` names the document for the error.
+def decode(type: type[T], data: bytes, *, object: str, unique: bool = False) -> T:
+    """Read ``data`` as a ``type``. ``object`` names the document for the error; ``unique``: no key may come
+    twice, for of two readers each might believe another one (RFC 8259, section 4).
 
     ``InvalidDocument`` names the place of the fault (``layers[0].size``) and what was expected.
     """
     try:
+        if unique:
+            _check_unique(data)
         return msgspec.convert(_without_null(msgspec.json.decode(data)), type, dec_hook=_read)
     except msgspec.ValidationError as error:
         raise InvalidDocument("read", object, _told(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidDocument("read", object, f"not JSON: {error}") from None
+
+
+def _check_unique(data: bytes) -> None:
+    """``ValidationError`` where an object has a key twice."""
+    import json
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise msgspec.ValidationError(f"the key {key[:80]!r} comes twice")
+            seen.add(key)
+
+    try:
+        json.loads(data, object_pairs_hook=check)
+    except ValueError as error:
+        if isinstance(error, msgspec.ValidationError):
+            raise
+        # What is no JSON is told by the reader that counts.
 
 
 def _without_null(value: Any) -> Any:

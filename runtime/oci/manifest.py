@@ -53,10 +53,10 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
 def decode_manifest(data: bytes, *, object: str) -> Manifest | Index:
     """Read ``data`` as a manifest or an index, whichever it is.
 
-    ``InvalidDocument`` also for one that could be read as both: two readers would see two different
-    images (image-spec, manifest.md, on ``mediaType``).
+    ``InvalidDocument`` also for one that could be read as both, or in which a key comes twice: two readers
+    would see two different images (image-spec, manifest.md, on ``mediaType``).
     """
-    keys = decode(_Keys, data, object=object)
+    keys = decode(_Keys, data, object=object, unique=True)
     if keys.manifests is None:
         return decode(Manifest, data, object=object)
     if keys.layers is not None or keys.config is not None:

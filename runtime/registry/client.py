@@ -6,10 +6,12 @@ TLS to plain HTTP; an answer is never decoded by the way, since digests are of t
 
 import json
 import random
+import re
 import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -21,6 +23,7 @@ from sandcell.runtime.registry.auth import Authorizer
 from sandcell.runtime.registry.credentials import Credentials, Login
 from sandcell.runtime.registry.endpoint import Endpoint, endpoints, mirrors, origin
 from sandcell.runtime.registry.settings import Settings
+from sandcell.runtime.registry.trust import Adapter, Trust
 
 Body = bytes | Callable[[], IO[bytes]] | None
 """What is sent: bytes, or what opens a file anew for each try."""
@@ -30,7 +33,9 @@ FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, Im
 
 TRIES = 5
 _TIMEOUT = (10, 60)
-_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that another try may change."""
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 _LONGEST_WAIT = 30.0
@@ -68,10 +73,12 @@ class Client:
         self.authorizer = Authorizer(registry, credentials, self._send, now)
         self._found: Endpoint | None = None
         self._finding = threading.Lock()
+        self._settling = threading.Lock()
+        self._trusted: dict[str, Trust] = {}
 
-    def pause(self, attempt: int) -> None:
-        """Wait before another try."""
-        self._wait(_pause(attempt, None))
+    def pause(self, attempt: int, asked: str | None = None) -> None:
+        """Wait before another try; ``asked``: what the registry said in Retry-After."""
+        self._wait(_pause(attempt, asked))
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -89,6 +96,11 @@ class Client:
             if self._found is None:
                 self._found = self._find(endpoints(self.registry, self._settings))
             return self._found
+
+    @property
+    def chunk(self) -> int:
+        """Most bytes to send there in one request, 0 for as many as there are."""
+        return self._settings.host(self.registry).chunk
 
     def sources(self) -> tuple[Endpoint | None, ...]:
         """Where to pull from: the mirrors, then ``None`` for the registry itself."""
@@ -127,7 +139,7 @@ class Client:
                 continue
             if response.ok or response.status_code in accept:
                 return response
-            if response.status_code not in _AGAIN or attempt == tries:
+            if response.status_code not in BUSY or attempt == tries:
                 raise self._refused(method, response)
             response.close()
             self._wait(_pause(attempt, response.headers.get("Retry-After")))
@@ -188,22 +200,34 @@ class Client:
     def _send(
         self, method: str, url: str, endpoint: Endpoint, *, body: Body = None, **more: Any
     ) -> requests.Response:
-        verify = endpoint.verify if origin(url) == origin(endpoint.base) else self._trust(url)
+        trust = endpoint.trust if origin(url) == origin(endpoint.base) else self._trust(url)
+        self._settle(url, trust)
         data = body() if callable(body) else body
         try:
             if data is not None:
                 more["data"] = data
-            return self._session.request(
-                method, url, verify=verify, timeout=_TIMEOUT, allow_redirects=False, **more
+            response = self._session.request(
+                method, url, verify=trust.verify, timeout=_TIMEOUT, allow_redirects=False, **more
             )
+            if _headless(method, response):
+                raise requests.exceptions.ConnectionError("the head of its answer broke off")
+            return response
         finally:
             if data is not None and not isinstance(data, bytes):
                 data.close()
 
-    def _trust(self, url: str) -> bool | str:
+    def _trust(self, url: str) -> Trust:
         """Another host is not excused from good certificates because the registry is."""
         (endpoint, *_) = endpoints(urlsplit(url).netloc, self._settings)
-        return endpoint.verify
+        return endpoint.trust
+
+    def _settle(self, url: str, trust: Trust) -> None:
+        """Connect as ``trust`` says to the host of ``url`` from now on."""
+        place = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}/"
+        with self._settling:
+            if place.startswith("https:") and self._trusted.get(place) != trust:
+                self._session.mount(place, Adapter(trust))
+                self._trusted[place] = trust
 
     def _find(self, candidates: tuple[Endpoint, ...]) -> Endpoint:
         """The first address with somebody who answers HTTP."""
@@ -239,6 +263,16 @@ class Client:
         return RegistryRefused("ask", self.registry, cause, hint)
 
 
+def _headless(method: str, response: requests.Response) -> bool:
+    """Did the connection break before the end of the header, which the standard library does not tell? Then
+    nothing says how long the body is (RFC 9112, section 6.3)."""
+    headers = response.headers
+    if method == "HEAD" or response.status_code in (204, 304) or response.raw.version == 10:
+        return False
+    told = "Content-Length" in headers or "Transfer-Encoding" in headers
+    return not told and "close" not in headers.get("Connection", "").lower()
+
+
 def _hopeless(error: Exception, attempt: int) -> bool:
     """Will another try end as this one? A bad certificate does; nobody there, twice, does too."""
     if isinstance(error, requests.exceptions.SSLError):
@@ -248,9 +282,16 @@ def _hopeless(error: Exception, attempt: int) -> bool:
 
 
 def _pause(attempt: int, asked: str | None) -> float:
-    """Seconds before the next try: as asked, else twice as long each time, never in step with others."""
-    if asked is not None and asked.isdecimal():
+    """Seconds before the next try: as asked (RFC 9110, section 10.2.3), else twice as long each time, never
+    in step with others."""
+    if asked is not None and re.fullmatch(r"[0-9]{1,9}", asked.strip()):
         return min(float(asked), _LONGEST_WAIT)
+    if asked is not None:
+        try:
+            moment = parsedate_to_datetime(asked).timestamp()
+            return min(max(0.0, moment - time.time()), _LONGEST_WAIT)
+        except ValueError:
+            pass
     return float(min(0.25 * 2**attempt, _LONGEST_WAIT) * random.uniform(0.75, 1.25))
 
 

@@ -6,18 +6,18 @@ import msgspec
 
 from sandcell.runtime.oci.reference import DOCKER_HUB
 from sandcell.runtime.registry.settings import Settings
+from sandcell.runtime.registry.trust import Trust
+from sandcell.runtime.registry.trust import found as found_trust
 
 _HUB_HOST = "registry-1.docker.io"
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """A base address. ``verify``: as ``requests`` takes it: check certificates, or the file to trust.
-
-    ``loose``: nobody promised a safe way, so HTTP will do.
-    """
+    """A base address. ``trust``: whose certificates are believed there. ``loose``: nobody promised a safe
+    way, so HTTP will do."""
 
     base: str
-    verify: bool | str = True
+    trust: Trust = Trust()
     loose: bool = False
 
     def url(self, path: str) -> str:
@@ -28,28 +28,38 @@ class Endpoint(msgspec.Struct, frozen=True):
 def endpoints(registry: str, settings: Settings) -> tuple[Endpoint, ...]:
     """The addresses of a registry, to be tried in this order.
 
-    Certificates are verified, except for hosts called insecure and for this machine itself; these
-    two may also speak plain HTTP.
+    Certificates are verified, except for hosts called insecure and for this machine itself, unless we
+    were given an authority for them; these two may also speak plain HTTP.
     """
     told = settings.host(registry)
     host = _HUB_HOST if registry == DOCKER_HUB else registry
     if told.insecure or is_loopback(host):
-        verify: bool | str = told.ca or False
-        return (
-            Endpoint(f"https://{host}", verify, loose=True),
-            Endpoint(f"http://{host}", verify, loose=True),
-        )
-    return (Endpoint(f"https://{host}", told.ca or True),)
+        trust = _trust(host, settings, loose=True)
+        return (Endpoint(f"https://{host}", trust, loose=True), Endpoint(f"http://{host}", trust, loose=True))
+    return (Endpoint(f"https://{host}", _trust(host, settings, loose=False)),)
 
 
 def mirrors(registry: str, settings: Settings) -> tuple[Endpoint, ...]:
     """The mirrors of a registry; one at an ``http:`` address was meant so."""
     found = []
     for base in settings.host(registry).mirrors:
-        told = settings.host(urlsplit(base).netloc)
-        loose = told.insecure or base.startswith("http:")
-        found.append(Endpoint(base.rstrip("/"), told.ca or not told.insecure, loose))
+        host = urlsplit(base).netloc
+        insecure = settings.host(host).insecure
+        trust = _trust(host, settings, loose=insecure)
+        found.append(Endpoint(base.rstrip("/"), trust, insecure or base.startswith("http:")))
     return tuple(found)
+
+
+def _trust(host: str, settings: Settings, *, loose: bool) -> Trust:
+    """What config.toml says of a host, and then certs.d."""
+    told = settings.host(DOCKER_HUB if host == _HUB_HOST else host)
+    known = found_trust(host, settings.certs)
+    if told.certificate:
+        known = msgspec.structs.replace(known, certificate=told.certificate, key=told.key)
+    if told.ca:
+        known = msgspec.structs.replace(known, only=told.ca, more=())
+    verify = not loose or bool(known.only or known.more)
+    return msgspec.structs.replace(known, verify=verify)
 
 
 def is_loopback(host: str) -> bool:

@@ -8,6 +8,9 @@
     insecure = true
     [registries."registry.example.org"]
     ca = "/etc/ssl/example.pem"
+    certificate = "/etc/ssl/me.pem"
+    key = "/etc/ssl/me.key"
+    chunk = 10_000_000
 """
 
 import os
@@ -17,23 +20,31 @@ from typing import Annotated
 import msgspec
 
 from sandcell.runtime.errors import BadInput
+from sandcell.runtime.registry.trust import folders
 
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/?#@]+(/[^?#]*)?$")]
 
 
 class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One registry. ``mirrors``: asked first when pulling, in this order. ``insecure``: any certificate
-    will do, and plain HTTP. ``ca``: a file of certificates to trust instead of the system's."""
+    will do, and plain HTTP. ``ca``: a file of certificates to trust instead of the system's.
+    ``certificate`` and ``key``: what we show where a registry wants to see one. ``chunk``: most bytes in
+    one request when pushing, for what stands before a registry and takes no more; 0 is all at once."""
 
     mirrors: tuple[Url, ...] = ()
     insecure: bool = False
     ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    chunk: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """The registries by host; of those that are not named the defaults hold."""
+    """The registries by host; of those that are not named the defaults hold. ``certs``: directories as
+    docker's certs.d."""
 
     registries: dict[str, Host] = {}
+    certs: tuple[str, ...] = ()
 
     def host(self, name: str) -> Host:
         """What is said of the registry ``name``."""
@@ -51,15 +62,17 @@ def paths() -> tuple[str, ...]:
 
 def read() -> Settings:
     """The settings of this user; ``BadInput`` names the place of a fault."""
+    settings = Settings()
     for path in paths():
         try:
             with open(path, "rb") as file:
-                return parse(file.read(), path)
+                settings = parse(file.read(), path)
+            break
         except FileNotFoundError:
             continue
         except OSError as error:
             raise BadInput("read", path, str(error.strerror)) from None
-    return Settings()
+    return msgspec.structs.replace(settings, certs=settings.certs or folders())
 
 
 def parse(data: bytes, path: str) -> Settings:

@@ -102,9 +102,13 @@ class BlobStore:
                 return False
             return True
 
-    def writer(self) -> "BlobWriter":
-        """A new blob; use it in a with statement. Without ``commit`` nothing remains of it."""
-        return BlobWriter(self, self._litter, self._locks)
+    def writer(self, resume: Digest | None = None) -> "BlobWriter":
+        """A new blob; use it in a with statement. Without ``commit`` nothing remains of it.
+
+        ``resume``: its digest, where that is known before. Then without ``commit`` what was written stays
+        until ``prune``, also when this process is killed, and the next writer goes on behind it.
+        """
+        return BlobWriter(self, self._litter, self._locks, resume)
 
     def delete(self, digest: Digest, *, unused_since: int | None = None) -> int | None:
         """Forget the blob; tells its size in bytes. Use ``prune``, which knows what is in use.
@@ -125,15 +129,22 @@ class BlobStore:
 
 
 class BlobWriter:
-    """A blob being written. ``path``: the temporary file, for who writes it in another process."""
+    """A blob being written. ``path``: the temporary file, for who writes it in another process; ``size``:
+    bytes that are there."""
 
-    def __init__(self, blobs: BlobStore, litter: Litter, locks: Locks) -> None:
+    def __init__(self, blobs: BlobStore, litter: Litter, locks: Locks, resume: Digest | None = None) -> None:
         self._blobs = blobs
         self._locks = locks
         self._hasher = hashlib.sha256()
-        self._size = 0
+        self.size = 0
         try:
-            self.path, self._fd = litter.new()
+            # Who comes second while another one writes the same has a file of its own.
+            known = litter.named(f"{resume.algorithm}-{resume.hex}") if resume is not None else None
+            self._kept = known is not None
+            self.path, self._fd = known or litter.new()
+            while data := os.read(self._fd, _CHUNK):
+                self._hasher.update(data)
+                self.size += len(data)
         except OSError as error:
             raise refused(error, "write", "blob") from error
 
@@ -144,20 +155,28 @@ class BlobWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._fd >= 0:
+            if not (self._kept and self.size):
+                os.unlink(self.path)
             os.close(self._fd)
             self._fd = -1
-            os.unlink(self.path)
+
+    def clear(self) -> None:
+        """Begin anew: nothing of what was written stays."""
+        os.ftruncate(self._fd, 0)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        self._hasher = hashlib.sha256()
+        self.size = 0
 
     def write(self, data: bytes) -> None:
         """Append ``data``, all or nothing; ``StoreFull``."""
         try:
             write_all(self._fd, data)
         except OSError as error:
-            os.ftruncate(self._fd, self._size)
-            os.lseek(self._fd, self._size, os.SEEK_SET)
+            os.ftruncate(self._fd, self.size)
+            os.lseek(self._fd, self.size, os.SEEK_SET)
             raise refused(error, "write", "blob") from error
         self._hasher.update(data)
-        self._size += len(data)
+        self.size += len(data)
 
     def commit(self, media_type: str, expected: Descriptor | Digest | None = None) -> Descriptor:
         """Give the blob its name; durable when this returns.
@@ -171,11 +190,11 @@ class BlobWriter:
             if digest.algorithm != "sha256":
                 hasher = self._hash_again(digest)
             _compare(digest, Digest.from_hasher(hasher))
-        if isinstance(expected, Descriptor) and expected.size != self._size:
+        if isinstance(expected, Descriptor) and expected.size != self.size:
             raise Corrupted(
-                "verify", expected.digest, f"{self._size} bytes came, {expected.size} were promised"
+                "verify", expected.digest, f"{self.size} bytes came, {expected.size} were promised"
             )
-        return self.adopt(Descriptor(media_type, Digest.from_hasher(hasher), self._size))
+        return self.adopt(Descriptor(media_type, Digest.from_hasher(hasher), self.size))
 
     def adopt(self, written: Descriptor) -> Descriptor:
         """Give the file its name as it is: it was written through ``path``, and hashed there."""

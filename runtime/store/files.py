@@ -27,6 +27,24 @@ class Litter:
             fcntl.flock(fd, fcntl.LOCK_EX)
         return path, fd
 
+    def named(self, name: str) -> tuple[str, int] | None:
+        """The file ``name`` that somebody left behind, or a new one; ``None`` while it is in use."""
+        with self._locks.hold("tmp", shared=True):
+            path = f"{self.path}/{name}"
+            while True:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    # Its last user may have given it another name, or deleted it.
+                    if os.path.samestat(os.fstat(fd), os.stat(path)):
+                        return path, fd
+                except BlockingIOError:
+                    os.close(fd)
+                    return None
+                except FileNotFoundError:
+                    pass
+                os.close(fd)
+
     def clear(self) -> None:
         """Delete the files of processes that have ended."""
         with self._locks.hold("tmp"):

@@ -30,7 +30,8 @@ def load(blobs: BlobStore, descriptor: Descriptor) -> Image:
         if chosen is None or chosen.media_type not in media_types.MANIFESTS:
             raise ImageNotFound("read", descriptor.digest, f"it has no image for {Platform.here()}")
         return load(blobs, chosen)
-    config = decode(ImageConfig, _document(blobs, document.config.digest), object=document.config.digest)
+    told = _document(blobs, document.config.digest)
+    config = decode(ImageConfig, told, object=document.config.digest, unique=True)
     if len(config.rootfs.diff_ids) != len(document.layers):
         raise InvalidDocument(
             "read",

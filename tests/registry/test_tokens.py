@@ -19,6 +19,7 @@ from sandcell.runtime.registry.credentials import Credentials, Login
 from sandcell.runtime.registry.exchange import Refusal
 from sandcell.runtime.registry.server import Server
 from sandcell.runtime.registry.settings import Host, Settings
+from sandcell.runtime.registry.trust import Trust
 from sandcell.runtime.store import Store
 from tests.store.images import image
 
@@ -198,7 +199,7 @@ def test_a_token_server_without_tls_gets_no_password(world: Any, here: Store, tm
     from sandcell.runtime.registry.endpoint import Endpoint
 
     wire = client(server.name, tmp_path, settings, credentials=known(server, tmp_path))
-    wire._found = Endpoint(f"https://{server.name}", settings.host(server.name).ca)
+    wire._found = Endpoint(f"https://{server.name}", Trust(only=settings.host(server.name).ca))
     with pytest.raises(LoginNeeded, match="not safe"):
         wire.call("GET", "")
     assert state.asked == []
@@ -240,7 +241,7 @@ def test_a_redirect_does_not_leave_tls(world: Any, here: Store, tmp_path: Path) 
     from sandcell.runtime.registry.endpoint import Endpoint
 
     strict: Client = client(server.name, tmp_path, settings, credentials=known(server, tmp_path))
-    strict._found = Endpoint(f"https://{server.name}", settings.host(server.name).ca)
+    strict._found = Endpoint(f"https://{server.name}", Trust(only=settings.host(server.name).ca))
     with other_host(state, here, None) as elsewhere:
         state.elsewhere = elsewhere
         with pytest.raises(RegistryRefused, match="without"):

@@ -29,6 +29,7 @@ from sandcell.runtime.registry.credentials import Credentials, Login
 from sandcell.runtime.registry.pull import pull
 from sandcell.runtime.registry.push import push
 from sandcell.runtime.registry.settings import Host, Settings
+from sandcell.runtime.registry.trust import Trust
 from sandcell.runtime.registry.users import known_users
 from sandcell.runtime.store import Store
 from tests.store.images import image
@@ -55,7 +56,7 @@ def made(here: Store) -> Image:
 
 def send(to: Client, made: Image, store: Store, name: str = "team/hello:1", **more: object) -> None:
     reference = Reference.parse(f"{to.registry}/{name}")
-    push(to, reference, made, store, **{"elsewhere": {}, "on_event": silent, **more})  # type: ignore[arg-type]
+    push(to, reference, made.descriptor, store, **{"elsewhere": {}, "on_event": silent, **more})  # type: ignore[arg-type]
 
 
 def get(source: Client, store: Store, name: str = "team/hello:1", **more: object) -> Image:
@@ -289,10 +290,10 @@ def test_certificates_count(tmp_path: Path, here: Store, there: Store, made: Ima
         from sandcell.runtime.registry.endpoint import Endpoint
 
         strict = client(server.name, tmp_path)
-        strict._found = Endpoint(f"https://{server.name}", verify=True)
+        strict._found = Endpoint(f"https://{server.name}")
         with pytest.raises(Unreachable, match="certificate"):
             get(strict, there)
-        strict._found = Endpoint(f"https://{server.name}", verify=cert)
+        strict._found = Endpoint(f"https://{server.name}", Trust(only=cert))
         assert get(strict, there) == made
 
 

@@ -12,6 +12,7 @@ from sandcell.runtime.registry.challenge import Challenge, challenges
 from sandcell.runtime.registry.credentials import Credentials, Login
 from sandcell.runtime.registry.endpoint import endpoints, is_loopback, mirrors, origin
 from sandcell.runtime.registry.settings import Host, Settings, parse
+from sandcell.runtime.registry.trust import Trust
 
 
 @pytest.mark.parametrize(
@@ -65,10 +66,10 @@ def test_loopback(host: str, expected: bool) -> None:
 def test_endpoints_are_safe_unless_said_otherwise() -> None:
     settings = Settings({"lab:5000": Host(insecure=True), "own.org": Host(ca="/ca.pem")})
     assert [one.base for one in endpoints("docker.io", settings)] == ["https://registry-1.docker.io"]
-    assert [(one.base, one.verify) for one in endpoints("own.org", settings)] == [
-        ("https://own.org", "/ca.pem")
+    assert [(one.base, one.trust) for one in endpoints("own.org", settings)] == [
+        ("https://own.org", Trust(only="/ca.pem"))
     ]
-    assert [(one.base, one.verify) for one in endpoints("lab:5000", settings)] == [
+    assert [(one.base, one.trust.verify) for one in endpoints("lab:5000", settings)] == [
         ("https://lab:5000", False),
         ("http://lab:5000", False),
     ]
@@ -78,7 +79,7 @@ def test_endpoints_are_safe_unless_said_otherwise() -> None:
 def test_mirrors_come_in_order() -> None:
     settings = Settings({"docker.io": Host(mirrors=("https://one.org", "http://localhost:5001/"))})
     found = mirrors("docker.io", settings)
-    assert [(one.base, one.verify, one.loose) for one in found] == [
+    assert [(one.base, one.trust.verify, one.loose) for one in found] == [
         ("https://one.org", True, False),
         ("http://localhost:5001", True, True),
     ]
