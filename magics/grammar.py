@@ -4,6 +4,7 @@ Names and flags are docker's unless the surface says otherwise.
 """
 
 from sandcell.magics.arguments import Flag, Grammar
+from sandcell.magics.image_grammar import IMAGE_VERBS, verb
 
 _NAME = Flag(
     key="name", names=("--name",), value="NAME", help="name of the container; one is made up otherwise"
@@ -227,40 +228,15 @@ Running a cell again replaces the exited, unnamed container that the same cell m
 _RUN_FLAGS = (*_CREATE, *_DOCKER_ONLY, *_SHARED, _EXPLAIN)
 
 
-def _verb(
-    name: str,
-    about: str,
-    *,
-    words: str = "NAME",
-    least: int = 1,
-    most: int | None = 1,
-    stops: bool = False,
-    offers: str = "container",
-    flags: tuple[Flag, ...] = (),
-    terminal: str = "",
-) -> Grammar:
-    return Grammar(
-        name=name,
-        words=words,
-        about=about,
-        flags=flags,
-        least=least,
-        most=most,
-        stops=stops,
-        offers=offers,
-        terminal=terminal,
-    )
-
-
 def _many(name: str, about: str, *flags: Flag) -> Grammar:
-    return _verb(name, about, words="NAME…", most=None, flags=flags)
+    return verb(name, about, words="NAME…", most=None, flags=flags)
 
 
 _FORCE = Flag(key="force", names=("-f", "--force"), help="even if it is running")
 _TIME = Flag(key="time", names=("-t", "--time"), value="SECONDS", help="how long to wait before SIGKILL (10)")
 
 CONTAINER_VERBS = {
-    "run": _verb(
+    "run": verb(
         "%container run",
         "A new container runs the image's own ENTRYPOINT and CMD, or COMMAND.",
         words="IMAGE [COMMAND ARG…]",
@@ -270,7 +246,7 @@ CONTAINER_VERBS = {
         flags=_RUN_FLAGS,
         terminal="sandcell run -it {0}",
     ),
-    "create": _verb(
+    "create": verb(
         "%container create",
         "Make a container and do not start it.",
         words="IMAGE [COMMAND ARG…]",
@@ -280,7 +256,7 @@ CONTAINER_VERBS = {
         flags=tuple(flag for flag in (*_CREATE, *_DOCKER_ONLY) if flag.key not in ("background", "remove")),
         terminal="sandcell run -it {0}",
     ),
-    "exec": _verb(
+    "exec": verb(
         "%container exec",
         "Run one more command in a running container.",
         words="NAME COMMAND [ARG…]",
@@ -290,7 +266,7 @@ CONTAINER_VERBS = {
         flags=(_ENV, _WORKDIR, _USER, _TTY, *_SHARED),
         terminal="sandcell exec -it {0} sh",
     ),
-    "ls": _verb(
+    "ls": verb(
         "%container ls",
         "Running containers; with -a all of them.",
         words="",
@@ -306,13 +282,13 @@ CONTAINER_VERBS = {
         "Send a signal to the main process of containers.",
         Flag(key="signal", names=("-s", "--signal"), value="SIGNAL", help="KILL unless given"),
     ),
-    "top": _verb("%container top", "Its processes, with their numbers inside and outside."),
-    "stats": _verb("%container stats", "What running containers use.", words="[NAME…]", least=0, most=None),
+    "top": verb("%container top", "Its processes, with their numbers inside and outside."),
+    "stats": verb("%container stats", "What running containers use.", words="[NAME…]", least=0, most=None),
     "pause": _many("%container pause", "Let all processes of containers stand still."),
     "unpause": _many("%container unpause", "Let paused containers go on."),
     "wait": _many("%container wait", "Wait until containers have ended; their exit statuses."),
     "rm": _many("%container rm", "Delete containers and their writable layers.", _FORCE),
-    "logs": _verb(
+    "logs": verb(
         "%container logs",
         "What a container wrote.",
         flags=(
@@ -323,7 +299,7 @@ CONTAINER_VERBS = {
             Flag(key="timestamps", names=("-t", "--timestamps"), help="with the time of each line"),
         ),
     ),
-    "cp": _verb(
+    "cp": verb(
         "%container cp",
         "Copy files between a container (NAME:PATH) and here.",
         words="SOURCE DESTINATION",
@@ -334,8 +310,8 @@ CONTAINER_VERBS = {
             Flag(key="archive", names=("-a", "--archive"), help="keep the owners"),
         ),
     ),
-    "diff": _verb("%container diff", "The files that changed in its writable layer."),
-    "commit": _verb(
+    "diff": verb("%container diff", "The files that changed in its writable layer."),
+    "commit": verb(
         "%container commit",
         "Turn a container's changes into a layer of a new image.",
         words="NAME [IMAGE[:TAG]]",
@@ -347,7 +323,7 @@ CONTAINER_VERBS = {
     ),
     "reset": _many("%container reset", "Throw away the writable layer: the image's files are back."),
     "inspect": _many("%container inspect", "Everything known about containers, as JSON."),
-    "explain": _verb(
+    "explain": verb(
         "%container explain",
         "The steps that make a container of an image.",
         words="IMAGE [COMMAND ARG…]",
@@ -358,79 +334,8 @@ CONTAINER_VERBS = {
     ),
 }
 
-IMAGE_VERBS = {
-    "ls": _verb("%image ls", "The images of the store.", words="", least=0, most=0),
-    "history": _verb("%image history", "The instructions that made an image, newest first.", offers="image"),
-    "inspect": _verb(
-        "%image inspect", "Everything known about images, as JSON.", words="NAME…", most=None, offers="image"
-    ),
-    "tag": _verb(
-        "%image tag",
-        "One more name for an image.",
-        words="SOURCE TARGET[:TAG]",
-        least=2,
-        most=2,
-        offers="image",
-    ),
-    "rm": _verb(
-        "%image rm",
-        "Remove names; the image goes with its last one.",
-        words="NAME…",
-        most=None,
-        offers="image",
-        flags=(Flag(key="force", names=("-f", "--force"), help="even if containers were made of it"),),
-    ),
-    "pull": _verb(
-        "%image pull",
-        "Bring images from the registry in their name, Docker Hub where there is none.",
-        words="NAME…",
-        most=None,
-        flags=(
-            Flag(key="platform", names=("--platform",), value="OS/ARCH", help="of another machine"),
-            Flag(key="all_platforms", names=("-a", "--all-platforms"), help="the whole index"),
-        ),
-    ),
-    "push": _verb(
-        "%image push",
-        "Send an image to the registry in its name.",
-        offers="image",
-        flags=(Flag(key="platform", names=("--platform",), value="OS/ARCH", help="only this of an index"),),
-    ),
-    "login": _verb(
-        "%image login",
-        "Keep a name and a password for a registry; the password is asked for.",
-        words="[REGISTRY]",
-        least=0,
-        flags=(Flag(key="username", names=("-u", "--username"), value="NAME", help="who you are there"),),
-    ),
-    "logout": _verb("%image logout", "Forget the login for a registry.", words="[REGISTRY]", least=0),
-    "tags": _verb("%image tags", "All tags that a repository has in its registry."),
-    "save": _verb(
-        "%image save",
-        "Write images to one archive that other tools can load.",
-        words="NAME…",
-        most=None,
-        offers="image",
-        flags=(
-            Flag(key="output", names=("-o", "--output"), value="FILE", help="the file to write"),
-            Flag(key="form", names=("--format",), value="FORMAT", help="oci-archive or docker-archive"),
-        ),
-    ),
-    "load": _verb(
-        "%image load",
-        "Take the images of an OCI layout, an OCI archive or a docker archive.",
-        words="",
-        least=0,
-        most=0,
-        flags=(
-            Flag(key="input", names=("-i", "--input"), value="FILE", help="the archive or layout"),
-            Flag(key="name", names=("--name",), value="NAME", help="what to call a single image"),
-        ),
-    ),
-}
-
 SANDCELL_VERBS = {
-    "doctor": _verb(
+    "doctor": verb(
         "%sandcell doctor",
         "What this host allows: which parts of a container are real here, and why.",
         words="",
