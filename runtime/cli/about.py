@@ -1,4 +1,4 @@
-"""``sandcell doctor | info | prune | version | completion``."""
+"""``sandcell doctor | info | version | completion``."""
 
 import platform
 import sys
@@ -7,7 +7,6 @@ import click
 
 from sandcell.runtime.cli import COMPLETION
 from sandcell.runtime.cli.door import Door
-from sandcell.runtime.cli.human import size
 from sandcell.runtime.cli.table import as_json, format_option
 
 
@@ -62,17 +61,6 @@ def version_command() -> None:
     from sandcell import __version__
 
     print(f"sandcell {__version__} (Python {platform.python_version()})")
-
-
-@click.command("prune")
-@click.pass_obj
-def prune_command(door: Door) -> None:
-    """Remove blobs and unpacked layers that no image and no container needs, and what an
-    interrupted command left. Containers and named images stay."""
-    pruned = door.engine.prune()
-    for name in pruned.removed:
-        print(f"deleted: {name}")
-    print(f"Total reclaimed space: {size(pruned.size)}")
 
 
 @click.command("completion")

@@ -30,20 +30,35 @@ _HISTORY = (
 @click.option("-q", "--quiet", is_flag=True, help="Only ids.")
 @click.option("--digests", is_flag=True, help="A column with the whole digest.")
 @click.option("--no-trunc", is_flag=True, help="Whole ids.")
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Only some: label=KEY[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE, dangling=true.",
+)
 @format_option
 @click.argument("name", required=False, type=IMAGE)
 @click.pass_obj
 def images_command(
-    door: Door, name: str | None, quiet: bool, digests: bool, no_trunc: bool, form: str
+    door: Door,
+    name: str | None,
+    quiet: bool,
+    digests: bool,
+    no_trunc: bool,
+    filters: tuple[str, ...],
+    form: str,
 ) -> None:
     """List images, or those called NAME with any tag."""
     now = time.time()
     rows = []
-    for entry in door.engine.images():
+    for entry in door.engine.images(filters):
         # One pulled by digest has no tag.
         repository, sign, _ = entry.name.partition("@")
         tag = "<none>"
-        if not sign:
+        if not entry.name:
+            repository = "<none>"
+        elif not sign:
             repository, _, tag = entry.name.rpartition(":")
         if name is not None and name not in (repository, entry.name):
             continue

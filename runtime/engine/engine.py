@@ -15,6 +15,7 @@ from sandcell.runtime.engine import places, record
 from sandcell.runtime.engine.image_verbs import ImageVerbs
 from sandcell.runtime.engine.layer_verbs import LayerVerbs
 from sandcell.runtime.engine.living_verbs import LivingVerbs
+from sandcell.runtime.engine.look_verbs import LookVerbs
 from sandcell.runtime.engine.network_verbs import NetworkVerbs
 from sandcell.runtime.engine.registry_verbs import RegistryVerbs
 from sandcell.runtime.engine.values import Container, ContainerPlan, Result
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 Who = Container | str
 
 
-class Engine(ImageVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
+class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, NetworkVerbs, LivingVerbs):
     """Images and containers of one store.
 
     ``home``: the store (default SANDCELL_HOME, else /var/lib/sandcell for root and the XDG data
@@ -366,12 +367,13 @@ class Engine(ImageVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, NetworkVerbs, L
 
         return inspect.inspect(self, name)
 
-    def prune(self) -> "Pruned":
+    def prune(self, *, cache: bool = False, dry_run: bool = False) -> "Pruned":
         """Remove what nothing needs any more: blobs, unpacked layers, the rests of crashes.
-        Containers, running or not, and named images stay."""
+        Containers, running or not, and named images stay. ``cache``: what build steps made goes too,
+        unless an image has it. ``dry_run``: only tell what would go."""
         from sandcell.runtime.engine import pruning
 
-        return pruning.prune(self)
+        return pruning.prune(self, cache=cache, dry_run=dry_run)
 
     # ------------------------------------------------------------
 

@@ -90,9 +90,10 @@ class ImageVerbs:
 
         archives.write_files(cast("Engine", self), image, out, as_tar=as_tar)
 
-    def images(self) -> tuple[ImageEntry, ...]:
-        """The named images, newest first."""
-        return self.store.entries()
+    def images(self, filters: Sequence[str] = ()) -> tuple[ImageEntry, ...]:
+        """The named images, newest first. ``filters``: docker's, as ``KEY=VALUE``: label, reference
+        (a pattern), before, since (an image), dangling (``true``: those without a name)."""
+        return self.store.entries(filters)
 
     def image(self, name: str) -> "Image":
         """The image of that name or digest; ``host`` is made when it is asked for.

@@ -1,7 +1,7 @@
 """Images for the engine: the store, the layers as directories, and builds."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from sandcell.runtime.container import state
@@ -13,8 +13,9 @@ from sandcell.runtime.errors import Conflict, SandcellError
 from sandcell.runtime.layer.whiteout import XattrFlavour
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import Image
+from sandcell.runtime.oci.manifest import Index, Manifest
 from sandcell.runtime.oci.reference import Reference
-from sandcell.runtime.store import Store
+from sandcell.runtime.store import Store, images
 from sandcell.runtime.store.store import ArchiveForm
 
 if TYPE_CHECKING:
@@ -68,24 +69,42 @@ class Images:
             return None
         return Reference.parse(name)
 
-    def entries(self) -> tuple[ImageEntry, ...]:
-        """Every named image, newest first; one that another tool broke is left out."""
+    def entries(self, given: Sequence[str] = ()) -> tuple[ImageEntry, ...]:
+        """The named images, newest first, or those that ``given`` filters leave; one that another tool
+        broke is left out."""
+        from sandcell.runtime.engine import image_filters
+
+        filters = image_filters.parse(given, lambda name: self.find(name).config.created or "")
+        names = [(name, descriptor.digest) for name, descriptor in self.store.names.all().items()]
+        if filters.dangling:
+            names = [("", digest) for digest in self._nameless({digest for _, digest in names})]
         found = []
-        for name, descriptor in self.store.names.all().items():
+        for name, digest in names:
             try:
-                image = self.store.image(str(descriptor.digest))
+                image = self.store.image(str(digest))
             except SandcellError:
                 continue  # an artifact, or one for another machine
-            found.append(
-                ImageEntry(
-                    name=name,
-                    digest=image.digest,
-                    created=image.config.created or "",
-                    size=image.size,
-                    layers=len(image.layers),
-                )
+            entry = ImageEntry(
+                name=name,
+                digest=image.digest,
+                created=image.config.created or "",
+                size=image.size,
+                layers=len(image.layers),
             )
+            if filters.match(entry, image.config.config.labels):
+                found.append(entry)
         return tuple(sorted(found, key=lambda entry: entry.created, reverse=True))
+
+    def _nameless(self, named: set[Digest]) -> Iterator[Digest]:
+        """The images of the store that no name leads to, not even by way of an index."""
+        seen = set(named)
+        for digest in named:
+            document = images.document(self.store.blobs, digest)
+            if isinstance(document, Index):
+                seen.update(entry.digest for entry in document.manifests)
+        for digest in self.store.blobs.list():
+            if digest not in seen and isinstance(images.document(self.store.blobs, digest), Manifest):
+                yield digest
 
     def history(self, name: str) -> tuple[HistoryEntry, ...]:
         """The instructions of the image's past, newest first."""
@@ -149,14 +168,15 @@ class Images:
             and not (who.options.remove and record.current(places, who).status == state.EXITED)
         ]
 
-    def prune(self) -> "Pruned":
+    def prune(self, *, cache: bool, dry_run: bool) -> "Pruned":
         """Delete what no name, container or cached step leads to."""
         from sandcell.runtime.build.scratch import clear
 
         with self.store.lock(PRUNING):
-            clear(self.store, self.worker)
+            if not dry_run:
+                clear(self.store, self.worker)
             needed = [who.image_digest for who in record.every(self._engine.places)]
-            return self.store.prune(self.worker, keep=needed)
+            return self.store.prune(self.worker, cache=cache, keep=needed, dry_run=dry_run)
 
     def save(self, names: Sequence[str], out: str | BinaryIO, form: ArchiveForm) -> None:
         """Write one archive of them all."""

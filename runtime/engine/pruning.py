@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 _YOUNG = 60.0
 
 
-def prune(engine: "Engine") -> Pruned:
+def prune(engine: "Engine", *, cache: bool, dry_run: bool) -> Pruned:
     """Remove what nothing needs. Containers that are listed, and named images, stay; so does what is
     younger than a minute, for somebody may just be making it."""
     places = engine.places
+    if dry_run:
+        return engine.store.prune(cache=cache, dry_run=True)
     for who in record.every(places):
         if record.current(places, who).status == state.EXITED and who.options.remove:
             _finish(engine, who)
@@ -39,7 +41,7 @@ def prune(engine: "Engine") -> Pruned:
     for path in volumes(places).halves():
         if _old(path):
             lifecycle.discard(engine.launcher, engine.idmap, path)
-    return engine.store.prune()
+    return engine.store.prune(cache=cache, dry_run=False)
 
 
 def _finish(engine: "Engine", who: record.Record) -> None:

@@ -110,10 +110,11 @@ class BlobStore:
         """
         return BlobWriter(self, self._litter, self._locks, resume)
 
-    def delete(self, digest: Digest, *, unused_since: int | None = None) -> int | None:
+    def delete(self, digest: Digest, *, unused_since: int | None = None, dry_run: bool = False) -> int | None:
         """Forget the blob; tells its size in bytes. Use ``prune``, which knows what is in use.
 
         ``None`` where it is not here, or was written or touched at ``unused_since`` (nanoseconds) or later.
+        ``dry_run``: it stays all the same.
         """
         path = self.path(digest)
         # Alone: nobody finds it here, and means to use it, while it goes.
@@ -122,7 +123,8 @@ class BlobStore:
                 status = os.stat(path)
                 if unused_since is not None and status.st_mtime_ns >= unused_since:
                     return None
-                os.unlink(path)
+                if not dry_run:
+                    os.unlink(path)
             except FileNotFoundError:
                 return None
         return status.st_size

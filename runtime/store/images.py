@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sandcell.runtime.errors import ImageNotFound, InvalidDocument, InvalidReference
+from sandcell.runtime.errors import ImageNotFound, InvalidDocument, InvalidReference, SandcellError
 from sandcell.runtime.oci import media_types
 from sandcell.runtime.oci.config import ImageConfig
 from sandcell.runtime.oci.decode import decode, encode
@@ -70,6 +70,17 @@ def write(
     stored = blobs.put_bytes(encode(config), media_types.CONFIG)
     manifest = Manifest(config=stored, layers=tuple(layers), annotations=annotations)
     return Image(blobs.put_bytes(encode(manifest), media_types.MANIFEST), manifest, config)
+
+
+def document(blobs: BlobStore, digest: Digest) -> Manifest | Index | None:
+    """The manifest or index that ``digest`` is; ``None`` for any other blob and for a damaged one."""
+    try:
+        with blobs.open(digest) as file:
+            if file.read(1) != b"{":
+                return None
+        return decode_manifest(_document(blobs, digest), object=digest)
+    except SandcellError:
+        return None
 
 
 def _document(blobs: BlobStore, digest: Digest) -> bytes:

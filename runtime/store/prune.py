@@ -10,7 +10,8 @@ from sandcell.runtime.oci.config import ImageConfig
 from sandcell.runtime.oci.decode import decode
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import chain_ids
-from sandcell.runtime.oci.manifest import Index, Manifest, decode_manifest
+from sandcell.runtime.oci.manifest import Index, Manifest
+from sandcell.runtime.store import images
 from sandcell.runtime.store.worker import Here, Worker
 
 if TYPE_CHECKING:
@@ -25,32 +26,38 @@ class Pruned(msgspec.Struct, frozen=True):
 
 
 def prune(
-    store: "Store", worker: Worker | None = None, *, cache: bool = False, keep: Iterable[Digest] = ()
+    store: "Store",
+    worker: Worker | None = None,
+    *,
+    cache: bool = False,
+    keep: Iterable[Digest] = (),
+    dry_run: bool = False,
 ) -> Pruned:
     """Delete blobs and snapshots that nothing leads to, and files of processes that died.
 
     Whatever a live process wrote or asked for since it began its work stays. ``cache``: forget what
     build steps made first, so that only named images stay. ``keep``: digests that somebody else
-    needs. May be repeated or interrupted at any time.
+    needs. ``dry_run``: only tell what would be deleted. May be repeated or interrupted at any time.
     """
-    store.litter.clear()
+    if not dry_run:
+        store.litter.clear()
     working_since = store.leases.oldest_work()
-    if cache:
+    if cache and not dry_run:
         store.cache.clear()
     named = (root.digest for root in store.names.roots())
-    live = _reachable(store, (*named, *store.cache.digests(), *keep))
+    live = _reachable(store, (*named, *(() if cache else store.cache.digests()), *keep))
     removed: list[str] = []
     size = 0
     for digest in list(store.blobs.list()):
         if digest not in live:
-            freed = store.blobs.delete(digest, unused_since=working_since)
+            freed = store.blobs.delete(digest, unused_since=working_since, dry_run=dry_run)
             if freed is not None:
                 removed.append(str(digest))
                 size += freed
     for key in sorted(set(store.snapshots.keys())):
         record = store.snapshots.record(key)
         if record is None or record.chain_id not in live:
-            freed = store.snapshots.delete(key, worker or Here(), unused_since=working_since)
+            freed = store.snapshots.delete(key, worker or Here(), unused_since=working_since, dry_run=dry_run)
             if freed is not None:
                 removed.append(f"snapshot {key}")
                 size += freed
@@ -68,7 +75,7 @@ def _reachable(store: "Store", roots: Iterable[Digest]) -> set[Digest]:
             continue
         seen.add(digest)
         live.add(digest)
-        document = _document(store, digest)
+        document = images.document(store.blobs, digest)
         if isinstance(document, Index):
             waiting += [entry.digest for entry in document.manifests]
         elif document is not None:
@@ -76,17 +83,6 @@ def _reachable(store: "Store", roots: Iterable[Digest]) -> set[Digest]:
             live.update(layer.digest for layer in document.layers)
             live.update(_chain(store, document))
     return live
-
-
-def _document(store: "Store", digest: Digest) -> Manifest | Index | None:
-    """The manifest or index that ``digest`` is; ``None`` for any other blob and for a damaged one."""
-    try:
-        with store.blobs.open(digest) as file:
-            if file.read(1) != b"{":
-                return None
-        return decode_manifest(store.blobs.read(digest), object=digest)
-    except SandcellError:
-        return None
 
 
 def _chain(store: "Store", manifest: Manifest) -> tuple[Digest, ...]:

@@ -128,15 +128,20 @@ class Snapshots:
         except FileNotFoundError:
             return 0
 
-    def delete(self, key: str, worker: Worker, *, unused_since: int | None = None) -> int | None:
+    def delete(
+        self, key: str, worker: Worker, *, unused_since: int | None = None, dry_run: bool = False
+    ) -> int | None:
         """Delete a snapshot, complete or not; tells its size as recorded.
 
         ``None``, and it stays, while somebody unpacks it or where it was asked for after ``unused_since``.
+        ``dry_run``: it stays all the same.
         """
         with self._locks.attempt(_lock(key)) as alone:
             if not alone or (unused_since is not None and self.used(key) >= unused_since):
                 return None
             record = self.record(key)
+            if dry_run:
+                return record.size if record else 0
             # First what says that it is complete.
             if record is not None or self.used(key):
                 os.unlink(f"{self._path}/{key}.json")

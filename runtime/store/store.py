@@ -130,10 +130,15 @@ class Store:
         return load(self, source, name)
 
     def prune(
-        self, worker: Worker | None = None, *, cache: bool = False, keep: Iterable[Digest] = ()
+        self,
+        worker: Worker | None = None,
+        *,
+        cache: bool = False,
+        keep: Iterable[Digest] = (),
+        dry_run: bool = False,
     ) -> prune.Pruned:
         """Delete what nothing leads to (see ``prune.prune``). ``worker`` deletes the unpacked trees."""
-        return prune.prune(self, worker, cache=cache, keep=keep)
+        return prune.prune(self, worker, cache=cache, keep=keep, dry_run=dry_run)
 
     def lock(self, name: str, *, shared: bool = False) -> AbstractContextManager[None]:
         """Hold a lock of this store in a with statement: all its users, of all processes, wait for it."""

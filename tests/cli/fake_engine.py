@@ -136,7 +136,7 @@ class FakeEngine:
 
     # images
 
-    def images(self) -> tuple[ImageEntry, ...]:
+    def images(self, filters: tuple[str, ...] = ()) -> tuple[ImageEntry, ...]:
         return tuple(self.image_records.values())
 
     def image(self, name: str) -> ImageEntry:

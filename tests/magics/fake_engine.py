@@ -228,7 +228,7 @@ class FakeEngine:
                 )
         return tuple(lines)
 
-    def images(self) -> tuple[ImageEntry, ...]:
+    def images(self, filters: tuple[str, ...] = ()) -> tuple[ImageEntry, ...]:
         return tuple(
             ImageEntry(name=name, digest=i.digest, created="", size=i.size, layers=len(i.layers))
             for name, i in self._images.items()
