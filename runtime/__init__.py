@@ -3,10 +3,11 @@
 Names are resolved on first use, so importing the door costs nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # type checkers know better; importing typing would cost more than all of this
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from sandcell.runtime.build.options import BuildOptions
     from sandcell.runtime.container.options import ExecOptions, Options
     from sandcell.runtime.engine import Engine
@@ -40,8 +41,10 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(home), name)

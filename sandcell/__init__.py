@@ -5,9 +5,11 @@ the same verbs. Nothing is imported until it is asked for, so that loading the e
 cheap and the spawner, which needs a few modules only, never pays for the rest.
 """
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # type checkers know better; importing typing would cost more than all of this
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from sandcell.runtime import BuildOptions, Engine, ExecOptions, Options, SandcellError
 
 __version__ = "0.1.0"
@@ -22,28 +24,28 @@ __all__ = [
 ]
 
 
-def load_ipython_extension(shell: Any) -> None:
+def load_ipython_extension(shell: "Any") -> None:
     """Register the magics in an IPython shell (what ``%load_ext sandcell`` calls)."""
     from sandcell.magics import load
 
     load(shell)
 
 
-def unload_ipython_extension(shell: Any) -> None:
+def unload_ipython_extension(shell: "Any") -> None:
     """Stop the spawner and forget the session; running containers stay running."""
     from sandcell.magics import unload
 
     unload(shell)
 
 
-def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+def _jupyter_server_extension_points() -> "list[dict[str, Any]]":
     """What Jupyter's server loads (installing the package enables it)."""
     from sandcell.magics.server.app import SandcellApp
 
     return [{"module": "sandcell", "app": SandcellApp}]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in ("BuildOptions", "Engine", "ExecOptions", "Options", "SandcellError"):
         from sandcell import runtime
 

@@ -19,7 +19,7 @@ from sandcell.runtime.container import hooks, inside
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.execution import execute
 from sandcell.runtime.errors import SandcellError
-from sandcell.runtime.linux import mounts, process, seccomp_load
+from sandcell.runtime.linux import capabilities, mounts, process, seccomp_load
 from sandcell.runtime.linux.syscall import CLOSE_RANGE_CLOEXEC, close_range, libc, pivot_root
 
 HOOKS = b"h"
@@ -88,6 +88,10 @@ def _keyring(step: b.SessionKeyring, scene: Scene) -> None:
     libc.syscall(_keyctl, _JOIN_SESSION_KEYRING, None, 0, 0, 0)
 
 
+def _affinity(step: b.Affinity, scene: Scene) -> None:
+    os.sched_setaffinity(0, step.processors)
+
+
 def _propagation(step: b.Propagation, scene: Scene) -> None:
     mounts.mount(None, b"/", None, step.flags)
 
@@ -107,10 +111,13 @@ def _file_system(step: b.FileSystem, scene: Scene) -> None:
 def _root(step: b.RootTree, scene: Scene) -> None:
     path = os.fsencode(step.path)
     if step.private_parent:
-        # pivot_root(2) refuses where the mount above the new root is shared.
-        mounts.mount(path, path, None, mounts.MS_BIND)
+        # pivot_root(2) refuses where the mount above the new root is shared; and the host, that
+        # shares it with us, would get a copy of whatever is mounted there.
+        mounts.make_private(path)
+    if step.bind:
+        mounts.mount(path, path, None, mounts.MS_BIND | mounts.MS_REC)
+    if step.private_parent:
         mounts.mount(None, path, None, mounts.MS_PRIVATE)
-    mounts.mount(path, path, None, mounts.MS_BIND | mounts.MS_REC)
     scene.root = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
@@ -163,15 +170,30 @@ def _call_hooks(step: b.CallHooks, scene: Scene) -> None:
 
 
 def _change_root(step: b.ChangeRoot, scene: Scene) -> None:
+    before = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.fchdir(scene.root)
     os.close(scene.root)
     scene.root = -1
     pivot_root(b".", b".")
-    # The host's tree lies on top now; it must not hear of its going.
+    # The host's tree lies on top now, and "." must mean it; it must not hear of its going.
+    os.fchdir(before)
+    os.close(before)
     mounts.mount(None, b".", None, mounts.MS_SLAVE | mounts.MS_REC)
     mounts.umount(b".", mounts.MNT_DETACH)
     os.chdir("/")
     mounts.mount(None, b"/", None, step.flags)
+
+
+def _enter_root(step: b.EnterRoot, scene: Scene) -> None:
+    os.fchdir(scene.root)
+    os.close(scene.root)
+    scene.root = -1
+    os.chroot(".")
+    os.chdir("/")
+
+
+def _hold(step: b.Hold, scene: Scene) -> None:
+    capabilities.hold(step.effective, step.permitted, step.inheritable)
 
 
 def _read_only_root(step: b.ReadOnlyRoot, scene: Scene) -> None:
@@ -249,6 +271,7 @@ def _run(step: b.Run, scene: Scene) -> None:
 
 PERFORM: dict[type, Callable[[Any, Any], None]] = {
     b.SessionKeyring: _keyring,
+    b.Affinity: _affinity,
     b.Propagation: _propagation,
     b.SourceTree: _source,
     b.FileSystem: _file_system,
@@ -263,6 +286,8 @@ PERFORM: dict[type, Callable[[Any, Any], None]] = {
     b.RuntimeHooks: _runtime_hooks,
     b.CallHooks: _call_hooks,
     b.ChangeRoot: _change_root,
+    b.EnterRoot: _enter_root,
+    b.Hold: _hold,
     b.ReadOnlyRoot: _read_only_root,
     b.Label: _label,
     b.Domain: _domain,

@@ -15,7 +15,7 @@ from sandcell.runtime.container import bundle_steps as b
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.bundle_process import program, still_ours
 from sandcell.runtime.errors import InvalidDocument
-from sandcell.runtime.oci.spec import Hooks, Linux, Mount, Seccomp, Spec
+from sandcell.runtime.oci.spec import Hooks, Linux, Mount, Process, Seccomp, Spec
 
 KERNEL_TYPES = ("proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts")
 
@@ -64,8 +64,6 @@ def bundle_plan(spec: Spec, setting: Setting) -> tuple[s.Step, ...]:
     """The steps; ``InvalidDocument`` for what the document may not ask for."""
     linux, hooks = spec.linux or Linux(), spec.hooks or Hooks()
     process = spec.process
-    if process is None:
-        raise InvalidDocument("create", "container", "config.json has no process")
     if linux.rootfs_propagation not in _ROOT_PROPAGATION:
         raise InvalidDocument("create", "container", f"no such rootfsPropagation: {linux.rootfs_propagation}")
     travels = _ROOT_PROPAGATION[linux.rootfs_propagation]
@@ -76,12 +74,16 @@ def bundle_plan(spec: Spec, setting: Setting) -> tuple[s.Step, ...]:
         steps.append(s.EnterCgroup(new_namespace="cgroup" in setting.fresh))
     if setting.keyring:
         steps.append(b.SessionKeyring())
-    steps.append(b.Propagation(travels | _REC))
+    apart = "mnt" in setting.own
+    if "mnt" in setting.fresh:
+        # What cannot be bound could not become the root either; it is made so in the end.
+        spread = options.MS_PRIVATE if travels == options.MS_UNBINDABLE else travels
+        steps.append(b.Propagation(spread | _REC))
     if "net" in setting.fresh:
         steps.append(s.Loopback())
-    opened, placed = _mounts(spec, setting)
-    shared = travels == options.MS_SHARED
-    steps += [*opened, b.RootTree(setting.root, shared), *placed]
+    readonly = spec.root is not None and spec.root.readonly
+    shared = apart and (travels == options.MS_SHARED or "mnt" not in setting.fresh)
+    steps += [b.RootTree(setting.root, shared, apart or readonly), *_mounts(spec, setting)]
     if not any(_dev(m) and options.parse(m).bind for m in spec.mounts):
         steps += [
             b.DeviceAt(f"/dev/{name}", stat.S_IFCHR | 0o666, major, minor, 0, 0)
@@ -89,9 +91,9 @@ def bundle_plan(spec: Spec, setting: Setting) -> tuple[s.Step, ...]:
         ]
         steps += [b.LinkAt(target, path) for target, path in _LINKS]
     steps += _devices(linux)
-    steps.append(s.NewSession() if not process.terminal else _console(spec))
-    if process.terminal:
-        steps.append(s.NewSession())
+    if process is not None and process.terminal:
+        steps.append(_console(process))
+    steps.append(s.NewSession())
     if spec.hostname or spec.domainname:
         if "uts" not in setting.own:
             raise InvalidDocument("create", "container", "a hostname needs a uts namespace")
@@ -105,9 +107,12 @@ def bundle_plan(spec: Spec, setting: Setting) -> tuple[s.Step, ...]:
         steps.append(b.RuntimeHooks())
     if hooks.create_container:
         steps.append(b.CallHooks("createContainer", hooks.create_container))
-    steps.append(b.ChangeRoot(travels))
-    if spec.root and spec.root.readonly:
+    steps.append(b.ChangeRoot(travels) if apart else b.EnterRoot())
+    if readonly:
         steps.append(b.ReadOnlyRoot())
+    if process is None:
+        # It can be created without, and cannot be started.
+        return (*steps, b.AwaitStart())
     steps += program(process, linux, hooks.start_container, setting.compile_filter, setting)
     return tuple(steps)
 
@@ -116,15 +121,13 @@ def _dev(mount: Mount) -> bool:
     return posixpath.normpath("/" + mount.destination.lstrip("/")) == "/dev"
 
 
-def _console(spec: Spec) -> b.ConsoleAt:
-    process = spec.process
-    assert process is not None
+def _console(process: Process) -> b.ConsoleAt:
     size = process.console_size
     return b.ConsoleAt(process.user.uid, size.height if size else 0, size.width if size else 0)
 
 
-def _mounts(spec: Spec, setting: Setting) -> tuple[list[s.Step], list[s.Step]]:
-    opened: list[s.Step] = []
+def _mounts(spec: Spec, setting: Setting) -> list[s.Step]:
+    """Each is made and placed before the next: the kernel lists them in the order they were made."""
     placed: list[s.Step] = []
     for key, mount in enumerate(spec.mounts):
         wanted = options.parse(mount)
@@ -138,7 +141,7 @@ def _mounts(spec: Spec, setting: Setting) -> tuple[list[s.Step], list[s.Step]]:
                 raise InvalidDocument("mount", target, "a bind mount has no source")
             if key not in setting.opened:
                 source = posixpath.join(setting.bundle, mount.source)
-                opened.append(b.SourceTree(key, source, wanted.recursive))
+                placed.append(b.SourceTree(key, source, wanted.recursive))
             placed.append(b.Place(key, target, wanted.attributes))
         elif mount.type == "cgroup" or (mount.type == "cgroup2" and not setting.cgroup_mounts):
             placed += _cgroup(len(spec.mounts) + 64 * key, target, wanted, setting)
@@ -154,18 +157,16 @@ def _mounts(spec: Spec, setting: Setting) -> tuple[list[s.Step], list[s.Step]]:
                 wanted.attributes.set,
                 target if mount.type == "tmpfs" else "",
             )
-            after = b.Attributes(0, wanted.attributes.clear, 0, 0, wanted.attributes.propagation)
+            # It is made with its own attributes and has no others that could be cleared.
+            after = msgspec.structs.replace(wanted.attributes, set=0, clear=0)
             plain = mount.type in ("proc", "sysfs")
             if wanted.copy_up and mount.type == "tmpfs":
                 # What it begins with must be written before it may not be any more.
                 system = msgspec.structs.replace(system, attributes=0, options=wanted.data)
                 after = wanted.attributes
-            if mount.type in ("proc", "sysfs"):
-                opened.append(system)
-            else:
-                placed.append(system)
+            placed.append(system)
             placed.append(b.Place(key, target, after, plain, wanted.copy_up and mount.type == "tmpfs"))
-    return opened, placed
+    return placed
 
 
 def _cgroup(key: int, target: str, wanted: options.Options, setting: Setting) -> list[s.Step]:

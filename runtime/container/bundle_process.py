@@ -3,14 +3,18 @@
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from sandcell.runtime.container import bundle_steps as b
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.plan import identity
 from sandcell.runtime.errors import InvalidDocument
+from sandcell.runtime.linux.capabilities import mask
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.seccomp_load import FILTER_FLAGS
 from sandcell.runtime.oci.spec import Hook, Linux, Process, Seccomp
 
+_ADMIN = mask(("CAP_SYS_ADMIN",))
 _PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
 
 # What the kernel keeps for each ipc namespace; all of net.* is kept for each network namespace.
@@ -57,18 +61,25 @@ def program(
         steps.append(b.Label("apparmor", f"exec {process.apparmor_profile}"))
     if process.selinux_label:
         steps.append(b.Label("selinux", process.selinux_label))
-    filtered = [_filter(linux.seccomp, compile_filter, around)] if linux.seccomp else []
     become = identity(
         process.user, process.capabilities, IdMap(), no_new_privileges=process.no_new_privileges
     )
-    early, late = ([], filtered) if process.no_new_privileges else (filtered, [])
-    directory = b.ChangeDirectory(process.cwd)
-    steps += [*early, become, directory]
+    filtered: list[s.Step] = []
+    if linux.seccomp:
+        filtered.append(_filter(linux.seccomp, compile_filter, around))
+        if not process.no_new_privileges:
+            # seccomp(2) then needs CAP_SYS_ADMIN. It comes last all the same: a filter that forbids
+            # what waiting and hooks need must not keep the program from being executed.
+            filtered.append(b.Hold(become.effective, become.permitted, become.inheritable))
+            become = msgspec.structs.replace(
+                become, effective=become.effective | _ADMIN, permitted=become.permitted | _ADMIN
+            )
+    steps += [become, b.ChangeDirectory(process.cwd)]
     if wait:
         steps += [b.FindProgram(process.args, process.env), b.AwaitStart()]
     if hooks:
         steps.append(b.CallHooks("startContainer", hooks))
-    return [*steps, *late, b.Run(process.args, process.env, around.preserve)]
+    return [*steps, *filtered, b.Run(process.args, process.env, around.preserve)]
 
 
 def _filter(

@@ -20,11 +20,14 @@ _ALWAYS = (
 
 
 class File(msgspec.Struct, frozen=True):
-    """``text`` for the file ``name`` of a group; ``controller`` as v1 calls it."""
+    """``text`` for the file ``name`` of a group; ``controller`` as v1 calls it. ``instead``: a file to
+    write where the kernel has no ``name``. ``optional``: no error where it has neither."""
 
     controller: str
     name: str
     text: str
+    instead: str = ""
+    optional: bool = False
 
 
 def limits(resources: Resources) -> Limits:
@@ -81,14 +84,13 @@ def _v1(resources: Resources) -> Iterator[File]:
     memory, cpu = resources.memory or Memory(), resources.cpu or Cpu()
     if resources.unified:
         raise InvalidDocument("limit", "unified", "this host has control groups of version 1")
-    for name, value in (
-        ("soft_limit_in_bytes", memory.reservation),
-        ("kmem.limit_in_bytes", memory.kernel),
-        ("kmem.tcp.limit_in_bytes", memory.kernel_tcp),
-        ("swappiness", memory.swappiness),
-    ):
+    for name, value in (("soft_limit_in_bytes", memory.reservation), ("swappiness", memory.swappiness)):
         if value is not None:
             yield File("memory", f"memory.{name}", str(value))
+    for name, value in (("kmem", memory.kernel), ("kmem.tcp", memory.kernel_tcp)):
+        if value is not None:
+            # Kernels have given these limits up, and the specification calls them not recommended.
+            yield File("memory", f"memory.{name}.limit_in_bytes", str(value), optional=True)
     if memory.disable_oom_killer:
         yield File("memory", "memory.oom_control", "1")
     for name, value in (
@@ -100,7 +102,9 @@ def _v1(resources: Resources) -> Iterator[File]:
         if value:
             yield File("cpu", f"cpu.{name}", str(value))
     for page in resources.hugepage_limits:
-        yield File("hugetlb", f"hugetlb.{page.page_size}.limit_in_bytes", str(page.limit))
+        place, most = f"hugetlb.{page.page_size}", str(page.limit)
+        yield File("hugetlb", f"{place}.limit_in_bytes", most)
+        yield File("hugetlb", f"{place}.rsvd.limit_in_bytes", most, optional=True)
     if resources.network:
         if resources.network.class_id is not None:
             yield File("net_cls", "net_cls.classid", str(resources.network.class_id))
@@ -113,13 +117,14 @@ def _v1(resources: Resources) -> Iterator[File]:
 
 def _blkio(block: BlockIo) -> Iterator[File]:
     if block.weight:
-        yield File("blkio", "blkio.weight", str(block.weight))
+        yield File("blkio", "blkio.weight", str(block.weight), "blkio.bfq.weight")
     if block.leaf_weight:
         yield File("blkio", "blkio.leaf_weight", str(block.leaf_weight))
     for device in block.weight_device:
         place = f"{device.major}:{device.minor}"
         if device.weight:
-            yield File("blkio", "blkio.weight_device", f"{place} {device.weight}")
+            text = f"{place} {device.weight}"
+            yield File("blkio", "blkio.weight_device", text, "blkio.bfq.weight_device")
         if device.leaf_weight:
             yield File("blkio", "blkio.leaf_weight_device", f"{place} {device.leaf_weight}")
     for name, throttles in (
@@ -152,12 +157,15 @@ def _unified(resources: Resources) -> Iterator[File]:
         if value:
             yield File("cpu", name, str(value))
     for page in resources.hugepage_limits:
-        yield File("hugetlb", f"hugetlb.{page.page_size}.max", str(page.limit))
+        place, most = f"hugetlb.{page.page_size}", str(page.limit)
+        yield File("hugetlb", f"{place}.max", most)
+        yield File("hugetlb", f"{place}.rsvd.max", most, optional=True)
     yield from _rdma(resources)
     block = resources.block_io or BlockIo()
     if block.weight:
         # 10 to 1000 of blkio become 1 to 10000 of io.
-        yield File("io", "io.weight", str(1 + (block.weight - 10) * 9999 // 990))
+        weight = str(1 + (block.weight - 10) * 9999 // 990)
+        yield File("io", "io.weight", weight, "io.bfq.weight")
     for name, throttles in (
         ("rbps", block.throttle_read_bps_device),
         ("wbps", block.throttle_write_bps_device),

@@ -28,6 +28,15 @@ class Attributes(BundleStep, frozen=True, tag=True, array_like=True):
     propagation: tuple[tuple[int, bool], ...] = ()
 
 
+class Affinity(BundleStep, frozen=True, tag=True, array_like=True):
+    """Run on these processors. sched_setaffinity(2)."""
+
+    processors: tuple[int, ...]
+
+    def describe(self) -> str:
+        return "run on processors " + ",".join(str(number) for number in self.processors[:8])
+
+
 class Propagation(BundleStep, frozen=True, tag=True, array_like=True):
     """How mounts travel between host and container: MS_* ``flags`` on the host's tree as we see it."""
 
@@ -66,13 +75,15 @@ class FileSystem(BundleStep, frozen=True, tag=True, array_like=True):
 
 
 class RootTree(BundleStep, frozen=True, tag=True, array_like=True):
-    """Bind the root directory on itself; from here on targets are below it."""
+    """Bind the root directory on itself, unless it is not to be a mount; from here on targets are
+    below it. ``private_parent``: what is mounted on the mount above stays in this namespace."""
 
     path: str
     private_parent: bool
+    bind: bool = True
 
     def describe(self) -> str:
-        return f"bind {self.path} as root"
+        return f"bind {self.path} as root" if self.bind else f"open {self.path} as root"
 
 
 class Place(BundleStep, frozen=True, tag=True, array_like=True):
@@ -178,6 +189,24 @@ class ChangeRoot(BundleStep, frozen=True, tag=True, array_like=True):
 
     def describe(self) -> str:
         return "pivot_root into the container's file system"
+
+
+class EnterRoot(BundleStep, frozen=True, tag=True, array_like=True):
+    """chroot(2) into the root: all that can be done in the host's own mount namespace."""
+
+    def describe(self) -> str:
+        return "chroot into the container's file system"
+
+
+class Hold(BundleStep, frozen=True, tag=True, array_like=True):
+    """Let go of what only the system call filter needed: hold exactly these capabilities."""
+
+    effective: int
+    permitted: int
+    inheritable: int
+
+    def describe(self) -> str:
+        return f"keep {self.effective.bit_count()} capabilities"
 
 
 class ReadOnlyRoot(BundleStep, frozen=True, tag=True, array_like=True):

@@ -109,6 +109,19 @@ def set_caps(effective: int, permitted: int, inheritable: int = 0, ambient: int 
     ``ambient`` must be both permitted and inheritable. ``PermissionError`` for a set that may not
     be: the sets stay as they were, but ambient ones may be cleared.
     """
+    hold(effective, permitted, inheritable)
+    # The kernel takes from the ambient set what is no longer inheritable by itself.
+    if inheritable and _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0:
+        fail("clear ambient capabilities")
+    bit = 0
+    while ambient >> bit:
+        if ambient >> bit & 1 and _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, bit, 0, 0) < 0:
+            fail("raise an ambient capability")
+        bit += 1
+
+
+def hold(effective: int, permitted: int, inheritable: int) -> None:
+    """Make these the three sets of this thread, and leave the ambient one alone: one system call."""
     data = struct.pack(
         "6I",
         effective & _LOW_32,
@@ -119,11 +132,3 @@ def set_caps(effective: int, permitted: int, inheritable: int = 0, ambient: int 
         inheritable >> 32,
     )
     call("capset", _HEADER, data)
-    # The kernel takes from the ambient set what is no longer inheritable by itself.
-    if inheritable and _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0:
-        fail("clear ambient capabilities")
-    bit = 0
-    while ambient >> bit:
-        if ambient >> bit & 1 and _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, bit, 0, 0) < 0:
-            fail("raise an ambient capability")
-        bit += 1

@@ -91,6 +91,18 @@ class Cgroup:
         put(self._tracker if self.layout.unified else self._place(controller), controller, name, text)
 
     @property
+    def freezer(self) -> str:
+        """The file that tells whether the group is frozen."""
+        return f"{self._tracker}/{'cgroup.freeze' if self.layout.unified else 'freezer.state'}"
+
+    def has(self, controller: str, name: str) -> bool:
+        """True where the group has the file ``name``; ``controller`` as of ``write``."""
+        if not self.layout.unified and controller not in self.layout.bases:
+            return False
+        where = self._tracker if self.layout.unified else self._place(controller)
+        return bool(name) and os.path.exists(f"{where}/{name}")
+
+    @property
     def exists(self) -> bool:
         """True when somebody has made the group."""
         return self.layout.writable and os.path.isdir(self._tracker)
@@ -98,9 +110,7 @@ class Cgroup:
     @property
     def frozen(self) -> bool:
         """True between ``freeze`` and ``thaw``."""
-        if self.layout.unified:
-            return read(f"{self._tracker}/cgroup.freeze") == "1"
-        return read(f"{self._tracker}/freezer.state") in ("FROZEN", "FREEZING")
+        return read(self.freezer) in ("1", "FROZEN", "FREEZING")
 
     def directories(self) -> dict[str, str]:
         """v1: where the group is, by controller; v2: its one directory under ``""``."""

@@ -63,6 +63,20 @@ def umount(target: bytes, flags: int = 0) -> None:
         fail(f"umount {os.fsdecode(target)}")
 
 
+def make_private(path: bytes) -> None:
+    """Make the mount that ``path`` lies on private: what is mounted there stays in this namespace."""
+    while True:
+        try:
+            return mount(None, path, None, MS_PRIVATE)
+        except OSError as error:
+            # EINVAL: no mount point, so the mount is that of a directory above.
+            if error.errno != errno.EINVAL:
+                raise
+        if path == b"/":
+            return None  # we are in a chroot, and cannot see it
+        path = os.path.dirname(path)
+
+
 def clone_tree(path: bytes, *, recursive: bool) -> int:
     """A descriptor of a detached copy of the mount (tree) at ``path``; closing it drops the copy."""
     flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0)

@@ -12,7 +12,10 @@ import struct
 
 import msgspec
 
+from sandcell.runtime.linux.alive import boot_id, read_text, start_time
 from sandcell.runtime.linux.syscall import close_range, libc, pidfd_send_signal
+
+__all__ = ["Identity", "alive", "boot_id", "identify", "read_text", "start_time"]
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -28,39 +31,6 @@ class Identity(msgspec.Struct, frozen=True):
     pid: int
     start: int
     boot: str
-
-
-_boot: list[str] = []
-
-
-def boot_id() -> str:
-    """A text that is different after every boot of this machine. random(4)."""
-    if not _boot:
-        _boot.append(read_text("/proc/sys/kernel/random/boot_id").strip())
-    return _boot[0]
-
-
-def read_text(path: str) -> str:
-    """The whole of a small file, undecodable bytes kept as surrogates."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        parts = []
-        while part := os.read(fd, 65536):
-            parts.append(part)
-        return os.fsdecode(b"".join(parts))
-    finally:
-        os.close(fd)
-
-
-def start_time(pid: int, *, ended: bool = False) -> int | None:
-    """Field 22 of /proc/PID/stat, or ``None`` when there is no such process; a zombie is one only
-    where ``ended`` ones count."""
-    try:
-        # The name in parentheses may hold anything, a closing parenthesis too.
-        fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" and not ended else int(fields[19])
 
 
 def identify(pid: int, *, ended: bool = False) -> Identity | None:

@@ -31,7 +31,7 @@ from sandcell.runtime.oci.spec_linux import (
     SeccompSyscall,
 )
 
-OCI_VERSION = "1.2.0"
+OCI_VERSION = "1.2.1"
 """The version of the runtime specification that we write into ``ociVersion``."""
 
 

@@ -5,52 +5,39 @@ interpreter that nobody can write to, since they become a container's process (s
 ``container.program``). Errors are one line on standard error and, with ``--log``, in that file.
 """
 
+import gc
 import os
 import sys
-from typing import Any
 
-from sandcell.runtime.errors import InvalidOption, NotFound, SandcellError, StartFailed
+from sandcell.runtime.errors import InvalidOption, NotFound, SandcellError
 from sandcell.runtime.oci_cli import log
 from sandcell.runtime.oci_cli.arguments import COMMANDS, Line, parse
 
 _ENTERING = ("create", "run", "exec")
-_BOOT = "import sys; sys.path += {paths!r}; from sandcell.runtime.oci_cli import main; main(sealed=True)"
 
 
 def main(*, sealed: bool = False) -> None:
     """The console script. ``sealed``: this is the copy already."""
+    gc.disable()  # over before there is anything to collect
     status = 1
     try:
         line = parse(sys.argv[1:])
         log.to(line.get("log"), line.get("log-format"))
         if line.command in _ENTERING and not sealed and not line.has("help"):
-            _seal()
+            from sandcell.runtime.oci_cli.sealed import become
+
+            become(sys.argv[1:])
         status = _do(line)
-    except StartFailed as error:
-        log.error(str(error))
-        status = error.status if error.status != 125 else 1
     except SandcellError as error:
         log.error(f"{error} ({error.hint})" if error.hint else str(error))
+        status = getattr(error, "status", 1)
+        status = 1 if status == 125 else status
     except OSError as error:
         log.error(f"{error.filename or 'system call'}: {os.strerror(error.errno or 0)}")
     except ValueError as error:
         log.error(str(error))
     sys.stdout.flush()
     os._exit(status)
-
-
-def _seal() -> None:
-    import msgspec
-
-    from sandcell.runtime.container.program import open_program
-
-    ours = os.path.abspath(__file__)
-    for _ in range(4):
-        ours = os.path.dirname(ours)
-    paths = [ours, os.path.dirname(os.path.dirname(os.path.abspath(msgspec.__file__ or "")))]
-    program = open_program()
-    boot = _BOOT.format(paths=paths)
-    os.execv(f"/proc/self/fd/{program}", [sys.executable, "-I", "-S", "-c", boot, *sys.argv[1:]])
 
 
 def _root(line: Line) -> str:
@@ -76,27 +63,35 @@ def _do(line: Line) -> int:
         )
     if line.command in _ENTERING:
         return _enter(line)
+    _ask(line, _root(line))
+    return 0
+
+
+def _ask(line: Line, root: str) -> None:
     from sandcell.runtime.oci_cli import verbs
 
-    root = _root(line)
-    if line.command in ("start", "kill", "delete", "pause", "resume", "update"):
+    if line.command in ("start", "kill", "delete", "pause", "resume"):
         getattr(verbs, line.command)(line, root)
     elif line.command == "state":
         from sandcell.runtime.oci_cli.record import Kept
 
-        kept = Kept(root, line.id)
-        _print(verbs.describe(kept))
+        _print(verbs.describe(Kept(root, line.id)))
     elif line.command == "ps":
         _ps(line, verbs.pids(line, root))
     elif line.command == "list":
         _list(line, root)
+    elif line.command == "update":
+        from sandcell.runtime.oci_cli.update import update
+
+        update(line, root)
     elif line.command == "features":
         from sandcell.runtime.oci_cli.features import features
 
         _print(features())
     else:
-        _spec(line)
-    return 0
+        from sandcell.runtime.oci_cli.example import write
+
+        write(line.get("bundle") or ".", rootless=line.has("rootless"))
 
 
 def _enter(line: Line) -> int:
@@ -106,7 +101,7 @@ def _enter(line: Line) -> int:
         from sandcell.runtime.oci_cli.foreground import wait
 
         child = enter(line, root)
-        return 0 if line.has("detach") else wait(child.pid)
+        return 0 if line.has("detach") else wait(child)
     from sandcell.runtime.oci_cli.create import create
 
     child = create(line, root, manager=line.get("cgroup-manager"))
@@ -118,22 +113,17 @@ def _enter(line: Line) -> int:
 
 
 def _version() -> int:
-    from importlib.metadata import PackageNotFoundError, version
-
+    from sandcell import __version__
     from sandcell.runtime.oci.spec import OCI_VERSION
 
-    try:
-        number = version("sandcell")
-    except PackageNotFoundError:
-        number = "unknown"
-    print(f"sandcell-oci version {number}\nspec: {OCI_VERSION}")
+    print(f"sandcell-oci version {__version__}\nspec: {OCI_VERSION}")
     return 0
 
 
-def _print(document: Any) -> None:
-    import msgspec
+def _print(document: object) -> None:
+    from sandcell.runtime.oci_cli import documents
 
-    print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    print(documents.write(document, pretty=True))
 
 
 def _ps(line: Line, pids: list[int]) -> None:
@@ -166,18 +156,3 @@ def _list(line: Line, root: str) -> None:
         print(f"{'ID':<24} {'PID':<8} {'STATUS':<8} {'CREATED':<31} BUNDLE")
         for one in found:
             print(f"{one['id']:<24} {one['pid']:<8} {one['status']:<8} {one['created']:<31} {one['bundle']}")
-
-
-def _spec(line: Line) -> None:
-    import msgspec
-
-    from sandcell.runtime.oci.decode import encode
-    from sandcell.runtime.oci_cli.example import example
-
-    path = os.path.join(line.get("bundle") or ".", "config.json")
-    text = msgspec.json.format(encode(example(rootless=line.has("rootless"))), indent=4)
-    try:
-        with open(path, "xb") as file:
-            file.write(text + b"\n")
-    except FileExistsError:
-        raise InvalidOption("write", path, "the file is there already", "remove it first") from None

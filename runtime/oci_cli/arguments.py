@@ -1,16 +1,17 @@
 """A command line as runc and crun take theirs, split without argparse: starting must be quick."""
 
-from collections.abc import Mapping
-
-import msgspec
-
 from sandcell.runtime.errors import InvalidOption
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # option → does it take a value; short names lead to long ones.
 GLOBAL = {
     "root": True,
     "log": True,
     "log-format": True,
+    "log-level": True,
     "cgroup-manager": True,
     "rootless": True,
     "criu": True,
@@ -59,6 +60,12 @@ COMMANDS: dict[str, dict[str, bool]] = {
     "pause": {},
     "resume": {},
     "update": {
+        "cpu-burst": True,
+        "cpu-idle": True,
+        "cpu-rt-period": True,
+        "cpu-rt-runtime": True,
+        "kernel-memory": True,
+        "kernel-memory-tcp": True,
         "resources": True,
         "memory": True,
         "memory-reservation": True,
@@ -94,12 +101,13 @@ _SHORT_OF = {"delete": {"f": "force"}}
 _REPEATED = ("env", "cap", "additional-gids")
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line:
     """``options``: long name → value, "" for a flag, several values joined by NUL."""
 
-    command: str
-    options: dict[str, str]
-    words: tuple[str, ...]
+    __slots__ = ("command", "options", "words")
+
+    def __init__(self, command: str, options: dict[str, str], words: tuple[str, ...]) -> None:
+        self.command, self.options, self.words = command, options, words
 
     def has(self, name: str) -> bool:
         """True when the option was given."""
@@ -112,6 +120,13 @@ class Line(msgspec.Struct, frozen=True):
     def each(self, name: str) -> tuple[str, ...]:
         """All values of an option that may be repeated."""
         return tuple(self.options[name].split("\0")) if name in self.options else ()
+
+    def number(self, name: str) -> int:
+        """The number given to an option, 0 without. ``InvalidOption`` for anything else."""
+        text = self.get(name, "0")
+        if not text.isdecimal():
+            raise InvalidOption(self.command, "", f"--{name} {text!r} is no number")
+        return int(text)
 
     @property
     def id(self) -> str:
@@ -131,7 +146,7 @@ def parse(arguments: list[str]) -> Line:
     if command not in COMMANDS:
         known = ", ".join(COMMANDS)
         raise InvalidOption("sandcell-oci", "", f"there is no command {command!r}", f"there are {known}")
-    short = {**_SHORT, **_SHORT_OF.get(command, {})}
+    short = _SHORT_OF.get(command, {})
     # What follows the container of an exec is the command, with options of its own.
     most = 1 if command == "exec" else 1000
     known_here = {**COMMANDS[command], "help": False}
@@ -142,9 +157,9 @@ def parse(arguments: list[str]) -> Line:
 def _options(
     command: str,
     arguments: list[str],
-    known: Mapping[str, bool],
+    known: "Mapping[str, bool]",
     options: dict[str, str],
-    short: Mapping[str, str],
+    short: "Mapping[str, str]",
     *,
     words: int,
 ) -> tuple[list[str], list[str]]:
@@ -161,7 +176,8 @@ def _options(
             place += 1
             continue
         name, sign, value = word.lstrip("-").partition("=")
-        name = short.get(name, name) if not word.startswith("--") else name
+        if not word.startswith("--"):
+            name = {**_SHORT, **short}.get(name, name)
         if name not in known:
             cause = f"there is no option {word}"
             raise InvalidOption(command or "sandcell-oci", "", cause, "there are " + ", ".join(known))

@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +25,9 @@ from sandcell.runtime.linux.namespaces import FLAGS
 from sandcell.runtime.linux.syscall import clone3, setns, unshare
 from sandcell.runtime.oci.spec import Process
 
+# In the order of asm-generic/resource.h, which x86-64 and aarch64 share: the place is the number.
+_LIMITS = "CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME"
+_RESOURCES = {f"RLIMIT_{name}": number for number, name in enumerate(_LIMITS.split())}
 CLONE_NEWTIME = 0x80
 _CLONE_PARENT = 0x8000
 _LATER = ("cgroup", "time")
@@ -147,22 +150,25 @@ def give_doors(child: Child, group: cgroups.Cgroup) -> None:
         os.close(fd)
 
 
-def outfit(pid: int, wanted: Process, *, affinity: str = "") -> None:
-    """What a process is given from outside, while its maker still has the right to."""
+def outfit(pid: int, wanted: Process, *, affinity: Set[int] = frozenset()) -> None:
+    """What a process is given from outside, while its maker still has the right to. ``affinity``:
+    processors to run on."""
     if wanted.oom_score_adj is not None:
         _put(f"/proc/{pid}/oom_score_adj", str(wanted.oom_score_adj))
     for limit in wanted.rlimits:
-        number = getattr(resource, limit.type, None)
-        if not limit.type.startswith("RLIMIT_") or not isinstance(number, int):
+        number = _RESOURCES.get(limit.type)
+        if number is None:
             raise InvalidDocument("limit", limit.type, "no such resource limit")
         try:
             resource.prlimit(pid, number, (_limit(limit.soft), _limit(limit.hard)))
         except (PermissionError, ValueError) as error:
             raise HostRefused("limit", limit.type, f"to {limit.soft}:{limit.hard}: {error}") from None
-    if wanted.scheduler or wanted.io_priority or affinity:
+    if affinity:
+        os.sched_setaffinity(pid, affinity)
+    if wanted.scheduler or wanted.io_priority:
         from sandcell.runtime.oci_cli.priority import prioritise
 
-        prioritise(pid, wanted, affinity)
+        prioritise(pid, wanted)
 
 
 def _limit(value: int) -> int:

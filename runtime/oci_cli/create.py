@@ -10,20 +10,21 @@ import msgspec
 from sandcell.runtime.container import hooks
 from sandcell.runtime.container.bundle_mounts import parse
 from sandcell.runtime.container.bundle_plan import Setting, bundle_plan
-from sandcell.runtime.container.bundle_resources import controllers, files, limits
+from sandcell.runtime.container.bundle_resources import controllers
 from sandcell.runtime.container.bundle_tree import idmapped
 from sandcell.runtime.container.seccomp_profile import compile_profile, filter_flags
-from sandcell.runtime.errors import HostRefused, InvalidDocument, SandcellError
+from sandcell.runtime.errors import HostRefused, InvalidDocument
 from sandcell.runtime.linux import cgroups
+from sandcell.runtime.linux.alive import boot_id, start_time
 from sandcell.runtime.linux.idmap import IdMap, Range
 from sandcell.runtime.linux.namespaces import FLAGS
-from sandcell.runtime.linux.process import identify
 from sandcell.runtime.linux.syscall import MACHINE, clone3
 from sandcell.runtime.oci.decode import encode
 from sandcell.runtime.oci.spec import Hooks, IdMapping, Linux, Resources, Seccomp, Spec
-from sandcell.runtime.oci_cli import birth
+from sandcell.runtime.oci_cli import birth, host_mounts, limits, verbs
 from sandcell.runtime.oci_cli.arguments import Line
 from sandcell.runtime.oci_cli.bundle import load, namespaces
+from sandcell.runtime.oci_cli.check import grantable
 from sandcell.runtime.oci_cli.record import CREATING, STOPPED, Kept, Record
 
 
@@ -31,11 +32,10 @@ def create(line: Line, root: str, *, manager: str) -> birth.Child:
     """Make the container of ``line``; it waits for ``start``. If it fails, nothing of it is left."""
     folder = os.path.realpath(line.get("bundle") or ".")
     spec = load(folder, line.get("config"))
-    process = spec.process
-    if process is None:
-        raise InvalidDocument("create", "container", "config.json has no process")
-    if bool(process.terminal) != line.has("console-socket"):
-        has = "asks for a terminal" if process.terminal else "asks for no terminal"
+    terminal = spec.process is not None and spec.process.terminal
+    attended = line.command == "run" and not line.has("detach")
+    if terminal != line.has("console-socket") and not (terminal and attended):
+        has = "asks for a terminal" if terminal else "asks for no terminal"
         raise InvalidDocument("create", "container", f"process {has}, see --console-socket")
     kept = Kept(root, line.id, make=True)
     try:
@@ -53,22 +53,24 @@ def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str) -> bi
     new, joins = namespaces(spec)
     group = _group(line.id, linux, manager)
     own_group = group is not None and not group.exists
-    record = Record(
-        id=line.id,
-        bundle=folder,
-        created=time.time(),
-        cgroup=group.path if group else "",
-        own_cgroup=own_group,
-    )
+    record = Record(line.id, folder, time.time())
+    record.oci_version, record.annotations = spec.oci_version, spec.annotations
+    record.root = spec.root.path if spec.root else ""
+    record.startable = spec.process is not None
+    record.hooks = _later_hooks(spec.hooks or Hooks())
     maps = _maps(linux.uid_mappings, linux.gid_mappings) if "user" in new else None
     user = maps is not None or any(name == "user" for name, _ in joins)
-    preserve = int(line.get("preserve-fds") or 0)
+    if spec.process is not None:
+        spec = msgspec.structs.replace(spec, process=grantable(spec.process, all_ours=user))
+    preserve = line.number("preserve-fds")
+    own = new | {name for name, _ in joins}
+    stood = [] if "mnt" in own else host_mounts.below(record.root)
     trees = _idmapped(spec, folder)
     agent = _agent(linux.seccomp)
     setting = Setting(
-        root=spec.root.path if spec.root else "",
+        root=record.root,
         bundle=folder,
-        own=new | {name for name, _ in joins},
+        own=own,
         fresh=new,
         compile_filter=compile_filter,
         cgroup=group is not None,
@@ -88,30 +90,39 @@ def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str) -> bi
     child: birth.Child | None = None
     try:
         if group is not None:
-            _limit(group, linux.resources or Resources())
+            limits.make(group, linux.resources or Resources())
+            record.cgroup, record.freezer = group.path, group.freezer
+            record.groups = list(dict.fromkeys(group.directories().values())) if own_group else []
         wanted = birth.Wanted(new, _opened(joins), _offsets(linux))
         child = birth.bear(steps, wanted, group=group, door=door, trees=trees, preserve=preserve)
         if user:
             birth.map_ids(child, maps)
-        assert spec.process is not None
-        birth.outfit(child.pid, spec.process)
+        if spec.process is not None:
+            birth.outfit(child.pid, spec.process)
         if group is not None:
             birth.give_doors(child, group)
-        record = msgspec.structs.replace(record, init=identify(child.pid))
-        kept.record, kept.spec = record, spec
-        birth.listen(child, lambda: _runtime_hooks(kept))
-        if child.console >= 0:
+        record.pid, record.boot = child.pid, boot_id()
+        record.began = start_time(child.pid, ended=True) or 0
+        kept.record = record
+        birth.listen(child, lambda: _runtime_hooks(kept, spec.hooks or Hooks()))
+        if child.console >= 0 and line.has("console-socket"):
             birth.send_console(line.get("console-socket"), child.console)
-        kept.keep(record, spec)
+        if "mnt" not in own:
+            record.mounts = host_mounts.since(stood, record.root)
+        kept.keep(encode(spec))
         if line.has("pid-file"):
             write_pid_file(line.get("pid-file"), child.pid)
     except BaseException:
         if child is not None:
             birth.end(child)
+        if "mnt" not in own:
+            host_mounts.undo(host_mounts.since(stood, record.root))
         if group is not None and own_group:
             group.kill()
             group.remove()
-        _poststop(kept, spec)
+        if kept.record.pid and spec.hooks:
+            # What failed is destroyed as by ``delete``, and its hooks are told.
+            verbs.poststop(spec.hooks.poststop, kept.state(STOPPED))
         raise
     finally:
         door.close()
@@ -120,17 +131,14 @@ def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str) -> bi
     return child
 
 
-def _poststop(kept: Kept, spec: Spec) -> None:
-    """What failed is destroyed as by ``delete``, and its hooks are told."""
-    if spec.hooks and spec.hooks.poststop and hasattr(kept, "record"):
-        try:
-            hooks.call(spec.hooks.poststop, encode(kept.state(STOPPED)), "poststop")
-        except SandcellError:
-            pass  # told is what failed first
+def _later_hooks(wanted: Hooks) -> dict[str, list[dict[str, object]]]:
+    """Those that other commands call."""
+    later = {"poststart": wanted.poststart, "poststop": wanted.poststop}
+    return {moment: msgspec.to_builtins(listed) for moment, listed in later.items() if listed}
 
 
-def _runtime_hooks(kept: Kept) -> bytes:
-    state, wanted = encode(kept.state(CREATING)), kept.spec.hooks or Hooks()
+def _runtime_hooks(kept: Kept, wanted: Hooks) -> bytes:
+    state = kept.state(CREATING)
     hooks.call(wanted.prestart, state, "prestart")
     hooks.call(wanted.create_runtime, state, "createRuntime")
     return state
@@ -160,15 +168,8 @@ def _group(name: str, linux: Linux, manager: str) -> cgroups.Cgroup | None:
     if linux.cgroups_path.count(":") == 2 and "/" not in linux.cgroups_path:
         cause = "it is a name for systemd, and sandcell-oci makes groups itself"
         raise InvalidDocument("use", f"cgroupsPath {linux.cgroups_path}", cause, "--cgroup-manager cgroupfs")
-    return cgroups.Cgroup(linux.cgroups_path or f"sandcell-oci/{name}", layout)
-
-
-def _limit(group: cgroups.Cgroup, resources: Resources) -> None:
-    needed = controllers(resources, unified=group.layout.unified)
-    group.create({*cgroups.USUAL, *needed})
-    group.limit(limits(resources))
-    for file in files(resources, unified=group.layout.unified):
-        group.write(file.controller, file.name, file.text)
+    path = os.path.normpath("/" + linux.cgroups_path) if linux.cgroups_path else f"sandcell-oci/{name}"
+    return cgroups.Cgroup(path, layout)
 
 
 def _trees(group: cgroups.Cgroup | None, linux: Linux) -> tuple[tuple[str, str], ...]:
@@ -212,7 +213,11 @@ def _idmapped(spec: Spec, folder: str) -> dict[int, int]:
         wanted = parse(mount)
         if not wanted.idmap:
             continue
-        maps = _maps(mount.uid_mappings, mount.gid_mappings)
+        linux = spec.linux or Linux()
+        maps = _maps(mount.uid_mappings or linux.uid_mappings, mount.gid_mappings or linux.gid_mappings)
+        if not maps.uids or not maps.gids:
+            cause = "without mappings of its own or a user namespace there is nothing to map by"
+            raise InvalidDocument("idmap", mount.destination, cause, "give uidMappings and gidMappings")
         pid, pidfd = clone3(FLAGS["user"], signal.SIGCHLD)
         if pid == 0:
             signal.pause()

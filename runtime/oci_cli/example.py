@@ -2,6 +2,10 @@
 
 import os
 
+import msgspec
+
+from sandcell.runtime.errors import InvalidOption
+from sandcell.runtime.oci.decode import encode
 from sandcell.runtime.oci.spec import (
     OCI_VERSION,
     Capabilities,
@@ -21,6 +25,17 @@ _CAPABILITIES = ("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE")
 _MASKED = "acpi asound kcore keys latency_stats timer_list timer_stats sched_debug scsi"
 _READONLY = "bus fs irq sys sysrq-trigger"
 _QUIET = ("nosuid", "noexec", "nodev")
+
+
+def write(folder: str, *, rootless: bool) -> None:
+    """Write it to ``config.json`` in ``folder``. ``InvalidOption`` where there is one already."""
+    path = os.path.join(folder, "config.json")
+    text = msgspec.json.format(encode(example(rootless=rootless)), indent=4)
+    try:
+        with open(path, "xb") as file:
+            file.write(text + b"\n")
+    except FileExistsError:
+        raise InvalidOption("write", path, "the file is there already", "remove it first") from None
 
 
 def example(*, rootless: bool) -> Spec:

@@ -14,7 +14,7 @@ from sandcell.runtime.oci.spec import Capabilities, Process, User
 from sandcell.runtime.oci.spec_linux import Linux
 from sandcell.runtime.oci_cli import birth
 from sandcell.runtime.oci_cli.arguments import Line
-from sandcell.runtime.oci_cli.bundle import check_process
+from sandcell.runtime.oci_cli.check import check_process, grantable
 from sandcell.runtime.oci_cli.create import compile_filter, write_pid_file
 from sandcell.runtime.oci_cli.record import CREATED, PAUSED, RUNNING, Kept
 
@@ -35,23 +35,29 @@ def enter(line: Line, root: str) -> birth.Child:
             group = kept.group
             if group is not None:
                 group.thaw()
-        init = kept.need("exec in", RUNNING, CREATED)
-        process = _process(line, kept.spec.process)
+        kept.need("exec in", RUNNING, CREATED)
+        init, spec = kept.record.pid, kept.spec
+        process = _process(line, spec.process)
         check_process(process)
-        if process.terminal != line.has("console-socket"):
-            raise InvalidOption("exec", "", "a terminal and --console-socket go together")
-        linux = kept.spec.linux or Linux()
-        names = [name for name in _ORDER if different(init.pid, name)]
+        attended = process.terminal and not line.has("detach")
+        if process.terminal != line.has("console-socket") and not attended:
+            raise InvalidOption("exec", "", "a detached terminal and --console-socket go together")
+        linux = spec.linux or Linux()
+        names = [name for name in _ORDER if different(init, name)]
         joins = tuple(
-            (name, os.open(f"/proc/{init.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)) for name in names
+            (name, os.open(f"/proc/{init}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)) for name in names
         )
+        process = grantable(process, all_ours="user" in names)
+        initial, final = _processors(process)
         group = kept.group
-        preserve = int(line.get("preserve-fds") or 0)
+        preserve = line.number("preserve-fds")
         steps: list[s.Step] = []
         if "user" in names:
             steps.append(s.AwaitIds(0, 0))
         if group is not None:
             steps.append(s.EnterCgroup(new_namespace=False))
+        if final:
+            steps.append(b.Affinity(tuple(sorted(final))))
         steps.append(b.SessionKeyring())
         if process.terminal:
             size = process.console_size
@@ -67,14 +73,11 @@ def enter(line: Line, root: str) -> birth.Child:
         try:
             if "user" in names:
                 birth.map_ids(child, None)
-            affinity = process.exec_cpu_affinity
-            birth.outfit(
-                child.pid, process, affinity=affinity.get("final", "") or affinity.get("initial", "")
-            )
+            birth.outfit(child.pid, process, affinity=initial)
             if group is not None:
                 birth.give_doors(child, group)
             birth.listen(child, bytes)
-            if child.console >= 0:
+            if child.console >= 0 and line.has("console-socket"):
                 birth.send_console(line.get("console-socket"), child.console)
             if line.has("pid-file"):
                 write_pid_file(line.get("pid-file"), child.pid)
@@ -84,6 +87,20 @@ def enter(line: Line, root: str) -> birth.Child:
     finally:
         kept.close()
     return child
+
+
+def _processors(process: Process) -> tuple[set[int], set[int]]:
+    """Where to run before the control group is entered, and after (config.md, execCPUAffinity). Without
+    a word about the latter the group's own decide, which the kernel cuts out of all."""
+    wanted = process.exec_cpu_affinity
+    if not wanted:
+        return set(), set()
+    from sandcell.runtime.oci_cli.priority import processors
+
+    initial, final = (
+        processors(wanted[name]) if wanted.get(name) else set() for name in ("initial", "final")
+    )
+    return initial, final or (set(range(os.cpu_count() or 1)) if initial else set())
 
 
 def _process(line: Line, given: Process | None) -> Process:

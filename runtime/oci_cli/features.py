@@ -7,7 +7,7 @@ from sandcell.runtime.container.plan import NAMESPACES
 from sandcell.runtime.container.seccomp_profile import ACTIONS, TABLE_OF
 from sandcell.runtime.linux.capabilities import NAMES
 from sandcell.runtime.linux.seccomp_load import FILTER_FLAGS
-from sandcell.runtime.oci_cli.bundle import HIGHEST, LOWEST
+from sandcell.runtime.oci_cli.check import HIGHEST, LOWEST
 
 _HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 _OPERATORS = tuple(f"SCMP_CMP_{name}" for name in ("EQ", "GE", "GT", "LE", "LT", "MASKED_EQ", "NE"))

@@ -11,8 +11,10 @@ from sandcell.runtime.oci_cli.record import Kept
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
-def wait(pid: int) -> int:
-    """The exit status of a child, 128 + n for signal n; signals that we get meanwhile go to it."""
+def wait(child: Child) -> int:
+    """The exit status of a child, 128 + n for signal n; signals that we get meanwhile go to it. Where it
+    has a terminal that nobody else was given, that is ours for so long."""
+    pid = child.pid
 
     def pass_on(number: int, _: object) -> None:
         try:
@@ -22,20 +24,20 @@ def wait(pid: int) -> int:
 
     for number in _PASSED_ON:
         signal.signal(number, pass_on)
+    if child.console >= 0:
+        from sandcell.runtime.oci_cli.console import attend
+
+        attend(child)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return status if status >= 0 else 128 - status
 
 
 def run(line: Line, root: str, child: Child) -> int:
     """Start what was created; unless ``--detach`` wait for its end and delete it."""
-    try:
-        verbs.start(line, root)
-    except BaseException:
-        _forget(line, root)
-        raise
+    verbs.start(line, root)
     if line.has("detach"):
         return 0
-    status = wait(child.pid)
+    status = wait(child)
     if not line.has("keep"):
         _forget(line, root)
     return status

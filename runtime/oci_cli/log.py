@@ -1,9 +1,6 @@
 """Where errors and warnings go: ``--log`` as text or JSON lines, errors to standard error as well."""
 
 import os
-import time
-
-import msgspec
 
 _target: list[tuple[str, bool]] = []
 
@@ -29,10 +26,14 @@ def error(message: str) -> None:
 
 def _write(level: str, message: str) -> None:
     for path, as_json in _target:
+        import time
+
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         line = f"{when} {level}: {message}"
         if as_json:
-            line = msgspec.json.encode({"level": level, "msg": message, "time": when}).decode()
+            from sandcell.runtime.oci_cli import documents
+
+            line = documents.write({"level": level, "msg": message, "time": when})
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError:

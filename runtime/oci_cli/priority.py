@@ -32,9 +32,9 @@ _FLAGS = {
 _CLASSES = {"IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 3}
 
 
-def prioritise(pid: int, process: Process, affinity: str) -> None:
-    """Give process ``pid`` what ``process`` asks for. ``affinity``: processors as ``0-3,7``.
-    ``InvalidDocument`` for words that do not exist, ``HostRefused`` from the kernel."""
+def prioritise(pid: int, process: Process) -> None:
+    """Give process ``pid`` what ``process`` asks for. ``InvalidDocument`` for words that do not exist,
+    ``HostRefused`` from the kernel."""
     if process.scheduler:
         _call("scheduler", _SCHED_SETATTR, pid, attributes(process.scheduler), 0)
     if process.io_priority:
@@ -42,8 +42,6 @@ def prioritise(pid: int, process: Process, affinity: str) -> None:
         if wanted.class_ not in _CLASSES:
             raise InvalidDocument("set", "ioPriority", f"there is no class {wanted.class_}")
         _call("ioPriority", _IOPRIO_SET, 1, pid, _CLASSES[wanted.class_] << 13 | wanted.priority)
-    if affinity:
-        os.sched_setaffinity(pid, processors(affinity))
 
 
 def attributes(wanted: dict[str, Any]) -> bytes:

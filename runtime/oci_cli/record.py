@@ -1,48 +1,69 @@
 """What is kept of a container between two commands: a directory with its record, its ``config.json`` as
 it was at creation, a lock, and until the start the socket at which init waits.
+
+The record holds all that ``start``, ``state``, ``kill`` and ``delete`` need, so that they read one small
+file and import next to nothing: they live for milliseconds.
 """
 
 import fcntl
 import os
-import re
-import shutil
-
-import msgspec
 
 from sandcell.runtime.errors import ContainerNotFound, InvalidOption, NameInUse, WrongState
-from sandcell.runtime.linux import cgroups
-from sandcell.runtime.linux.process import Identity, alive
-from sandcell.runtime.oci.decode import decode, encode
-from sandcell.runtime.oci.spec import Spec
+from sandcell.runtime.linux.alive import boot_id, read_text, start_time
+from sandcell.runtime.oci_cli import documents
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandcell.runtime.linux.cgroups import Cgroup
+    from sandcell.runtime.oci.spec import Hook, Spec
 
 DOOR = "start"
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
 
-_RECORD, _CONFIG, _LOCK = "record.json", "config.json", "lock"
-_NAME = re.compile(r"[A-Za-z0-9_+.-]{1,1024}")
+_RECORD, _CONFIG = "record.json", "config.json"
+_LONGEST = 1024
+_SIGNS = frozenset("_+.-")
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """The container's state as the specification tells it (runtime.md, "State")."""
+class Record:
+    """One container.
 
-    oci_version: str
-    id: str
-    status: str
-    pid: int = 0
-    bundle: str
-    annotations: dict[str, str] = {}
+    ``created``: seconds since the epoch. ``pid``, ``began`` and ``boot`` name its first process, pid 0
+    for none. ``cgroup``: its path, empty without one; ``groups``: the directories of it that we made;
+    ``freezer``: the file that tells whether it stands still. ``mounts``: those in the host's own mount
+    namespace. ``hooks``: poststart and poststop as in the document. ``startable``: it has a process.
+    """
 
+    __slots__ = (
+        "annotations", "began", "boot", "bundle", "cgroup", "created", "freezer", "groups", "hooks", "id",
+        "mounts", "oci_version", "pid", "root", "startable",
+    )  # fmt: skip
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``created``: seconds since the epoch. ``cgroup``: its path, empty without one; ``own_cgroup``: made
-    by us, so to be removed."""
+    def __init__(self, id: str, bundle: str, created: float) -> None:
+        self.id, self.bundle, self.created = id, bundle, created
+        self.oci_version, self.root = "1.0.0", ""
+        self.annotations: dict[str, str] = {}
+        self.pid, self.began, self.boot = 0, 0, ""
+        self.cgroup, self.freezer = "", ""
+        self.groups: list[str] = []
+        self.mounts: list[str] = []
+        self.hooks: dict[str, list[dict[str, object]]] = {}
+        self.startable = True
 
-    id: str
-    bundle: str
-    created: float
-    init: Identity | None = None
-    cgroup: str = ""
-    own_cgroup: bool = True
+    @property
+    def alive(self) -> bool:
+        """True while its first process lives (a zombie does not)."""
+        return bool(self.pid) and self.boot == boot_id() and start_time(self.pid) == self.began
+
+    def state(self, status: str) -> dict[str, object]:
+        """The container's state as runtime.md tells it ("State")."""
+        told: dict[str, object] = {"ociVersion": self.oci_version, "id": self.id, "status": status}
+        if status != STOPPED:
+            told["pid"] = self.pid
+        told["bundle"] = self.bundle
+        if self.annotations:
+            told["annotations"] = self.annotations
+        return told
 
 
 class Kept:
@@ -50,7 +71,7 @@ class Kept:
 
     def __init__(self, root: str, name: str, *, make: bool = False) -> None:
         """``make``: a new one. ``ContainerNotFound``, ``NameInUse`` or ``InvalidOption``."""
-        if not _NAME.fullmatch(name) or name in (".", ".."):
+        if not is_name(name):
             raise InvalidOption("use", f"container id {name!r}", "it has letters, digits and _ + . - only")
         self.path = f"{root}/{name}"
         if make:
@@ -63,31 +84,47 @@ class Kept:
             self.folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise ContainerNotFound("find", f"container {name}", "container does not exist") from None
-        lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=self.folder)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        self._lock = lock
-        if make:
-            return
+        # The directory itself is what is locked: no file more to make and to remove.
+        fcntl.flock(self.folder, fcntl.LOCK_EX)
+        self.record = Record(name, "", 0)
+        if not make:
+            self._load()
+
+    def _load(self) -> None:
         try:
-            self.record = msgspec.json.decode(self._read(_RECORD), type=Record)
-            self.spec = decode(Spec, self._read(_CONFIG), object=f"{self.path}/{_CONFIG}")
+            text = read_text(f"{self.path}/{_RECORD}")
         except FileNotFoundError:
             # Its creation was killed, or it is deleted at this moment.
             if not os.path.exists(self.path):
+                name = self.record.id
                 raise ContainerNotFound("find", f"container {name}", "container does not exist") from None
-            self.record = Record(id=name, bundle="", created=0)
-            self.spec = Spec(oci_version="1.0.0")
+            return
+        for key, value in documents.read(text, object=f"{self.path}/{_RECORD}").items():
+            setattr(self.record, key, value)
 
-    def keep(self, record: Record, spec: Spec) -> None:
-        """Write the record, replacing the old one as a whole."""
-        self.record, self.spec = record, spec
-        self._write(_CONFIG, encode(spec))
-        self._write(_RECORD, msgspec.json.encode(record))
+    def keep(self, config: bytes) -> None:
+        """Write the record, and the document it was made from."""
+        self._write(_CONFIG, config)
+        facts = {name: getattr(self.record, name) for name in Record.__slots__}
+        self._write(_RECORD, documents.write(facts).encode(errors="surrogateescape"))
 
     @property
-    def group(self) -> cgroups.Cgroup | None:
+    def spec(self) -> "Spec":
+        """Its ``config.json`` as it was at creation."""
+        from sandcell.runtime.oci.decode import decode
+        from sandcell.runtime.oci.spec import Spec
+
+        with open(f"{self.path}/{_CONFIG}", "rb") as file:
+            return decode(Spec, file.read(), object=file.name)
+
+    @property
+    def group(self) -> "Cgroup | None":
         """Its control group."""
-        return cgroups.Cgroup(self.record.cgroup, cgroups.layout()) if self.record.cgroup else None
+        if not self.record.cgroup:
+            return None
+        from sandcell.runtime.linux import cgroups
+
+        return cgroups.Cgroup(self.record.cgroup, cgroups.layout())
 
     @property
     def door(self) -> str:
@@ -97,59 +134,71 @@ class Kept:
     @property
     def status(self) -> str:
         """created, running, paused or stopped."""
-        init = self.record.init
-        if init is None or not alive(init):
+        if not self.record.alive:
             return STOPPED
         if os.path.lexists(f"{self.path}/{DOOR}"):
             return CREATED
-        group = self.group
-        return PAUSED if group is not None and group.frozen else RUNNING
+        return PAUSED if self.frozen else RUNNING
 
-    def state(self, status: str = "") -> State:
-        """The state now; ``status`` where the caller knows better."""
-        status = status or self.status
-        init = self.record.init
-        return State(
-            oci_version=self.spec.oci_version,
-            id=self.record.id,
-            status=status,
-            pid=init.pid if init and status != STOPPED else 0,
-            bundle=self.record.bundle,
-            annotations=self.spec.annotations,
-        )
+    @property
+    def frozen(self) -> bool:
+        """True while every process of it stands still, or is about to."""
+        try:
+            return read_text(self.record.freezer).strip() in ("1", "FROZEN", "FREEZING")
+        except OSError:
+            return False
 
-    def need(self, verb: str, *statuses: str) -> Identity:
-        """Its init, where the container is in one of ``statuses``; else ``WrongState``."""
+    def state(self, status: str = "") -> bytes:
+        """The state now as JSON; ``status`` where the caller knows better."""
+        return documents.write(self.record.state(status or self.status)).encode(errors="surrogateescape")
+
+    def need(self, verb: str, *statuses: str) -> str:
+        """Its status, one of ``statuses``; else ``WrongState``."""
         status = self.status
-        if status not in statuses or self.record.init is None:
+        if status not in statuses:
             wanted = " or ".join(statuses)
             raise WrongState(verb, f"container {self.record.id}", f"it is {status}, not {wanted}")
-        return self.record.init
+        return status
+
+    def hooks(self, moment: str) -> "tuple[Hook, ...]":
+        """The hooks of that moment."""
+        listed = self.record.hooks.get(moment)
+        if not listed:
+            return ()
+        import msgspec
+
+        from sandcell.runtime.oci.spec import Hook
+
+        return tuple(msgspec.convert(one, Hook) for one in listed)
 
     def remove(self) -> None:
         """Forget the container."""
-        shutil.rmtree(self.path)
+        for name in os.listdir(self.path):
+            os.unlink(f"{self.path}/{name}")
+        os.rmdir(self.path)
 
     def close(self) -> None:
         """Let go of the lock."""
         # The container's first process has a copy, which would keep the lock.
-        fcntl.flock(self._lock, fcntl.LOCK_UN)
-        os.close(self._lock)
+        fcntl.flock(self.folder, fcntl.LOCK_UN)
         os.close(self.folder)
 
-    def _read(self, name: str) -> bytes:
-        with open(f"{self.path}/{name}", "rb") as file:
-            return file.read()
-
     def _write(self, name: str, data: bytes) -> None:
-        with open(f"{self.path}/.{name}", "wb") as file:
+        fd = os.open(f"{self.path}/.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb") as file:
             file.write(data)
         os.rename(f"{self.path}/.{name}", f"{self.path}/{name}")
+
+
+def is_name(name: str) -> bool:
+    """May a container be called so?"""
+    plain = all(sign.isascii() and (sign.isalnum() or sign in _SIGNS) for sign in name)
+    return plain and 0 < len(name) <= _LONGEST and name not in (".", "..")
 
 
 def names(root: str) -> list[str]:
     """The ids of all containers."""
     try:
-        return sorted(name for name in os.listdir(root) if _NAME.fullmatch(name))
+        return sorted(filter(is_name, os.listdir(root)))
     except FileNotFoundError:
         return []

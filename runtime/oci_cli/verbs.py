@@ -1,91 +1,136 @@
-"""The verbs on a container that is there: start, kill, delete, ps, pause, resume, update."""
+"""The verbs on a container that is there: start, kill, delete, ps, pause, resume.
+
+What is heavy is imported where it is needed: a container without hooks whose processes have ended is
+started and deleted by a few system calls.
+"""
 
 import os
-import signal
-import socket
 
-import msgspec
-
-from sandcell.runtime.container import hooks, processes
-from sandcell.runtime.container.bundle_resources import files, limits
-from sandcell.runtime.errors import (
-    ContainerNotFound,
-    HostRefused,
-    InvalidDocument,
-    InvalidOption,
-    SandcellError,
-    WrongState,
-)
-from sandcell.runtime.linux.cgroups_files import wait_until
-from sandcell.runtime.linux.process import Identity, alive, send_signal
-from sandcell.runtime.oci.decode import decode, encode
-from sandcell.runtime.oci.spec import Hooks, Resources
-from sandcell.runtime.oci.spec_linux import BlockIo, Cpu, Memory, Pids
-from sandcell.runtime.oci_cli import birth
+from sandcell.runtime.errors import ContainerNotFound, HostRefused, InvalidOption, SandcellError, WrongState
 from sandcell.runtime.oci_cli.arguments import Line
 from sandcell.runtime.oci_cli.log import warn
 from sandcell.runtime.oci_cli.record import CREATED, DOOR, PAUSED, RUNNING, STOPPED, Kept
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandcell.runtime.oci.spec import Hook
+
 _PATIENCE = 10.0
+_KILL, _TERM = 9, 15
+# From this version on a failing poststart hook ends the container; before it is warned of.
+_STRICT = (1, 2, 1)
 
 
 def start(line: Line, root: str) -> None:
-    """Let the program run. ``WrongState`` unless the container is created, ``StartFailed`` when its
-    program cannot be executed; it is stopped then."""
+    """Let the program run. ``WrongState`` unless the container is created and has a process,
+    ``StartFailed`` when a hook fails or the program cannot be executed; it is destroyed then."""
     kept = Kept(root, line.id)
     try:
-        init = kept.need("start", CREATED)
-        state = encode(kept.state(CREATED))
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        kept.need("start", CREATED)
+        if not kept.record.startable:
+            raise WrongState("start", f"container {line.id}", "its config.json has no process")
         try:
-            channel.connect(kept.door)
-            channel.send(state)
-            message = channel.recv(8192)
-        except OSError:
-            message = b"!5 it does not answer"
-        os.unlink(f"{kept.path}/{DOOR}")
-        try:
-            birth.answered(message)
+            _knock(kept)
+            _poststart(kept)
         except SandcellError:
-            send_signal(init, signal.SIGKILL)
+            # runtime.md, "Lifecycle": it is stopped, and goes on at the step that destroys it.
+            destroy(kept)
             raise
-        finally:
-            channel.close()
-        wanted = kept.spec.hooks or Hooks()
-        try:
-            hooks.call(wanted.poststart, encode(kept.state(RUNNING)), "poststart")
-        except HostRefused as error:
-            # The container runs already; runtime.md wants a warning and no more.
-            warn(str(error))
     finally:
         kept.close()
+
+
+def _knock(kept: Kept) -> None:
+    import _socket  # the C half: what ``socket`` adds to it takes longer than the whole command
+
+    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        channel.connect(kept.door)
+        channel.send(kept.state(CREATED))
+        message = channel.recv(8192)
+    except OSError:
+        message = b"?it does not answer"
+    finally:
+        channel.close()
+        os.unlink(f"{kept.path}/{DOOR}")
+    if message:
+        from sandcell.runtime.oci_cli.birth import answered
+
+        answered(message)
+
+
+def _poststart(kept: Kept) -> None:
+    wanted = kept.hooks("poststart")
+    if not wanted:
+        return
+    from sandcell.runtime.container import hooks
+
+    state = kept.state(RUNNING)
+    for hook in wanted:
+        try:
+            hooks.call((hook,), state, "poststart")
+        except HostRefused as error:
+            if _version(kept.record.oci_version) >= _STRICT:
+                raise
+            warn(str(error))
+
+
+def _version(text: str) -> tuple[int, ...]:
+    numbers = text.partition("-")[0].partition("+")[0].split(".")
+    return tuple(int(number) for number in numbers)
 
 
 def kill(line: Line, root: str) -> None:
     """Send a signal (SIGTERM) to init, with ``--all`` to every process. ``WrongState`` where nothing
     runs."""
-    number = signal_number(line.words[1] if len(line.words) > 1 else "TERM")
+    number = signal_number(line.words[1]) if len(line.words) > 1 else _TERM
     kept = Kept(root, line.id)
     try:
-        group = kept.group
-        if line.has("all") and group is not None and group.exists:
-            processes.signal_all(group.pids(), number)
-            return
-        init = kept.need("kill", CREATED, RUNNING, PAUSED)
-        send_signal(init, number)
-        if number == signal.SIGKILL and group is not None and group.frozen:
+        if line.has("all") and kept.record.cgroup:
+            group = kept.group
+            if group is not None and group.exists:
+                from sandcell.runtime.container import processes
+
+                processes.signal_all(group.pids(), number)
+                return
+        status = kept.need("kill", CREATED, RUNNING, PAUSED)
+        _signal(kept, number)
+        group = kept.group if status == PAUSED and number == _KILL else None
+        if group is not None:
             group.thaw()  # a frozen process cannot even die, on version 1
     finally:
         kept.close()
 
 
+def _signal(kept: Kept, number: int) -> None:
+    """To init, and to no later process with its pid."""
+    from signal import pidfd_send_signal
+
+    try:
+        pidfd = os.pidfd_open(kept.record.pid)
+    except ProcessLookupError:
+        return
+    try:
+        if kept.record.alive:
+            pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(pidfd)
+
+
 def signal_number(text: str) -> int:
-    """9, KILL or SIGKILL. ``InvalidOption`` for no signal."""
-    if text.isdigit() and 0 <= int(text) <= signal.SIGRTMAX:
+    """9, KILL, SIGKILL or RTMIN+3. ``InvalidOption`` for no signal."""
+    import signal
+
+    if text.isdecimal() and 0 <= int(text) <= signal.SIGRTMAX:
         return int(text)
     name = text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"
-    if name in signal.Signals.__members__:
-        return signal.Signals[name].value
+    base, sign, offset = name.partition("+") if "+" in name else name.partition("-")
+    if base in signal.Signals.__members__ and (not sign or offset.isdecimal()):
+        number = signal.Signals[base] + int(f"{sign}{offset}" if sign else 0)
+        if number == signal.Signals[base] or signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+            return int(number)
     raise InvalidOption("kill", "", f"{text!r} is no signal", "as KILL, SIGKILL or 9")
 
 
@@ -108,50 +153,74 @@ def delete(line: Line, root: str) -> None:
 
 
 def destroy(kept: Kept) -> None:
-    """End everything of the container, remove its group and its record, call its poststop hooks."""
-    init, group = kept.record.init, kept.group
-    if init is not None and alive(init):
-        send_signal(init, signal.SIGKILL)
-    if group is not None and kept.record.own_cgroup:
-        group.kill()
-    if init is not None and not wait_until(lambda: not alive(init), _PATIENCE):
-        raise HostRefused("end", f"container {kept.record.id}", "its process does not end")
-    if group is not None and kept.record.own_cgroup:
-        group.remove()
-        _parents(kept.record.cgroup)
-    stopped = encode(kept.state(STOPPED))
-    wanted = kept.spec.hooks or Hooks()
+    """End everything of the container, remove its group, its mounts and its record, call its poststop
+    hooks."""
+    record = kept.record
+    if record.alive:
+        _signal(kept, _KILL)
+    remove_groups(kept)
+    if record.alive:
+        from sandcell.runtime.linux.cgroups_files import wait_until
+
+        if not wait_until(lambda: not record.alive, _PATIENCE):
+            raise HostRefused("end", f"container {record.id}", "its process does not end")
+    if record.mounts:
+        from sandcell.runtime.oci_cli import host_mounts
+
+        host_mounts.undo(record.mounts)
+    stopped, wanted = kept.state(STOPPED), kept.hooks("poststop")
     kept.remove()
-    for hook in wanted.poststop:
+    if wanted:
+        poststop(wanted, stopped)
+
+
+def poststop(wanted: "tuple[Hook, ...]", state: bytes) -> None:
+    """Call each of the hooks; one that fails is warned of."""
+    from sandcell.runtime.container import hooks
+
+    for hook in wanted:
         try:
-            hooks.call((hook,), stopped, "poststop")
+            hooks.call((hook,), state, "poststop")
         except HostRefused as error:
             warn(str(error))
 
 
-def _parents(path: str) -> None:
-    from sandcell.runtime.linux import cgroups
-
-    parent = path.strip("/").rpartition("/")[0]
-    if parent == "sandcell-oci":
-        cgroups.Cgroup(parent, cgroups.layout()).prune()
+def remove_groups(kept: Kept) -> None:
+    """Remove the control groups that were made for the container, ending what still runs in them."""
+    for directory in kept.record.groups:
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            group = kept.group
+            if group is not None:
+                group.kill()
+                group.remove()
+            break
+    for directory in kept.record.groups:
+        parent = os.path.dirname(directory)
+        if parent.endswith("/sandcell-oci"):
+            try:
+                os.rmdir(parent)
+            except OSError:
+                pass  # others are in it
 
 
 def pause(line: Line, root: str) -> None:
     """Freeze every process. ``WrongState`` unless running."""
-    _freezer(line, root, "pause", RUNNING)
+    _freezer(line, root, "pause", (RUNNING, CREATED))
 
 
 def resume(line: Line, root: str) -> None:
     """Let them run on. ``WrongState`` unless paused."""
-    _freezer(line, root, "resume", PAUSED)
+    _freezer(line, root, "resume", (PAUSED,))
 
 
-def _freezer(line: Line, root: str, verb: str, needed: str) -> None:
+def _freezer(line: Line, root: str, verb: str, needed: tuple[str, ...]) -> None:
     kept = Kept(root, line.id)
     try:
-        statuses = (RUNNING, CREATED) if needed == RUNNING else (needed,)
-        kept.need(verb, *statuses)
+        kept.need(verb, *needed)
         group = kept.group
         if group is None:
             raise HostRefused(verb, f"container {line.id}", "it has no control group")
@@ -162,70 +231,26 @@ def _freezer(line: Line, root: str, verb: str, needed: str) -> None:
 
 def pids(line: Line, root: str) -> list[int]:
     """Every process of the container, as the host numbers them."""
+    from sandcell.runtime.container import processes
+    from sandcell.runtime.linux.process import Identity
+
     kept = Kept(root, line.id)
     try:
-        init: Identity = kept.need("ps", CREATED, RUNNING, PAUSED)
-        return processes.of_container(init, kept.group)
+        kept.need("ps", CREATED, RUNNING, PAUSED)
+        record = kept.record
+        return processes.of_container(Identity(record.pid, record.began, record.boot), kept.group)
     finally:
         kept.close()
-
-
-def update(line: Line, root: str) -> None:
-    """Change limits of a container that is there."""
-    kept = Kept(root, line.id)
-    try:
-        kept.need("update", CREATED, RUNNING, PAUSED)
-        group = kept.group
-        if group is None:
-            raise HostRefused("update", f"container {line.id}", "it has no control group")
-        resources = _resources(line)
-        group.limit(limits(resources))
-        for file in files(resources, unified=group.layout.unified):
-            group.write(file.controller, file.name, file.text)
-    finally:
-        kept.close()
-
-
-def _resources(line: Line) -> Resources:
-    if line.has("resources"):
-        path = line.get("resources")
-        try:
-            with open("/dev/stdin" if path == "-" else path, "rb") as file:
-                return decode(Resources, file.read(), object=path)
-        except OSError as error:
-            raise InvalidDocument("read", path, os.strerror(error.errno or 0)) from None
-
-    def number(name: str) -> int | None:
-        text = line.get(name)
-        if text and not text.lstrip("-").isdigit():
-            raise InvalidOption("update", "", f"--{name} {text!r} is no number")
-        return int(text) if text else None
-
-    most = number("pids-limit")
-    weight = number("blkio-weight")
-    return Resources(
-        memory=Memory(
-            limit=number("memory"), reservation=number("memory-reservation"), swap=number("memory-swap")
-        ),
-        cpu=Cpu(
-            quota=number("cpu-quota"),
-            period=number("cpu-period"),
-            shares=number("cpu-share"),
-            cpus=line.get("cpuset-cpus"),
-            mems=line.get("cpuset-mems"),
-        ),
-        pids=None if most is None else Pids(most),
-        block_io=None if weight is None else BlockIo(weight=weight),
-    )
 
 
 def describe(kept: Kept) -> dict[str, object]:
     """The state as ``state`` and ``list`` print it."""
-    told: dict[str, object] = msgspec.to_builtins(kept.state())
+    record = kept.record
+    told = record.state(kept.status)
     # Some callers look for the key even of a container that has stopped.
     told.setdefault("pid", 0)
-    told["created"] = timestamp(kept.record.created)
-    told["rootfs"] = kept.spec.root.path if kept.spec.root else ""
+    told["created"] = timestamp(record.created)
+    told["rootfs"] = record.root
     return told
 
 

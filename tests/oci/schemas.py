@@ -15,7 +15,7 @@ def check(kind: str, name: str, document: bytes) -> None:
     from referencing import Registry, Resource
     from referencing.jsonschema import DRAFT4
 
-    folder = _folder(kind)
+    folder = _folder(kind, name)
     resources = []
     for path in folder.glob("*.json"):
         # References are between files of one folder, whatever the ids say.
@@ -29,13 +29,13 @@ def _without_id(value: dict) -> dict:
     return {key: inner for key, inner in value.items() if key != "id" or not isinstance(inner, str)}
 
 
-def _folder(kind: str) -> Path:
+def _folder(kind: str, name: str) -> Path:
     places = [
         _REPOSITORY.parent / "shared" / "oci-schemas" / kind,
         _DEBIAN / kind / "schema",
         _DEBIAN / kind.replace("runtime-spec", "specs") / "schema",
     ]
     for place in places:
-        if place.is_dir():
+        if (place / name).is_file():
             return place
-    pytest.skip(f"no JSON schemas of {kind} here (Debian: golang-github-opencontainers-image-spec-dev)")
+    pytest.skip(f"no {name} of {kind} here (Debian: golang-github-opencontainers-image-spec-dev)")

@@ -49,8 +49,6 @@ MOUNT = Namespace("mount")
     ("spec", "word"),
     [
         (Spec(oci_version="2.0.0", linux=Linux()), "ociVersion"),
-        (Spec(oci_version="1.0.0"), "linux part"),
-        (Spec(oci_version="1.0.0", linux=Linux()), "mount namespace"),
         (Spec(oci_version="1.0.0", linux=Linux(namespaces=(MOUNT, MOUNT))), "twice"),
         (Spec(oci_version="1.0.0", linux=Linux(namespaces=(MOUNT, Namespace("x")))), "no namespace"),
         (Spec(oci_version="1.0.0", linux=Linux(namespaces=(MOUNT, Namespace("user")))), "id mappings"),
