@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from sandcell.runtime.cli import more_flags
 from sandcell.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ _FLAGS = (
         metavar="[ADDR:]HOST:PORT[/udp]",
         help="Publish a port, at 127.0.0.1.",
     ),
+    *more_flags.FLAGS,
 )
 
 
@@ -113,12 +115,15 @@ def options_of(flags: dict[str, Any]) -> "Options":
     """
     from sandcell.runtime.container.options import Options, parse_cpus, parse_memory
 
+    more = more_flags.more_options(flags)
+    mounts = more_flags.mounted(flags["mount"])
     given: dict[str, Any] = {
+        **more,
         "name": flags["name"],
         "replace": flags["replace"],
         "env": environment(flags["env"], flags["env_file"]),
-        "volumes": tuple(_volume(text) for text in flags["volume"]),
-        "tmpfs": flags["tmpfs"],
+        "volumes": (*map(_volume, flags["volume"]), *mounts["volume"]),
+        "tmpfs": (*flags["tmpfs"], *mounts["tmpfs"]),
         "workdir": flags["workdir"],
         "user": flags["user"],
         "memory": None if flags["memory"] is None else parse_memory(flags["memory"]),
@@ -127,7 +132,7 @@ def options_of(flags: dict[str, Any]) -> "Options":
         "network": flags["network"],
         "publish": flags["publish"],
         "hostname": flags["hostname"],
-        "labels": dict(_pair(text) for text in flags["label"]),
+        "labels": {**more["labels"], **dict(_pair(text) for text in flags["label"])},
         "entrypoint": None if flags["entrypoint"] is None else tuple(filter(None, [flags["entrypoint"]])),
         "read_only": flags["read_only"],
         "stop_signal": flags["stop_signal"],

@@ -9,6 +9,9 @@ from sandcell.runtime.cli.names import CONTAINER
 
 @click.command("exec", context_settings={"allow_interspersed_args": False})
 @click.option("-e", "--env", multiple=True, metavar="KEY[=VALUE]", help="Set a variable.")
+@click.option(
+    "--env-file", multiple=True, type=click.Path(exists=True, dir_okay=False), help="Variables, one a line."
+)
 @click.option("-w", "--workdir", metavar="DIR", default="", help="Directory to start in.")
 @click.option("-u", "--user", metavar="USER[:GROUP]", default="", help="User to run as.")
 @click.option("-t", "--tty", is_flag=True, help="Give the program a terminal to write to.")
@@ -23,6 +26,7 @@ def exec_command(
     container: str,
     command: tuple[str, ...],
     env: tuple[str, ...],
+    env_file: tuple[str, ...],
     workdir: str,
     user: str,
     tty: bool,
@@ -40,7 +44,12 @@ def exec_command(
     size = check_terminal(tty=tty, interactive=interactive and not detach)
     parse_keys(detach_keys)
     options = ExecOptions(
-        env=environment(env), workdir=workdir, user=user, tty=tty, interactive=interactive, console_size=size
+        env=environment(env, env_file),
+        workdir=workdir,
+        user=user,
+        tty=tty,
+        interactive=interactive,
+        console_size=size,
     )
     if detach:
         left = door.engine.launch_in(container, command, msgspec.structs.replace(options, interactive=False))

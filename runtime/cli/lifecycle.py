@@ -10,8 +10,9 @@ from sandcell.runtime.errors import InvalidOption
 
 _containers = click.argument("containers", nargs=-1, required=True, type=CONTAINER)
 _time = click.option(
-    "-t", "--time", "seconds", type=int, default=10, show_default=True, help="Seconds before SIGKILL."
+    "-t", "--time", "--timeout", "seconds", type=int, help="Seconds before SIGKILL, 10 without; -1: never."
 )
+_signal = click.option("-s", "--signal", default="", help="Send this first, not its own stop signal.")
 
 
 @click.command("start")
@@ -49,20 +50,22 @@ def _attached(door: Door, containers: tuple[str, ...], interactive: bool, keys: 
 
 @click.command("stop")
 @_time
+@_signal
 @_containers
 @click.pass_obj
-def stop_command(door: Door, containers: tuple[str, ...], seconds: int) -> int:
+def stop_command(door: Door, containers: tuple[str, ...], seconds: int | None, signal: str) -> int:
     """Stop running CONTAINERS: their stop signal first, SIGKILL when the time is over."""
-    return each(door, containers, lambda name: door.engine.stop(name, timeout=seconds))
+    return each(door, containers, lambda name: door.engine.stop(name, timeout=seconds, signal=signal))
 
 
 @click.command("restart")
 @_time
+@_signal
 @_containers
 @click.pass_obj
-def restart_command(door: Door, containers: tuple[str, ...], seconds: int) -> int:
+def restart_command(door: Door, containers: tuple[str, ...], seconds: int | None, signal: str) -> int:
     """Stop CONTAINERS and start them again."""
-    return each(door, containers, lambda name: door.engine.restart(name, timeout=seconds))
+    return each(door, containers, lambda name: door.engine.restart(name, timeout=seconds, signal=signal))
 
 
 @click.command("kill")

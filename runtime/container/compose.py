@@ -4,11 +4,14 @@ What is not asked for is as ``docker run`` has it, except ``noNewPrivileges``, w
 sandbox needs no set-uid programs. runtime-spec config.md and config-linux.md.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import msgspec
 
+from sandcell.runtime.container.flag_words import parse_device, parse_ulimit
 from sandcell.runtime.container.options import Options, check_variable, check_word, parse_tmpfs, parse_volume
+from sandcell.runtime.container.rights import UNCONFINED, bounding, parse_security
 from sandcell.runtime.container.seccomp_profile import default_profile
 from sandcell.runtime.errors import InvalidOption
 from sandcell.runtime.linux.idmap import IdMap, Range
@@ -28,6 +31,7 @@ from sandcell.runtime.oci.spec import (
     Process,
     Resources,
     Root,
+    Seccomp,
     Spec,
     User,
 )
@@ -86,7 +90,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     host seen at /run/sandcell. ``user``: the ids that the image's files give to the user's name.
     ``cgroups_path``: empty where this host gives no control groups. ``volumes``: named ones → folder
     of the host; ``anonymous``: place in the container → folder of the host. ``counted``: the groups
-    can limit the number of processes.
+    can limit the number of processes. ``profile``: the filter that the user wrote. ``numbers``: device
+    of the host → type, major and minor.
     """
 
     id: str
@@ -101,6 +106,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     counted: bool = True
     volumes: dict[str, str] = {}
     anonymous: dict[str, str] = {}
+    profile: Seccomp | None = None
+    numbers: dict[str, tuple[str, int, int]] = {}
 
 
 def _console_size(options: Options) -> ConsoleSize | None:
@@ -111,11 +118,13 @@ def _console_size(options: Options) -> ConsoleSize | None:
 def compose(config: RunConfig, command: tuple[str, ...] | None, options: Options, setting: Setting) -> Spec:
     """The runtime-spec document of a new container; ``InvalidOption`` when there is nothing to run."""
     cgroup = bool(setting.cgroups_path)
-    host_network = options.network == "host"
     # Making devices is harmless where a control group or a user namespace decides who may open them.
     guarded = cgroup or setting.idmap.user_namespace
-    bounding = CAPABILITIES if guarded else tuple(c for c in CAPABILITIES if c != "CAP_MKNOD")
-    capabilities = capability_sets(setting.user.uid, bounding)
+    usual = CAPABILITIES if guarded else tuple(c for c in CAPABILITIES if c != "CAP_MKNOD")
+    capabilities = capability_sets(setting.user.uid, bounding(usual, options.cap_add, options.cap_drop))
+    security = parse_security(options.security)
+    namespaces = _namespaces(setting.idmap, options, cgroup=cgroup)
+    own = {space.type for space in namespaces} - _joined(options)
     return Spec(
         oci_version=OCI_VERSION,
         process=Process(
@@ -126,18 +135,25 @@ def compose(config: RunConfig, command: tuple[str, ...] | None, options: Options
             env=environment(config, options.env, setting.home, hostname(options, setting), options.tty),
             cwd=options.workdir or config.working_dir or "/",
             capabilities=capabilities,
-            no_new_privileges=True,
+            rlimits=tuple(map(parse_ulimit, options.ulimits)),
+            no_new_privileges=security.no_new_privileges,
+            oom_score_adj=options.oom_score_adj,
         ),
         root=Root(path="rootfs", readonly=options.read_only),
-        hostname=hostname(options, setting) if not host_network else "",
+        hostname=hostname(options, setting) if "uts" in own else "",
+        domainname=options.domainname if "uts" in own else "",
+        annotations=options.annotations,
         mounts=_mounts(options, setting),
         linux=Linux(
             uid_mappings=_mappings(setting.idmap.uids),
             gid_mappings=_mappings(setting.idmap.gids),
-            namespaces=_namespaces(setting.idmap, cgroup=cgroup, own_network=not host_network),
-            resources=resources(options, counted=setting.counted) if cgroup else None,
+            namespaces=namespaces,
+            resources=resources(options, setting.numbers, counted=setting.counted) if cgroup else None,
             cgroups_path=setting.cgroups_path,
-            seccomp=_profile(capabilities.bounding, setting.kernel, setting.machine),
+            sysctl=_sysctls(options, own),
+            seccomp=None
+            if security.seccomp == UNCONFINED
+            else setting.profile or _profile(capabilities.bounding, setting.kernel, setting.machine),
             masked_paths=MASKED,
             readonly_paths=READ_ONLY,
         ),
@@ -182,28 +198,63 @@ def capability_sets(uid: int, bounding: tuple[str, ...]) -> Capabilities:
     return Capabilities(bounding=bounding, effective=held, permitted=held)
 
 
-def resources(options: Options, *, counted: bool = True) -> Resources:
+def _joined(options: Options) -> set[str]:
+    modes = {"network": options.network, "ipc": options.ipc, "pid": options.pid}
+    return {kind for kind, mode in modes.items() if mode.startswith("container:")}
+
+
+def _sysctls(options: Options, own: set[str]) -> dict[str, str]:
+    if options.sysctls:
+        from sandcell.runtime.container.bundle_process import still_ours
+
+        for name in options.sysctls:
+            still_ours(name, frozenset({"net"} if "network" in own else ()) | own)
+    return options.sysctls
+
+
+def resources(
+    options: Options, numbers: Mapping[str, tuple[str, int, int]], *, counted: bool = True
+) -> Resources:
     """The limits; without any asked for still a number of processes, against fork bombs, where they
-    are ``counted``."""
+    are ``counted``. ``numbers``: as in ``Setting``."""
     rules = [DeviceRule(allow=False, access="rwm")]
     rules += [DeviceRule(allow=True, type="c", access="m"), DeviceRule(allow=True, type="b", access="m")]
     rules += [DeviceRule(allow=True, type="c", major=a, minor=b, access="rwm") for a, b in _DEVICES]
+    for device in map(parse_device, options.devices):
+        if device.source in numbers:
+            kind, major, minor = numbers[device.source]
+            rules.append(DeviceRule(allow=True, type=kind, major=major, minor=minor, access=device.access))
     limit = options.pids_limit
     if limit is None and counted:
         limit = DEFAULT_PIDS
+    swap = options.memory if options.memory_swap is None else options.memory_swap
     return Resources(
         devices=tuple(rules),
-        memory=Memory(limit=options.memory, swap=options.memory) if options.memory is not None else None,
-        cpu=Cpu(quota=int(options.cpus * CPU_PERIOD), period=CPU_PERIOD)
-        if options.cpus is not None
-        else None,
+        memory=Memory(limit=options.memory, swap=swap) if (options.memory, swap) != (None, None) else None,
+        cpu=_cpu(options),
         pids=None if limit is None else Pids(limit),
     )
 
 
-def _namespaces(idmap: IdMap, *, cgroup: bool, own_network: bool) -> tuple[Namespace, ...]:
-    names = ["pid", "mount", "ipc"]
-    names += ["network", "uts"] if own_network else []
+def _cpu(options: Options) -> Cpu | None:
+    cpu = Cpu(
+        quota=None if options.cpus is None else int(options.cpus * CPU_PERIOD),
+        period=None if options.cpus is None else CPU_PERIOD,
+        shares=options.cpu_shares,
+        cpus=options.cpuset_cpus,
+        mems=options.cpuset_mems,
+    )
+    return None if cpu == Cpu() else cpu
+
+
+def _namespaces(idmap: IdMap, options: Options, *, cgroup: bool) -> tuple[Namespace, ...]:
+    """Those of its own. What it shares with another container is put in when it starts, for only then
+    it is known where that is."""
+    names = ["pid"] if options.pid != "host" else []
+    names += ["mount"]
+    names += ["ipc"] if options.ipc != "host" else []
+    names += ["network"] if options.network != "host" else []
+    names += ["uts"] if options.uts != "host" and (options.network != "host" or options.uts) else []
     names += ["cgroup"] if cgroup else []
     names += ["user"] if idmap.user_namespace else []
     return tuple(Namespace(name) for name in names)
@@ -229,10 +280,7 @@ def _mounts(options: Options, setting: Setting) -> tuple[Mount, ...]:
             source="devpts",
             options=("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"),
         ),
-        Mount(
-            destination="/dev/shm", type="tmpfs", source="shm", options=(*quiet, "mode=1777", "size=65536k")
-        ),
-        Mount(destination="/dev/mqueue", type="mqueue", source="mqueue", options=quiet),
+        *_shared_memory(options, quiet, user_namespace=setting.idmap.user_namespace),
     ]
     if options.network == "host" and setting.idmap.user_namespace:
         # sysfs shows the network namespace, so only the owner of that one may mount it anew.
@@ -265,10 +313,29 @@ def _mounts(options: Options, setting: Setting) -> tuple[Mount, ...]:
     return tuple(mounts)
 
 
+def _shared_memory(options: Options, quiet: tuple[str, ...], *, user_namespace: bool) -> tuple[Mount, ...]:
+    if options.ipc == "host":
+        shm = Mount(destination="/dev/shm", type="bind", source="/dev/shm", options=("bind", "rw", *quiet))
+        # A message queue file system belongs to whoever has the ipc namespace.
+        return (shm,) if user_namespace else (shm, _queues(quiet))
+    size = 65536 if options.shm_size is None else -(-options.shm_size // 1024)
+    words = (*quiet, "mode=1777", f"size={size}k")
+    return Mount(destination="/dev/shm", type="tmpfs", source="shm", options=words), _queues(quiet)
+
+
+def _queues(quiet: tuple[str, ...]) -> Mount:
+    return Mount(destination="/dev/mqueue", type="mqueue", source="mqueue", options=quiet)
+
+
 def _asked_for(options: Options, setting: Setting) -> list[Mount]:
     """Volumes and tmpfs, those further up first: a mount hides what is below its place."""
     found = []
+    for device in map(parse_device, options.devices):
+        given = ("bind", "nosuid", "noexec")
+        found.append(Mount(destination=device.destination, type="bind", source=device.source, options=given))
     for volume in map(parse_volume, options.volumes):
+        if not volume.source:
+            continue  # it is among the anonymous ones
         source = setting.volumes[volume.source] if volume.named else volume.source
         mode = "ro" if volume.read_only else "rw"
         found.append(_bind(volume.destination, source, mode))

@@ -19,13 +19,13 @@ import termios
 from collections.abc import Callable
 from typing import Any, Never
 
+from sandcell.runtime.container import reaper
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container import view_inside, view_steps
 from sandcell.runtime.container.execution import execute
 from sandcell.runtime.linux import capabilities, cgroups, mounts, namespaces, overlay, process, seccomp_load
 from sandcell.runtime.linux.syscall import (
     CLONE_NEWCGROUP,
-    CLONE_NEWNET,
     close_range,
     pivot_root,
     setns,
@@ -122,9 +122,9 @@ def _network(step: s.AwaitNetwork, scene: Scene) -> None:
     _await(scene, CONNECTED)
 
 
-def _join_network(step: s.JoinNetwork, scene: Scene) -> None:
+def _join(step: s.JoinNamespace, scene: Scene) -> None:
     fd = os.open(step.path, os.O_RDONLY | os.O_CLOEXEC)
-    setns(fd, CLONE_NEWNET)
+    setns(fd, 0)  # whichever kind it is
     os.close(fd)
 
 
@@ -396,6 +396,21 @@ def _stay_with_the_monitor(sync: socket.socket) -> None:
     os._exit(125)
 
 
+def _reaper(step: s.Reaper, scene: Scene) -> None:
+    """The child goes on, with the steps that are left; this process becomes its init."""
+    memory = reaper.open_program()
+    _stay_with_the_monitor(scene.sync)
+    # Also where the pid namespace is somebody else's: who loses a parent comes to us.
+    process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
+    # What comes before the init can wait for it waits there.
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    child = os.fork()
+    if child:
+        os.execve(memory, ("sandcell-init", b"%d" % child), {})
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.close(memory)
+
+
 def _execute(step: s.Execute, scene: Scene) -> None:
     _stay_with_the_monitor(scene.sync)
     scene.sync.send(EXECUTING)
@@ -405,7 +420,7 @@ def _execute(step: s.Execute, scene: Scene) -> None:
 PERFORM: dict[type, Callable[[Any, Scene], None]] = {
     s.AwaitIds: _ids,
     s.AwaitNetwork: _network,
-    s.JoinNetwork: _join_network,
+    s.JoinNamespace: _join,
     s.EnterCgroup: _cgroup,
     s.PrivateMounts: _private,
     s.OpenTree: _open_tree,
@@ -434,5 +449,6 @@ PERFORM: dict[type, Callable[[Any, Scene], None]] = {
     s.Filter: _filter,
     s.RecordOwners: _record_owners,
     s.WorkingDirectory: _cwd,
+    s.Reaper: _reaper,
     s.Execute: _execute,
 }

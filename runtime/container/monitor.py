@@ -19,7 +19,7 @@ from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.guests import Guests
 from sandcell.runtime.container.output import STDERR, STDOUT, Log
 from sandcell.runtime.container.pump import STDIN, Pump
-from sandcell.runtime.container.steps import Console, MapIds
+from sandcell.runtime.container.steps import Console, MapIds, NewNamespaces
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import process, trees
 from sandcell.runtime.linux.idmap import HOST, IdMap
@@ -87,6 +87,8 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
 
     pump.run(born.pidfd, control.fileno(), lambda: attend(control, pump, born.console, hang_up))
     status = collect(born.pidfd)
+    if born.cgroup is not None and not _own_pids(job):
+        born.cgroup.kill()  # no pid namespace of its own ends with it
     pump.finish()
     oom = born.cgroup is not None and status == 128 + signal.SIGKILL and born.cgroup.usage().oom_kills > 0
     ended = state.State(status=state.EXITED, exit_status=status, started=now, finished=time.time(), oom=oom)
@@ -165,6 +167,10 @@ def _write(directory: str, now: state.State) -> None:
         state.write(directory, now)
     except OSError:
         pass  # whoever asks finds the old one, sees that we are gone, and knows that it has ended
+
+
+def _own_pids(job: jobs.Run) -> bool:
+    return any("pid" in step.names for step in job.plan.outside if isinstance(step, NewNamespaces))
 
 
 def _idmap(job: jobs.Run) -> IdMap:

@@ -12,6 +12,7 @@ MIN_MEMORY = 6 * 1024 * 1024  # docker's own floor: less does not start anything
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62})")
+_SYSCTL = re.compile(r"[a-z][a-z0-9_-]*([./][A-Za-z0-9_-]+)+")
 _VARIABLE = re.compile(r"[^=\0]+")
 _LONGEST_NAME = 255
 _SHOWN = 40
@@ -33,6 +34,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``die_with_client``: the container ends when the process that started it does. ``remove``: it is
     removed at its end, so its writable layer is never synced to disk. ``interactive``: its standard
     input stays open for a client to write to; ``console_size``: rows and columns its terminal begins with.
+    ``init``: pid 1 is a small init that reaps and passes signals on. ``stop_timeout``: seconds.
+    ``cap_add``, ``cap_drop``: names of capabilities, or ALL. ``security``: as after ``--security-opt``.
+    ``ulimits``: ``NAME=SOFT[:HARD]``. ``devices``: ``SRC[:DST][:rwm]``. ``group_add``: names or ids.
+    ``ipc``, ``pid``, ``uts``: private, host or, but for uts, ``container:NAME``. ``shm_size``: bytes of
+    /dev/shm. ``memory_swap``: bytes of memory and swap together, -1 for any. ``cpu_shares``: weight,
+    1024 being the usual. ``cpuset_cpus``, ``cpuset_mems``: lists as ``0-2,4``.
+    ``add_host``: ``NAME:ADDRESS``. ``dns``, ``dns_search``, ``dns_option``: lines of its resolv.conf.
     """
 
     name: str = ""
@@ -58,6 +66,30 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop_signal: str = ""
     files: dict[str, bytes] = {}
     die_with_client: bool = False
+    init: bool = False
+    stop_timeout: int | None = None
+    domainname: str = ""
+    annotations: dict[str, str] = {}
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security: tuple[str, ...] = ()
+    sysctls: dict[str, str] = {}
+    ulimits: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    group_add: tuple[str, ...] = ()
+    ipc: str = ""
+    pid: str = ""
+    uts: str = ""
+    shm_size: int | None = None
+    memory_swap: int | None = None
+    cpu_shares: int | None = None
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    oom_score_adj: int | None = None
+    add_host: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_option: tuple[str, ...] = ()
 
     def check(self) -> "Options":
         """Itself, when every value makes sense; else ``InvalidOption``."""
@@ -103,8 +135,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             *self.tmpfs,
             *self.labels,
             *self.labels.values(),
+            *self.annotations,
+            *self.annotations.values(),
+            *self.sysctls.values(),
+            self.cpuset_cpus,
+            self.cpuset_mems,
+            self.domainname,
         ):
             check_word("use", word)
+        self._check_words()
         for name in self.files:
             check_word("place", name)
             plain = name.removeprefix("in/")
@@ -117,6 +156,43 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             if places.count(place) > 1:
                 raise InvalidOption("mount", place, "two things cannot be mounted at one place")
         return self
+
+    def _check_words(self) -> None:
+        # Late: who only lists containers has no use for them.
+        from sandcell.runtime.container.flag_words import (
+            check_mode,
+            parse_device,
+            parse_host,
+            parse_ulimit,
+            resolver,
+        )
+        from sandcell.runtime.container.rights import bounding, parse_security
+
+        for parse, words in (
+            (parse_ulimit, self.ulimits),
+            (parse_device, self.devices),
+            (parse_host, self.add_host),
+        ):
+            for word in words:
+                parse(word)
+        bounding((), self.cap_add, self.cap_drop)
+        parse_security(self.security)
+        resolver(self.dns, self.dns_search, self.dns_option, "")
+        for kind in ("ipc", "pid", "uts"):
+            check_mode(kind, getattr(self, kind), joins=kind != "uts")
+        for name in self.sysctls:
+            if not _SYSCTL.fullmatch(name):
+                raise InvalidOption(
+                    "use", f"--sysctl {name}", "not a kernel setting", "as net.core.somaxconn"
+                )
+        if self.hostname and self.uts == "host":
+            raise InvalidOption("use", f"--hostname {self.hostname}", "its name is the host's by --uts host")
+        if self.oom_score_adj is not None and not -1000 <= self.oom_score_adj <= 1000:
+            raise InvalidOption("use", f"--oom-score-adj {self.oom_score_adj}", "not between -1000 and 1000")
+        if self.stop_timeout is not None and self.stop_timeout < -1:
+            raise InvalidOption("use", f"--stop-timeout {self.stop_timeout}", "not a number of seconds")
+        if self.shm_size is not None and self.shm_size <= 0:
+            raise InvalidOption("use", f"--shm-size {self.shm_size}", "less than nothing", "try 64m")
 
 
 class ExecOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -140,8 +216,8 @@ class ExecOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Volume(msgspec.Struct, frozen=True):
-    """A directory or file of the host, or the named volume ``source``, to be seen in the container.
-    ``copy``: a named one is filled from the image at its first use."""
+    """A directory or file of the host, the named volume ``source``, or (empty) one without a name that
+    goes with its container. ``copy``: a named one is filled from the image at its first use."""
 
     source: str
     destination: str
@@ -151,7 +227,7 @@ class Volume(msgspec.Struct, frozen=True):
     @property
     def named(self) -> bool:
         """True for a named volume."""
-        return not self.source.startswith("/")
+        return bool(self.source) and not self.source.startswith("/")
 
 
 def check_variable(name: str, value: str) -> None:
@@ -210,8 +286,10 @@ def parse_env(text: str, host: dict[str, str] | None = None) -> tuple[str, str]:
 
 
 def parse_volume(text: str) -> Volume:
-    """``SRC:DST[:ro|rw|nocopy,…]``: SRC an absolute path or a volume's name, DST an absolute path."""
+    """``[SRC:]DST[:ro|rw|nocopy,…]``: SRC an absolute path or a volume's name, DST an absolute path."""
     parts = text.split(":")
+    if len(parts) == 1 and text.startswith("/"):
+        return Volume("", _destination("mount volume", text, text))
     words = set(parts[2].split(",")) if len(parts) == 3 else set()
     if len(parts) not in (2, 3) or not words <= {"ro", "rw", "nocopy"} or {"ro", "rw"} <= words:
         raise InvalidOption(

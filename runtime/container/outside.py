@@ -4,6 +4,8 @@ import errno
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import steps as s
@@ -12,7 +14,7 @@ from sandcell.runtime.container.jobs import Refused
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import cgroups, idmap
 from sandcell.runtime.linux.namespaces import FLAGS
-from sandcell.runtime.linux.syscall import clone3
+from sandcell.runtime.linux.syscall import clone3, setns
 
 # A cgroup namespace shows where its maker is, so it is made by init itself once it has been moved.
 _LATER = "cgroup"
@@ -67,11 +69,12 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
     """
     group: s.MakeCgroup | None = None
     wire: s.Connect | s.Slirp | None = None
-    flags, ids = 0, None
+    flags, ids, shared = 0, None, ""
     for step in plan.outside:
         if isinstance(step, s.MakeCgroup):
             group = step
         elif isinstance(step, s.NewNamespaces):
+            shared = step.pid
             for name in step.names:
                 flags |= FLAGS[name] if name != _LATER else 0
         elif isinstance(step, s.Connect | s.Slirp):
@@ -90,11 +93,33 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
                 # It had been killed while it waited, and was not quite dead yet: nothing is lost.
             else:
                 early.drop()
-        return _bear(plan, stdio, flags, ids, group, wire, born_inside=born_inside)
+        with _pid_namespace(shared):
+            return _bear(plan, stdio, flags, ids, group, wire, born_inside=born_inside)
     except SandcellError as error:
         return Refused(str(error), 0, error.hint)
     except OSError as error:
         return Refused(error.filename or "make the container", error.errno or errno.EIO)
+
+
+@contextmanager
+def _pid_namespace(path: str) -> Iterator[None]:
+    """Children begin in the pid namespace at ``path`` meanwhile, if it is given; we stay in ours. setns(2)"""
+    if not path:
+        yield
+        return
+    _give_children(path)
+    try:
+        yield
+    finally:
+        _give_children("/proc/self/ns/pid")
+
+
+def _give_children(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        setns(fd, FLAGS["pid"])
+    finally:
+        os.close(fd)
 
 
 def make_cgroup(step: s.MakeCgroup) -> cgroups.Cgroup:

@@ -93,9 +93,12 @@ def plan(
     cgroup_mounts: tuple[CgroupMount, ...] = (),
     wire: s.Connect | s.Slirp | None = None,
     views: tuple[View, ...] = (),
+    *,
+    reaper: bool = False,
 ) -> s.Plan:
     """The steps that make the container of ``spec``; ``InvalidDocument`` for what we cannot do.
-    ``wire``: what connects its network namespace. ``views``: more mounts, in order."""
+    ``wire``: what connects its network namespace. ``views``: more mounts, in order. ``reaper``: pid 1
+    is a small init."""
     process, linux = spec.process, spec.linux or Linux()
     if process is None:
         raise InvalidDocument("plan", "container", "config.json has no process")
@@ -105,7 +108,9 @@ def plan(
     )
     names = tuple(NAMESPACES[n.type] for n in linux.namespaces if not n.path)
     own = frozenset(names)
-    join = tuple(s.JoinNetwork(n.path) for n in linux.namespaces if n.path and n.type == "network")
+    join = tuple(
+        s.JoinNamespace(n.path) for n in linux.namespaces if n.path and n.type in ("network", "ipc", "uts")
+    )
     return s.Plan(
         outside=(*_outside(linux, names, idmap), *((wire,) if wire else ())),
         inside=(
@@ -115,7 +120,7 @@ def plan(
             s.Directory(process.cwd),
             *_kernel_view(spec, linux, own),
             *((s.AwaitNetwork(),) if wire else ()),
-            *_process(process, linux, idmap, compile_filter),
+            *_process(process, linux, idmap, compile_filter, reaper=reaper),
         ),
     )
 
@@ -124,7 +129,8 @@ def _outside(linux: Linux, names: tuple[str, ...], idmap: IdMap) -> tuple[s.Outs
     steps: list[s.Outside] = []
     if linux.cgroups_path:
         steps.append(_cgroup(linux.cgroups_path, linux.resources or Resources()))
-    steps.append(s.NewNamespaces(names))
+    shared = next((n.path for n in linux.namespaces if n.path and n.type == "pid"), "")
+    steps.append(s.NewNamespaces(names, shared))
     if idmap.user_namespace:
         steps.append(s.MapIds(idmap))
     return tuple(steps)
@@ -271,8 +277,11 @@ def _kernel_view(spec: Spec, linux: Linux, own: frozenset[str]) -> list[s.Inside
     return steps
 
 
-def _process(process: Process, linux: Linux, idmap: IdMap, compile_filter: Compile) -> list[s.Inside]:
-    steps: list[s.Inside] = [s.NewSession()]
+def _process(
+    process: Process, linux: Linux, idmap: IdMap, compile_filter: Compile, *, reaper: bool
+) -> list[s.Inside]:
+    # The session, and the terminal with it, are the program's own.
+    steps: list[s.Inside] = [] if reaper else [s.NewSession()]
     if process.oom_score_adj is not None:
         steps.append(s.OomScore(process.oom_score_adj))
     steps += [s.ResourceLimit(_resource(r.type), r.soft, r.hard) for r in process.rlimits]
@@ -283,7 +292,9 @@ def _process(process: Process, linux: Linux, idmap: IdMap, compile_filter: Compi
     filtered = [*owners(process.capabilities, idmap), *filtered]
     # Without no_new_privs only a privileged process may load a filter, so it comes before the rights go.
     steps += [become, *filtered] if process.no_new_privileges else [*filtered, become]
-    steps += [s.WorkingDirectory(process.cwd), s.Execute(process.args, process.env)]
+    steps.append(s.WorkingDirectory(process.cwd))
+    steps += [s.Reaper(), s.NewSession()] if reaper else []
+    steps.append(s.Execute(process.args, process.env))
     return steps
 
 

@@ -49,13 +49,13 @@ class AwaitNetwork(Step, frozen=True, tag=True, array_like=True):
         return "wait for the network"
 
 
-class JoinNetwork(Step, frozen=True, tag=True, array_like=True):
-    """setns(2) into a network namespace that is there already."""
+class JoinNamespace(Step, frozen=True, tag=True, array_like=True):
+    """setns(2) into a namespace (network, ipc or uts) that is there already."""
 
     path: str
 
     def describe(self) -> str:
-        return f"enter the network namespace {self.path}"
+        return f"enter the namespace {self.path}"
 
 
 class EnterCgroup(Step, frozen=True, tag=True, array_like=True):
@@ -158,8 +158,8 @@ class Mount(Step, frozen=True, tag=True, array_like=True):
     data: str = ""
 
     def describe(self) -> str:
-        verb = "make read-only" if self.flags & MS_REMOUNT else "mount"
-        return f"{verb} {self.fstype} at {self.target}" + (f" ({self.data})" if self.data else "")
+        verb, more = "make read-only" if self.flags & MS_REMOUNT else "mount", f" ({self.data})"
+        return f"{verb} {self.fstype} at {self.target}{more if self.data else ''}"
 
 
 class AttachTree(Step, frozen=True, tag=True, array_like=True):
@@ -333,6 +333,13 @@ class WorkingDirectory(Step, frozen=True, tag=True, array_like=True):
         return f"change directory to {self.path}"
 
 
+class Reaper(Step, frozen=True, tag=True, array_like=True):
+    """Leave pid 1 to a tiny init; a child goes on from here."""
+
+    def describe(self) -> str:
+        return "let a small init be pid 1, and go on as its child"
+
+
 class Execute(Step, frozen=True, tag=True, array_like=True):
     """execve(2), the program looked for in the environment's PATH."""
 
@@ -347,7 +354,7 @@ Outside: TypeAlias = MakeCgroup | NewNamespaces | Connect | Slirp | MapIds
 Inside: TypeAlias = (
     AwaitIds
     | AwaitNetwork
-    | JoinNetwork
+    | JoinNamespace
     | EnterCgroup
     | PrivateMounts
     | OpenTree
@@ -376,6 +383,7 @@ Inside: TypeAlias = (
     | Filter
     | RecordOwners
     | WorkingDirectory
+    | Reaper
     | Execute
 )
 
@@ -392,6 +400,5 @@ class Plan(msgspec.Struct, frozen=True, array_like=True):
 
 def text(steps: Sequence[Step], title: str) -> str:
     """The steps as a numbered list under ``title``."""
-    lines = [f"{title}:"]
-    lines += [f"{number:3}. {step.describe()}" for number, step in enumerate(steps, 1)]
-    return "\n".join(lines)
+    lines = (f"{number:3}. {step.describe()}" for number, step in enumerate(steps, 1))
+    return "\n".join([f"{title}:", *lines])

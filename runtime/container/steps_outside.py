@@ -35,12 +35,15 @@ class MakeCgroup(Step, frozen=True, tag=True, array_like=True):
 
 
 class NewNamespaces(Step, frozen=True, tag=True, array_like=True):
-    """clone3(2) the first process into new namespaces (names as in /proc/PID/ns)."""
+    """clone3(2) the first process into new namespaces (names as in /proc/PID/ns), and into the ``pid``
+    namespace at that path, where it is somebody else's."""
 
     names: tuple[str, ...]
+    pid: str = ""
 
     def describe(self) -> str:
-        return "clone a process into new namespaces: " + " ".join(self.names)
+        shared = f", in the pid namespace {self.pid}" if self.pid else ""
+        return "clone a process into new namespaces: " + " ".join(self.names) + shared
 
 
 class Connect(Step, frozen=True, tag=True, array_like=True):

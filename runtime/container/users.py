@@ -7,8 +7,9 @@ _GREATEST = 2**32 - 2  # the one above means "leave it" to setresuid(2)
 _DIGITS = 20
 
 
-def resolve(user: str, passwd: str, group: str) -> tuple[User, str]:
-    """The ids and the home directory of ``name``, ``uid``, ``name:group`` or ``uid:gid``.
+def resolve(user: str, passwd: str, group: str, also: tuple[str, ...] = ()) -> tuple[User, str]:
+    """The ids and the home directory of ``name``, ``uid``, ``name:group`` or ``uid:gid``; it is in the
+    groups ``also``, names or ids, as well.
 
     Empty is root. A number needs no entry; a name without one is ``InvalidOption``.
     """
@@ -26,14 +27,15 @@ def resolve(user: str, passwd: str, group: str) -> tuple[User, str]:
     home = entry[5] if entry and entry[5] else "/"
     if sign:
         gid = _gid(team, groups)
-    for number in (uid, gid):
+    more = tuple(_gid(word, groups) for word in also)
+    for number in (uid, gid, *more):
         if number > _GREATEST:
             raise InvalidOption("use", f"id {number}", "Linux has no such id", f"{_GREATEST} is the greatest")
-    if sign:
-        return User(uid=uid, gid=gid), home
-    name = entry[0] if entry else ""
-    also = tuple(int(f[2]) for f in groups if name and name in f[3].split(",") and _is_id(f[2]))
-    return User(uid=uid, gid=gid, additional_gids=tuple(g for g in also if g != gid and g <= _GREATEST)), home
+    name = entry[0] if entry and not sign else ""
+    listed = (int(f[2]) for f in groups if name and name in f[3].split(",") and _is_id(f[2]))
+    every = dict.fromkeys((*(g for g in listed if g <= _GREATEST), *more))
+    every.pop(gid, None)
+    return User(uid=uid, gid=gid, additional_gids=tuple(every)), home
 
 
 def _is_id(text: str) -> bool:

@@ -14,7 +14,8 @@ from sandcell.runtime.container.options import Options, parse_tmpfs, parse_volum
 from sandcell.runtime.container.plan import CgroupMount, Rootfs, plan
 from sandcell.runtime.container.ports import Publish
 from sandcell.runtime.container.users import resolve
-from sandcell.runtime.engine import filters, names, record
+from sandcell.runtime.engine import filters, given, names, record, sharing
+from sandcell.runtime.engine.etc_files import etc_files
 from sandcell.runtime.engine.places import Places, make_skeleton
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.refusals import told
@@ -30,7 +31,6 @@ from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.spec import Spec, User
 
 CGROUP_PARENT = "sandcell"
-OTHER = "container:"
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -66,9 +66,15 @@ def setting(
     """The facts for ``compose``, the user's name resolved by the image's own files."""
     layers = (*lowers, upper) if upper else lowers
     user, home = resolve(
-        options.user or config.user, read_file(layers, "etc/passwd"), read_file(layers, "etc/group")
+        options.user or config.user,
+        read_file(layers, "etc/passwd"),
+        read_file(layers, "etc/group"),
+        options.group_add,
     )
     ids = nursery.idmap
+    if options.group_add and ids.single:
+        cause = "this host gives you a single id, so there are no other groups"
+        raise HostRefused("use", f"--group-add {options.group_add[0]}", cause, "see /etc/subgid")
     if ids.single:
         # The one id that we have is given to whoever the process shall be.
         ids = ids.with_identity(user.uid, user.gid)
@@ -82,9 +88,11 @@ def setting(
         )
     base = nursery.places.container(id)
     uname = os.uname()
+    kernel = _version(uname.release)
     volumes = [parse_volume(text) for text in options.volumes]
     taken = {volume.destination for volume in volumes} | {parse_tmpfs(text)[0] for text in options.tmpfs}
     unnamed = sorted(place for place in config.volumes if place not in taken and _may_be_volume(place))
+    unnamed += [volume.destination for volume in volumes if not volume.source]
     return Setting(
         id=id,
         idmap=ids,
@@ -93,11 +101,13 @@ def setting(
         shared=f"{base}/shared",
         etc={name: f"{base}/{name}" for name in etc_files(options, "")},
         cgroups_path=f"{CGROUP_PARENT}/{id}" if nursery.cgroups else "",
-        kernel=_version(uname.release),
+        kernel=kernel,
         machine=uname.machine,
         counted="pids" in cgroups.layout().controllers,
         volumes={v.source: f"{nursery.places.home}/volumes/{v.source}/_data" for v in volumes if v.named},
         anonymous={place: f"{base}/volumes/{number}" for number, place in enumerate(unnamed)},
+        profile=given.profile(options, uname.machine, kernel),
+        numbers=given.numbers(options),
     )
 
 
@@ -131,7 +141,11 @@ def check(nursery: Nursery, options: Options) -> None:
         )
     for flag, value, controller in (
         ("--memory", options.memory, "memory"),
+        ("--memory-swap", options.memory_swap, "memory"),
         ("--cpus", options.cpus, "cpu"),
+        ("--cpu-shares", options.cpu_shares, "cpu"),
+        ("--cpuset-cpus", options.cpuset_cpus or None, "cpuset"),
+        ("--cpuset-mems", options.cpuset_mems or None, "cpuset"),
         ("--pids-limit", options.pids_limit, "pids"),
     ):
         if value is not None:
@@ -140,10 +154,11 @@ def check(nursery: Nursery, options: Options) -> None:
         from sandcell.runtime.engine import wiring
 
         wiring.check(nursery, options.network)
+    sharing.check(nursery.host, options, cgroups=nursery.cgroups)
     for text in options.volumes:
         volume = parse_volume(text)
         source = volume.source
-        if not volume.named and not os.path.exists(source):
+        if source.startswith("/") and not os.path.exists(source):
             raise InvalidOption(
                 "mount volume", text, f"{source} does not exist on this machine", "make it first"
             )
@@ -174,10 +189,7 @@ def create(
     """
     places = nursery.places
     id = record.new_id()
-    if options.network.startswith(OTHER):
-        # By its id from here on: a name may be given to another.
-        other = record.find(places, options.network.removeprefix(OTHER))
-        options = msgspec.structs.replace(options, network=f"{OTHER}{other.id}")
+    options = sharing.by_id(places, options)
     facts = setting(nursery, id, options, config.config, lowers)
     spec = compose(config.config, command, options, facts)
     assert spec.process is not None
@@ -225,7 +237,8 @@ def explain(
 
         wire = wiring.preview(nursery, options.network)
     compiler = filters.compiler(nursery.places)
-    return ContainerPlan(spec, plan(spec, files, compiler, cgroup_mounts(nursery), wire))
+    steps = plan(spec, files, compiler, cgroup_mounts(nursery), wire, reaper=options.init)
+    return ContainerPlan(spec, steps)
 
 
 def rename(places: Places, who: Record, name: str) -> Record:
@@ -253,42 +266,6 @@ def furnish(places: Places, id: str, options: Options, spec: Spec) -> None:
         place_shared(f"{base}/shared", name, data)
     open_directory(f"{base}/shared/out")
     place(f"{base}/config.json", encode(spec), 0o600)
-
-
-def etc_files(options: Options, hostname: str, *, alone: bool = False) -> dict[str, str]:
-    """What stands in for files of the image's /etc. Without a way out there is nobody to resolve
-    names, and the image's own resolv.conf, if any, stays. ``alone``: its way out is slirp4netns."""
-    hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-    if options.network == "host":
-        return {
-            "hosts": _host("/etc/hosts") or hosts,
-            "hostname": hostname + "\n",
-            "resolv.conf": _host("/etc/resolv.conf"),
-        }
-    if options.network != "none":
-        from sandcell.runtime.container import slirp
-        from sandcell.runtime.network import names as files
-
-        if alone:
-            return {
-                "hosts": f"{files.LOCAL}{slirp.ADDRESS}\t{hostname}\n",
-                "hostname": hostname + "\n",
-                "resolv.conf": f"nameserver {slirp.RESOLVER}\n",
-            }
-        return {
-            "hosts": files.hosts(files.LOCAL, ()),
-            "hostname": hostname + "\n",
-            "resolv.conf": files.resolver(_host),
-        }
-    return {"hosts": f"{hosts}127.0.1.1\t{hostname}\n", "hostname": hostname + "\n"}
-
-
-def _host(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def open_directory(path: str) -> None:
@@ -361,7 +338,8 @@ def plan_of(
         volatile=born.options.remove,
         user_namespace=born.idmap.user_namespace,
     )
-    return plan(spec, files, filters.compiler(nursery.places), cgroup_mounts(nursery), wire)
+    compiler = filters.compiler(nursery.places)
+    return plan(spec, files, compiler, cgroup_mounts(nursery), wire, reaper=born.options.init)
 
 
 def start(
@@ -389,7 +367,8 @@ def _start(
         from sandcell.runtime.engine import wiring
 
         network = wiring.begin(nursery, born)
-        spec = wiring.joined(spec, network.joins)
+        spec = sharing.replaced(spec, {"network": network.joins} if network.joins else {})
+    spec = sharing.joined(places, born, spec)
     job = jobs.Run(
         id=born.id,
         plan=plan_of(nursery, born, spec, lowers, network.wire),

@@ -239,18 +239,20 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
         lifecycle.send(self.places, who, lifecycle.parse_signal(signal))
         self._tell("kill", who)
 
-    def stop(self, container: Who, timeout: float = 10) -> None:
-        """Ask it to end by its stop signal, and make it after ``timeout`` seconds."""
+    def stop(self, container: Who, timeout: float | None = None, *, signal: str | int = "") -> None:
+        """Ask it to end by ``signal``, or its own stop signal, and make it after ``timeout`` seconds, by
+        itself those it was created with, or 10; -1 waits for ever."""
         from sandcell.runtime.engine import lifecycle
 
         who = self._find(container)
-        word = who.options.stop_signal or self.store.stop_signal(who) or "TERM"
-        lifecycle.stop(self.places, who, lifecycle.parse_signal(word), timeout)
+        word = signal or who.options.stop_signal or self.store.stop_signal(who) or "TERM"
+        patience = who.options.stop_timeout if timeout is None else timeout
+        lifecycle.stop(self.places, who, lifecycle.parse_signal(word), 10 if patience is None else patience)
         self._tell("stop", who)
 
-    def restart(self, container: Who, timeout: float = 10) -> Container:
+    def restart(self, container: Who, timeout: float | None = None, *, signal: str | int = "") -> Container:
         """Stop it if it runs, and start it again with the files it has."""
-        self.stop(container, timeout)
+        self.stop(container, timeout, signal=signal)
         return self.start(container)
 
     def remove(self, container: Who, *, force: bool = False) -> None:

@@ -105,13 +105,13 @@ def _has_ended(who: Identity, patience: float | None) -> bool:
 
 
 def stop(places: Places, who: Record, stop_signal: int, timeout: float) -> None:
-    """Ask it to end, and after ``timeout`` seconds make it. Repeating it does no harm."""
+    """Ask it to end, and after ``timeout`` seconds make it; -1 waits for ever. Repeating it does no harm."""
     if record.current(places, who).status != state.RUNNING:
         return
     try:
         send(places, who, stop_signal)
         wake(places, who, record.current(places, who))
-        if wait(places, who, timeout) is None:
+        if wait(places, who, None if timeout < 0 else timeout) is None:
             send(places, who, signals.SIGKILL)
             wait(places, who)
     except WrongState:

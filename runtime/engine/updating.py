@@ -37,9 +37,10 @@ def update(
         )
     spec = birth.spec_of(places, who)
     assert spec.linux is not None
-    changed = msgspec.structs.replace(
-        spec, linux=msgspec.structs.replace(spec.linux, resources=resources(options))
-    )
+    limits = resources(options, {})
+    if spec.linux.resources is not None:
+        limits = msgspec.structs.replace(limits, devices=spec.linux.resources.devices)
+    changed = msgspec.structs.replace(spec, linux=msgspec.structs.replace(spec.linux, resources=limits))
     path = f"{places.container(who.id)}/config.json"
     with open(f"{path}.new", "wb") as file:
         os.fchmod(file.fileno(), 0o600)

@@ -4,18 +4,16 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from sandcell.runtime.container import jobs, slirp, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.ports import parse_publish
-from sandcell.runtime.engine import record
-from sandcell.runtime.engine.birth import OTHER, Network
+from sandcell.runtime.engine import record, sharing
+from sandcell.runtime.engine.birth import Network
 from sandcell.runtime.engine.places import Places
-from sandcell.runtime.errors import HostRefused, WrongState
+from sandcell.runtime.engine.sharing import OTHER
+from sandcell.runtime.errors import HostRefused
 from sandcell.runtime.network import addresses, live
 from sandcell.runtime.network.networks import DEFAULT, Networks
-from sandcell.runtime.oci.spec import Namespace, Spec
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.birth import Nursery
@@ -60,16 +58,7 @@ def begin(nursery: "Nursery", who: record.Record) -> Network:
     if nursery.host.rung != "root":
         return Network(wire=s.Slirp(slirp.find()), ports=ports, target=slirp.ADDRESS)
     if network.startswith(OTHER):
-        other = record.find(places, network.removeprefix(OTHER))
-        now = record.current(places, other)
-        if now.status != state.RUNNING or now.init is None:
-            raise WrongState(
-                "start",
-                who.name,
-                f"{other.name}, whose network it shares, does not run",
-                f"start {other.name}",
-            )
-        return Network(joins=f"/proc/{now.init.pid}/ns/net")
+        return Network(joins=sharing.namespace(places, who, network, "net"))
     found = networks(places).find(network)
     called = (who.name, who.options.hostname or who.id[:12], who.id[:12])
     seat = live.join(directory(places), found, who.id, called, f"{places.container(who.id)}/hosts")
@@ -96,16 +85,6 @@ def end(places: Places, who: record.Record) -> None:
     """Give a container's place on its network back, if it has one. May be repeated."""
     if who.options.network not in ("none", "host") and not who.options.network.startswith(OTHER):
         live.leave(directory(places), who.options.network, who.id)
-
-
-def joined(spec: Spec, path: str) -> Spec:
-    """The document with the network namespace at ``path`` in place of a new one."""
-    if not path or spec.linux is None:
-        return spec
-    spaces = tuple(
-        Namespace(space.type, path) if space.type == "network" else space for space in spec.linux.namespaces
-    )
-    return msgspec.structs.replace(spec, linux=msgspec.structs.replace(spec.linux, namespaces=spaces))
 
 
 def sweep(places: Places) -> None:

@@ -248,11 +248,11 @@ class FakeEngine:
         name = container if isinstance(container, str) else container.name
         return self._become(name, state="running", started=time.time())
 
-    def stop(self, container: str, timeout: float = 10) -> Container:
+    def stop(self, container: str, timeout: float | None = 10, **_: str) -> Container:
         self.asked = {"timeout": timeout}
         return self._become(container, state="exited", exit_status=128 + signal.SIGTERM, finished=time.time())
 
-    def restart(self, container: str, timeout: float = 10) -> Container:
+    def restart(self, container: str, timeout: float | None = 10, **_: str) -> Container:
         self.stop(container, timeout)
         return self.start(container)
 

@@ -50,13 +50,14 @@ def test_a_number_of_processors_that_is_none_is_refused(text: str) -> None:
         ("/a:/b", Volume("/a", "/b")),
         ("/a:/b:ro", Volume("/a", "/b", True)),
         ("/a:/b:rw", Volume("/a", "/b")),
+        ("/a", Volume("", "/a")),
     ],
 )
 def test_volumes(text: str, volume: Volume) -> None:
     assert parse_volume(text) == volume
 
 
-@pytest.mark.parametrize("text", ["/a", "../a:/b", "/a:b", "/a:/", "/a:/b:xx", "/a:/b:ro:ro", ":/b"])
+@pytest.mark.parametrize("text", ["a", "/", "../a:/b", "/a:b", "/a:/", "/a:/b:xx", "/a:/b:ro:ro", ":/b"])
 def test_volumes_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(InvalidOption):
         parse_volume(text)

@@ -59,7 +59,7 @@ def _pieces(running: Running, number: int) -> list[object]:
 
 @claim
 def a_terminal_is_shared_by_who_is_attached(engine: Engine) -> None:
-    script = "trap 'stty size' WINCH; while read x; do echo got $x; done"
+    script = "trap 'stty size' WINCH; while :; do read x && echo got $x; done"
     with background(engine, script, interactive=True, tty=True) as id:
         first, second = engine.attach(id), engine.attach(id)
         first.write(b"word\r")
@@ -71,8 +71,8 @@ def a_terminal_is_shared_by_who_is_attached(engine: Engine) -> None:
         first.detach()
         assert first.wait(20) is None
         assert first.detached
-        second.write(b"\x04")
-        assert second.wait(20) == 0
+        engine.kill(id)
+        assert second.wait(20) == 137
         first.close()
         second.close()
 

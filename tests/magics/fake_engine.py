@@ -384,11 +384,11 @@ class FakeEngine:
         told: dict[str, Any] = {"memory_limit": None, "received": 0, "sent": 0, "counted": "processes"}
         return Stats(id=found.id, name=found.name, time=1.0, cpu=2.5, memory=4096, pids=3, **told)
 
-    def stop(self, container: Any, timeout: float = 10) -> None:
+    def stop(self, container: Any, timeout: float | None = 10, **_: str) -> None:
         self.calls.append(("stop", self.container(container).name, timeout))
         self._set(self.container(container), state="exited", exit_status=143, pid=None)
 
-    def restart(self, container: Any, timeout: float = 10) -> Container:
+    def restart(self, container: Any, timeout: float | None = 10, **_: str) -> Container:
         self.stop(container, timeout)
         return self.start(container)
 

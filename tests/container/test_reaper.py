@@ -1,0 +1,113 @@
+"""The init of a few instructions: the bytes are what the sources say, and they do what they should."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandcell.runtime.container import reaper
+from tests.engine.claims import until
+
+_SOURCES = Path(reaper.__file__).parent
+_PREFIX = {"x86_64": "x86_64-linux-gnu-", "aarch64": "aarch64-linux-gnu-"}
+
+
+def _assembled(machine: str, folder: Path) -> bytes:
+    prefix = _PREFIX[machine]
+    source = _SOURCES / f"reaper-{machine}.s"
+    subprocess.run([f"{prefix}as", "-o", str(folder / "o"), str(source)], check=True)
+    subprocess.run(
+        [f"{prefix}objcopy", "-O", "binary", "-j", ".text", str(folder / "o"), str(folder / "bin")],
+        check=True,
+    )
+    return (folder / "bin").read_bytes()
+
+
+@pytest.mark.peer("x86_64-linux-gnu-as")
+def test_x86_64_is_what_its_source_says(tmp_path: Path) -> None:
+    assert reaper.program("x86_64").endswith(_assembled("x86_64", tmp_path))
+
+
+@pytest.mark.peer("aarch64-linux-gnu-as")
+def test_aarch64_is_what_its_source_says(tmp_path: Path) -> None:
+    assert reaper.program("aarch64").endswith(_assembled("aarch64", tmp_path))
+
+
+def test_it_can_neither_be_written_nor_grow() -> None:
+    memory = reaper.open_program()
+    with pytest.raises(PermissionError):
+        os.write(memory, b"x")
+    with pytest.raises(PermissionError):
+        os.ftruncate(memory, 1 << 20)
+    os.close(memory)
+
+
+# A child of ours that forks the program and becomes its reaper, as a container's first process does.
+_BECOME = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+child = os.fork()
+if child:
+    words = ["init", str(child)] if len(sys.argv) < 4 else [sys.argv[3], sys.argv[1], str(child)]
+    os.execv(sys.argv[1], words)
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+os.execv("/bin/sh", ["sh", "-c", sys.argv[2]])
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[str]:
+    path = tmp_path / "init"
+    path.write_bytes(reaper.program(os.uname().machine))
+    path.chmod(0o755)
+    yield str(path)
+
+
+def _status(*words: str) -> int:
+    return subprocess.run([sys.executable, "-c", _BECOME, *words], timeout=20).returncode
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -TERM $$", 143)]
+)
+def test_it_ends_as_its_child_does(own: str, script: str, status: int) -> None:
+    assert _status(own, script) == status
+
+
+def test_it_passes_every_signal_on_and_reaps(own: str) -> None:
+    script = 'for s in HUP INT QUIT USR1 USR2 TERM RTMIN; do trap "echo $s" $s; done; (sleep 0 &) ;'
+    script += " echo ready; while :; do read x && exit 9; done"
+    process = subprocess.Popen(
+        [sys.executable, "-c", _BECOME, own, f"exec bash -c '{script}'"], stdin=-1, stdout=-1
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == b"ready\n"
+        for name in ("HUP", "INT", "QUIT", "USR1", "USR2", "TERM", "RTMIN"):
+            process.send_signal(getattr(signal, f"SIG{name}"))
+            assert process.stdout.readline().decode().strip() == name
+        name = Path(f"/proc/{process.pid}/comm")
+        until(lambda: name.read_text() == "init\n", "its name")
+        assert int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * 4 < 100
+        process.stdin.write(b"\n")
+        process.stdin.close()
+    assert process.returncode == 9
+
+
+@pytest.mark.slow
+@pytest.mark.peer("qemu-aarch64")
+def test_aarch64_does_the_same_where_it_can_be_emulated(tmp_path: Path) -> None:
+    path = tmp_path / "init"
+    path.write_bytes(reaper.program("aarch64"))
+    path.chmod(0o755)
+    emulator = subprocess.run(["which", "qemu-aarch64"], capture_output=True, text=True).stdout.strip()
+    become = _BECOME.replace("os.execv(sys.argv[1],", "os.execv(sys.argv[3],")
+    passed = "trap 'exit 5' USR1; kill -USR1 $PPID; while :; do sleep 0.01; done"
+    for script, status in (("exit 7", 7), ("kill -TERM $$", 143), (passed, 5)):
+        done = subprocess.run([sys.executable, "-c", become, str(path), script, emulator], timeout=60)
+        assert done.returncode == status, script
