@@ -19,9 +19,8 @@ import termios
 from collections.abc import Callable
 from typing import Any, Never
 
-from sandcell.runtime.container import reaper
+from sandcell.runtime.container import reaper, view_inside, view_steps
 from sandcell.runtime.container import steps as s
-from sandcell.runtime.container import view_inside, view_steps
 from sandcell.runtime.container.execution import execute
 from sandcell.runtime.linux import capabilities, cgroups, mounts, namespaces, overlay, process, seccomp_load
 from sandcell.runtime.linux.syscall import (
