@@ -396,18 +396,8 @@ def _stay_with_the_monitor(sync: socket.socket) -> None:
 
 
 def _reaper(step: s.Reaper, scene: Scene) -> None:
-    """The child goes on, with the steps that are left; this process becomes its init."""
-    memory = reaper.open_program()
     _stay_with_the_monitor(scene.sync)
-    # Also where the pid namespace is somebody else's: who loses a parent comes to us.
-    process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
-    # What comes before the init can wait for it waits there.
-    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
-    child = os.fork()
-    if child:
-        os.execve(memory, ("sandcell-init", b"%d" % child), {})
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.close(memory)
+    reaper.begin()
 
 
 def _execute(step: s.Execute, scene: Scene) -> None:
