@@ -15,6 +15,9 @@ from sandcell.runtime.linux.host import Host, probe
 from tests import leftovers
 from tests.plain_user import PlainUser
 
+# The fixtures of tests/server; pytest takes them only here.
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
 # A busy machine is not a fault of the code; and a submission is judged by the same examples twice.
 settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("here")

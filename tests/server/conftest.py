@@ -8,8 +8,6 @@ import pytest
 
 from sandcell import Engine
 
-pytest_plugins = ["pytest_jupyter.jupyter_server"]
-
 DOCKERFILE = 'FROM host:tiny\nRUN echo hello > /note\nCMD ["sleep", "1000"]\n'
 
 
