@@ -133,9 +133,8 @@ def login(registry: str, user: str, password: str) -> str:
     """Try the login and keep it; tells where it is kept."""
     host = _registry(registry)
     client = _client(host)
-    known = Login(user, password)
     try:
-        client.login(known)
+        known = client.login(Login(user, password))
     except LoginNeeded as error:
         raise LoginNeeded("log in to", host, error.cause, "are the name and the password right?") from None
     finally:
@@ -169,7 +168,7 @@ def tags(name: str) -> tuple[str, ...]:
 def manifest(name: str) -> RemoteManifest:
     """What ``name`` means in its registry, without pulling it."""
     with _asked(name) as (client, reference):
-        found = fetch_document(client, reference, str(reference.digest or reference.tag))
+        found = fetch_document(client, reference, str(reference.digest or reference.tag), doing="look at")
         return RemoteManifest(
             digest=found.descriptor.digest, media_type=found.descriptor.media_type, data=found.data
         )

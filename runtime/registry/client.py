@@ -20,6 +20,7 @@ import urllib3
 
 from sandcell.runtime.errors import LoginNeeded, RegistryRefused, SandcellError, Unreachable
 from sandcell.runtime.registry.auth import Authorizer
+from sandcell.runtime.registry.bodies import let_go
 from sandcell.runtime.registry.credentials import Credentials, Login
 from sandcell.runtime.registry.endpoint import Endpoint, endpoints, mirrors, origin
 from sandcell.runtime.registry.settings import Settings
@@ -84,10 +85,12 @@ class Client:
         """Let go of the connections."""
         self._session.close()
 
-    def login(self, login: Login) -> None:
-        """Is this login right? ``LoginNeeded`` if not."""
+    def login(self, login: Login) -> Login:
+        """Is this login right? ``LoginNeeded`` if not. Gives what to keep: an identity token in its place,
+        where the registry's token server hands out such."""
         self.authorizer.use(login)
         self.call("GET", "")
+        return self.authorizer.kept or login
 
     @property
     def endpoint(self) -> Endpoint:
@@ -131,7 +134,9 @@ class Client:
         given = dict(headers or {})
         for attempt in range(1, tries + 1):
             try:
-                response = self._once(method, url, endpoint, scopes, given, query, body, stream)
+                response = self._once(method, url, endpoint, scopes, given, query, body)
+                if not stream and (response.ok or response.status_code in accept):
+                    let_go(response)
             except FAILURES as error:
                 if attempt == tries or _hopeless(error, attempt):
                     raise self._unreachable(error, endpoint) from None
@@ -141,7 +146,7 @@ class Client:
                 return response
             if response.status_code not in BUSY or attempt == tries:
                 raise self._refused(method, response)
-            response.close()
+            let_go(response)
             self._wait(_pause(attempt, response.headers.get("Retry-After")))
         raise AssertionError("a try either answers or raises")
 
@@ -154,21 +159,20 @@ class Client:
         headers: dict[str, str],
         query: Mapping[str, str] | None,
         body: Body,
-        stream: bool,
     ) -> requests.Response:
         """One request, with the login it turns out to need, redirects followed."""
         ours = origin(url) == origin(endpoint.base)
         known = self.authorizer.header(endpoint, scopes) if ours else None
         for _ in range(2):
             sent = {**headers, "Authorization": known} if known else headers
-            response = self._follow(method, url, endpoint, sent, query, body, stream)
+            response = self._follow(method, url, endpoint, sent, query, body)
             if response.status_code != 401 or not ours or origin(response.url) != origin(endpoint.base):
                 return response
             told = response.headers.get("WWW-Authenticate", "")
-            response.close()
+            let_go(response)
             known = self.authorizer.answer(endpoint, told, scopes, known)
         sent = {**headers, "Authorization": known} if known else headers
-        return self._follow(method, url, endpoint, sent, query, body, stream)
+        return self._follow(method, url, endpoint, sent, query, body)
 
     def _follow(
         self,
@@ -178,17 +182,14 @@ class Client:
         headers: dict[str, str],
         query: Mapping[str, str] | None,
         body: Body,
-        stream: bool,
     ) -> requests.Response:
         start = url
         for _ in range(_MOST_REDIRECTS + 1):
-            response = self._send(
-                method, url, endpoint, headers=headers, params=query, body=body, stream=stream
-            )
+            response = self._send(method, url, endpoint, headers=headers, params=query, body=body)
             target = response.headers.get("Location")
             if response.status_code not in _REDIRECTS or not target or method not in ("GET", "HEAD"):
                 return response
-            response.close()
+            let_go(response)
             next_url = urljoin(url, target)
             if not next_url.startswith("https://") and not endpoint.loose:
                 raise RegistryRefused("ask", self.registry, "it sends us from TLS to a connection without")
@@ -207,7 +208,13 @@ class Client:
             if data is not None:
                 more["data"] = data
             response = self._session.request(
-                method, url, verify=trust.verify, timeout=_TIMEOUT, allow_redirects=False, **more
+                method,
+                url,
+                verify=trust.verify,
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+                stream=True,
+                **more,
             )
             if _headless(method, response):
                 raise requests.exceptions.ConnectionError("the head of its answer broke off")
@@ -237,7 +244,7 @@ class Client:
                 if len(candidates) == 1:
                     return endpoint
                 try:
-                    self._send("GET", endpoint.url(""), endpoint).close()
+                    let_go(self._send("GET", endpoint.url(""), endpoint))
                     return endpoint
                 except requests.exceptions.SSLError as error:
                     failure = failure or error
@@ -302,6 +309,9 @@ def _reason(error: BaseException) -> str:
             (one for one in error.args if isinstance(one, BaseException)), None
         )
         if not isinstance(inner, BaseException):
+            # What urllib3 makes of an error of the system has another text with each version.
+            inner = error.__cause__ if not isinstance(error, OSError) else None
+        if not isinstance(inner, BaseException):
             break
         error = inner
     text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
@@ -312,7 +322,6 @@ def _words(response: requests.Response) -> str:
     """What the registry says is wrong (distribution-spec, "Error Codes"), on one short line."""
     try:
         data = response.raw.read(_LONGEST_ERROR, decode_content=False)
-        data = data or response.content[:_LONGEST_ERROR]
         first = json.loads(data)["errors"][0]
         text = str(first.get("message") or first.get("code") or "")
     except (*FAILURES, ValueError, LookupError, TypeError, AttributeError):

@@ -23,11 +23,12 @@ _PATIENCE = 30
 
 
 class Login(msgspec.Struct, frozen=True):
-    """A name and a password, or an identity token that stands for both."""
+    """A name and a password, or an identity token that stands for both, or a token for the registry."""
 
     user: str = ""
     password: str = ""
     identity_token: str = ""
+    registry_token: str = ""
 
     def __repr__(self) -> str:
         return f"Login({self.user!r}, …)"
@@ -136,6 +137,9 @@ def _login(entry: dict[str, Any]) -> Login | None:
     token = entry.get("identitytoken")
     if isinstance(token, str) and token:
         return Login(identity_token=token)
+    given = entry.get("registrytoken")
+    if isinstance(given, str) and given:
+        return Login(registry_token=given)
     try:
         user, colon, password = base64.b64decode(str(entry.get("auth", ""))).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):

@@ -9,13 +9,13 @@ from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.manifest import Index, Manifest, decode_manifest
 from sandcell.runtime.oci.reference import Reference
+from sandcell.runtime.registry.bodies import bounded
 from sandcell.runtime.registry.client import FAILURES, TRIES, Client
 from sandcell.runtime.registry.endpoint import Endpoint
 
 ACCEPT = ", ".join(
     (media_types.MANIFEST, media_types.INDEX, media_types.DOCKER_MANIFEST, media_types.DOCKER_MANIFEST_LIST)
 )
-LARGEST = 4 << 20
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -32,15 +32,17 @@ def fetch_document(
     wanted: str,
     expected: Descriptor | None = None,
     at: Endpoint | None = None,
+    doing: str = "pull",
 ) -> Document:
     """The document under the tag or digest ``wanted`` in the repository of ``reference``.
 
-    ``expected``: what led here, if something did; its size must agree. ``ImageNotFound``, ``Corrupted``
+    ``doing``: for the error. ``expected``: what led here, if something did; its size must agree.
+    ``ImageNotFound``, ``Corrupted``
     where the bytes are others than asked for, ``InvalidDocument`` where they are no manifest, or one under
     another name.
     """
     name = reference.familiar
-    response, data = _ask(client, reference, wanted, at)
+    response, data = _ask(client, reference, wanted, at, doing)
     told = response.headers.get("Content-Type", "").partition(";")[0].strip()
     asked = wanted if ":" in wanted else response.headers.get("Docker-Content-Digest", "")
     digest = Digest.of(data)
@@ -49,25 +51,25 @@ def fetch_document(
         hasher = promised.hasher()
         hasher.update(data)
         if Digest.from_hasher(hasher) != promised:
-            raise Corrupted("pull", promised, f"{client.registry} sent other bytes", "try again")
+            raise Corrupted(doing, promised, f"{client.registry} sent other bytes", "try again")
         digest = promised
     if expected is not None and expected.size != len(data):
-        raise Corrupted("pull", digest, f"{len(data)} bytes came, {expected.size} were promised")
+        raise Corrupted(doing, digest, f"{len(data)} bytes came, {expected.size} were promised")
     document = decode_manifest(data, object=f"manifest of {name}")
     known = media_types.MANIFESTS | media_types.INDEXES
     if told in known and told != document.media_type and b'"mediaType"' in data[:4096]:
         cause = f"it is sent as {told} and calls itself {document.media_type}"
-        raise InvalidDocument("pull", digest, cause)
+        raise InvalidDocument(doing, digest, cause)
     if expected is not None and (expected.media_type in media_types.INDEXES) != isinstance(document, Index):
         cause = f"it is called {expected.media_type[:100]} and is a {document.media_type[:100]}"
-        raise InvalidDocument("pull", digest, cause)
+        raise InvalidDocument(doing, digest, cause)
     if document.media_type not in known:
-        raise InvalidDocument("pull", name, f"it is a {document.media_type[:100]}, no image")
+        raise InvalidDocument(doing, name, f"it is a {document.media_type[:100]}, no image")
     return Document(Descriptor(document.media_type, digest, len(data)), document, data)
 
 
 def _ask(
-    client: Client, reference: Reference, wanted: str, at: Endpoint | None
+    client: Client, reference: Reference, wanted: str, at: Endpoint | None, doing: str
 ) -> tuple[requests.Response, bytes]:
     """The answer and its body, asked for again where it breaks off."""
     cause = ""
@@ -83,7 +85,7 @@ def _ask(
         ) as response:
             if response.status_code == 404:
                 cause = f"{client.registry} has no image of that name"
-                raise ImageNotFound("pull", reference.familiar, cause, "is the name right, and the tag?")
+                raise ImageNotFound(doing, reference.familiar, cause, "is the name right, and the tag?")
             try:
                 data = bounded(response, "manifest")
             except FAILURES as error:
@@ -91,20 +93,4 @@ def _ask(
                 client.pause(attempt)
                 continue
             return response, data
-    raise RegistryRefused("pull", reference.familiar, f"the manifest broke off: {cause}")
-
-
-def bounded(response: requests.Response, what: str) -> bytes:
-    """A body of 4 MiB at most, as it was sent; ``InvalidDocument`` for more."""
-    data = bytearray()
-    while len(data) <= LARGEST:
-        more = response.raw.read(LARGEST + 1 - len(data), decode_content=False)
-        if not more:
-            break
-        data += more
-    told = response.headers.get("Content-Length", "")
-    if len(data) > LARGEST:
-        raise InvalidDocument("pull", what, "it is larger than 4 MiB")
-    if told.isdecimal() and told != str(len(data)):
-        raise requests.exceptions.ContentDecodingError(f"{len(data)} of {told} bytes came")
-    return bytes(data)
+    raise RegistryRefused(doing, reference.familiar, f"the manifest broke off: {cause}")

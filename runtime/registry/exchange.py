@@ -61,6 +61,7 @@ class Exchange(BaseHTTPRequestHandler):
     server_version = "sandcell"
     sys_version = ""
     timeout = _IDLE
+    raw_requestline: bytes
     disable_nagle_algorithm = True
 
     @property
@@ -114,6 +115,10 @@ class Exchange(BaseHTTPRequestHandler):
 
     def parse_request(self) -> bool:
         """The head, of which the first line is here."""
+        if self.raw_requestline.startswith(b"\x16\x03"):
+            # Somebody tries TLS first, as they should (RFC 8446, section 5.1).
+            self.close_connection = True
+            return False
         self._slow.allow(_PATIENCE)
         return super().parse_request()
 

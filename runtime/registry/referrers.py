@@ -12,8 +12,9 @@ from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.manifest import Index, Manifest
 from sandcell.runtime.oci.reference import Reference
+from sandcell.runtime.registry.bodies import bounded
 from sandcell.runtime.registry.client import FAILURES, Client
-from sandcell.runtime.registry.documents import Document, bounded, fetch_document
+from sandcell.runtime.registry.documents import Document, fetch_document
 from sandcell.runtime.registry.paging import following
 
 _MOST_PAGES = 100

@@ -7,8 +7,9 @@ from sandcell.runtime.errors import ImageNotFound, InvalidDocument, RegistryRefu
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.registry import referrers
+from sandcell.runtime.registry.bodies import bounded
 from sandcell.runtime.registry.client import FAILURES, Client
-from sandcell.runtime.registry.documents import bounded, fetch_document
+from sandcell.runtime.registry.documents import fetch_document
 from sandcell.runtime.registry.paging import following
 
 _MOST_PAGES = 1000
@@ -18,6 +19,7 @@ _PAGE = "1000"
 def tags(client: Client, reference: Reference) -> tuple[str, ...]:
     """All tags of a repository, in the registry's order; ``ImageNotFound`` where there is none."""
     found: list[str] = []
+    seen: set[str] = set()
     path, query = f"{reference.repository}/tags/list", {"n": _PAGE}
     for _ in range(_MOST_PAGES):
         with client.call(
@@ -41,18 +43,20 @@ def tags(client: Client, reference: Reference) -> tuple[str, ...]:
             # Written in Go, an empty list may be null.
             if page is not None and not (isinstance(page, list) and all(isinstance(t, str) for t in page)):
                 raise InvalidDocument("list tags", reference.name, "it is no list of tags")
-            found += page or []
+            new = [one for one in page or () if one not in seen]
+            found += new
+            seen.update(new)
             path, query = following(client, response), {}
-        if not path:
+        if not path or not new:
             break
-    return tuple(dict.fromkeys(found))
+    return tuple(found)
 
 
 def digest_of(client: Client, reference: Reference) -> Digest:
     """The digest of what a reference means there; ``ImageNotFound``."""
     if reference.digest is not None:
         return reference.digest
-    return fetch_document(client, reference, reference.tag).descriptor.digest
+    return fetch_document(client, reference, reference.tag, doing="ask for").descriptor.digest
 
 
 def delete(client: Client, reference: Reference) -> Digest:
@@ -62,7 +66,7 @@ def delete(client: Client, reference: Reference) -> Digest:
     ``RegistryRefused`` where the registry lets nobody delete.
     """
     wanted = str(reference.digest or reference.tag)
-    one = fetch_document(client, reference, wanted)
+    one = fetch_document(client, reference, wanted, doing="delete")
     digest = one.descriptor.digest
     response = client.call(
         "DELETE",

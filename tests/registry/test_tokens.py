@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from sandcell.runtime.errors import LoginNeeded, RegistryRefused
+from sandcell.runtime.errors import LoginNeeded, RegistryRefused, SandcellError
 from sandcell.runtime.registry.answers import Handler
 from sandcell.runtime.registry.client import Client
 from sandcell.runtime.registry.credentials import Credentials, Login
@@ -43,12 +43,14 @@ class World:
         self.seen_elsewhere: list[dict[str, str]] = []
         self.realm = ""
         self.elsewhere = ""
+        self.filler = 0
 
-    def token(self, scopes: list[str]) -> bytes:
+    def token(self, scopes: list[str], *, offline: bool = False) -> bytes:
         self.made += 1
         name = f"t{self.made}"
+        more = {"refresh_token": self.refresh} if offline else {}
         self.tokens[name] = {one for scope in scopes for one in scope.split()}
-        return json.dumps({"token": name, "expires_in": 300}).encode()
+        return json.dumps({"token": name, "expires_in": 300, **more}).encode() + b" " * self.filler
 
 
 def token_server(world: World) -> type[BaseHTTPRequestHandler]:
@@ -69,7 +71,8 @@ def token_server(world: World) -> type[BaseHTTPRequestHandler]:
             self.send_response(200 if known else 401)
             self.end_headers()
             if known:
-                self.wfile.write(world.token(query.get("scope", [])))
+                offline = "offline_token" in query
+                self.wfile.write(world.token(query.get("scope", []), offline=offline))
 
         def log_message(self, *_: object) -> None: ...
 
@@ -182,6 +185,38 @@ def test_an_identity_token_is_exchanged(world: Any, here: Store, tmp_path: Path)
     send(wire, made, here)
     assert {kind for kind, _ in state.asked} == {"refresh"}
     assert state.asked[0][1]["grant_type"] == ["refresh_token"]
+
+
+def test_a_login_keeps_a_token_where_one_is_given(world: Any, here: Store, tmp_path: Path) -> None:
+    state, server, settings = world
+    made = image(here, {"a": b"1"}, name="hello")
+    kept = client(server.name, tmp_path, settings).login(Login("me", "secret"))
+    assert kept == Login(identity_token=state.refresh)
+    wire = client(server.name, tmp_path, settings, credentials=known(server, tmp_path, kept))
+    assert "secret" not in (tmp_path / "docker/config.json").read_text()
+    send(wire, made, here)
+
+
+def test_a_token_for_the_registry_itself_is_used(world: Any, here: Store, tmp_path: Path) -> None:
+    state, server, settings = world
+    made = image(here, {"a": b"1"}, name="hello")
+    state.tokens["given"] = {"repository:team/hello:pull,push"}
+    config = tmp_path / "docker/config.json"
+    config.parent.mkdir()
+    config.write_text(json.dumps({"auths": {server.name: {"registrytoken": "given"}}}))
+    send(client(server.name, tmp_path, settings), made, here)
+    assert state.asked == []
+    state.tokens.clear()
+    with pytest.raises(LoginNeeded, match="token that is kept"):
+        send(client(server.name, tmp_path, settings), made, here)
+
+
+def test_a_token_server_that_never_ends_its_answer(world: Any, here: Store, tmp_path: Path) -> None:
+    state, server, settings = world
+    state.filler = 9 << 20
+    made = image(here, {"a": b"1"}, name="hello")
+    with pytest.raises(SandcellError, match="4 MiB"):
+        send(client(server.name, tmp_path, settings, credentials=known(server, tmp_path)), made, here)
 
 
 def test_a_wrong_password_is_one_clear_error(world: Any, here: Store, tmp_path: Path) -> None:
