@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from sandcell.magics import looks
 from sandcell.magics.arguments import Request, parse
 from sandcell.magics.cards import image_card
 from sandcell.magics.complain import Interrupted
@@ -64,9 +65,14 @@ def build_cell(session: Session, line: str, body: str, local: Mapping[str, Any] 
     (draw or session.show)(image_card(image, name, [progress.note()]))
 
 
-def ls(session: Session, _: Request) -> None:
+def ls(session: Session, request: Request) -> None:
     """``%image ls``"""
-    session.show(images_card(session.engine.images()))
+    found = session.engine.images(tuple(request.texts("filters")))
+    if not request.on("quiet"):
+        session.show(images_card(found))
+        return
+    for entry in found:
+        print(short(entry.digest))  # noqa: T201
 
 
 def history(session: Session, request: Request) -> None:
@@ -162,6 +168,14 @@ def load(session: Session, request: Request) -> None:
         print(f"Loaded image: {one.name}")  # noqa: T201
 
 
+def import_root(session: Session, request: Request) -> None:
+    """``%image import``: the card of the new image."""
+    source, *name = request.words
+    changes = request.texts("changes")
+    image = session.engine.import_image(source, name=name[0] if name else None, changes=changes)
+    session.show(image_card(image, Reference.parse(name[0]).familiar if name else "", []))
+
+
 VERBS: dict[str, Action] = {
     "ls": ls,
     "history": history,
@@ -175,6 +189,8 @@ VERBS: dict[str, Action] = {
     "logout": logout,
     "save": save,
     "load": load,
+    "import": import_root,
+    **looks.VERBS,
 }
 """What carries out each sub-command of ``%image``."""
 

@@ -30,7 +30,23 @@ def verb(
 
 
 IMAGE_VERBS = {
-    "ls": verb("%image ls", "The images of the store.", words="", least=0, most=0),
+    "ls": verb(
+        "%image ls",
+        "The images of the store.",
+        words="",
+        least=0,
+        most=0,
+        flags=(
+            Flag(key="quiet", names=("-q", "--quiet"), help="only ids"),
+            Flag(
+                key="filters",
+                names=("--filter",),
+                value="KEY=VALUE",
+                many=True,
+                help="label=KEY[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE, dangling=true",
+            ),
+        ),
+    ),
     "history": verb("%image history", "The instructions that made an image, newest first.", offers="image"),
     "inspect": verb(
         "%image inspect", "Everything known about images, as JSON.", words="NAME…", most=None, offers="image"
@@ -96,6 +112,48 @@ IMAGE_VERBS = {
         flags=(
             Flag(key="input", names=("-i", "--input"), value="FILE", help="the archive or layout"),
             Flag(key="name", names=("--name",), value="NAME", help="what to call a single image"),
+        ),
+    ),
+    "import": verb(
+        "%image import",
+        "Make an image of the tar of a root file system.",
+        words="FILE [NAME[:TAG]]",
+        most=2,
+        flags=(
+            Flag(
+                key="changes",
+                names=("-c", "--change"),
+                value="LINE",
+                many=True,
+                help="a line of a Dockerfile for its settings, such as 'CMD sh'",
+            ),
+        ),
+    ),
+    "files": verb(
+        "%image files",
+        "The files of an image, or what one of its layers changes.",
+        offers="image",
+        flags=(Flag(key="layer", names=("--layer",), value="NUMBER", help="only this one; 1 is the lowest"),),
+    ),
+    "diff": verb(
+        "%image diff", "How the files of two images differ.", words="OLD NEW", least=2, most=2, offers="image"
+    ),
+    "waste": verb(
+        "%image waste",
+        "Files that an upper layer replaced or deleted: stored, and never read.",
+        offers="image",
+    ),
+    "du": verb("%image du", "How many bytes images take, shared and alone.", words="", least=0, most=0),
+    "prune": verb(
+        "%image prune",
+        "What nothing needs any more; -f removes it.",
+        words="",
+        least=0,
+        most=0,
+        flags=(
+            Flag(key="force", names=("-f", "--force"), help="remove it"),
+            Flag(key="dry_run", names=("-n", "--dry-run"), help="only show it, as without -f"),
+            Flag(key="every", names=("-a", "--all"), help="also what build steps made, for the next build"),
         ),
     ),
 }

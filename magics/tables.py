@@ -65,7 +65,7 @@ def images_card(entries: Sequence["ImageEntry"], now: float | None = None) -> Ca
         )
         for e in entries
     ]
-    return _list(
+    return list_card(
         "images", "read-only templates", p.BLUE, ("NAME", "DIGEST", "LAYERS", "SIZE", "CREATED"), rows
     )
 
@@ -77,7 +77,7 @@ def containers_card(containers: Sequence["Container"], now: float | None = None,
         for one in containers
     ]
     heads = ("NAME", "IMAGE", "STATE", "COMMAND", "CREATED")
-    return _list("containers", "running instances of images", p.AMBER, heads, rows, note)
+    return list_card("containers", "running instances of images", p.AMBER, heads, rows, note)
 
 
 def processes_card(name: str, processes: "Sequence[ProcessEntry]") -> Card:
@@ -94,7 +94,7 @@ def processes_card(name: str, processes: "Sequence[ProcessEntry]") -> Card:
         for one in processes
     ]
     heads = ("PID INSIDE", "PID OUTSIDE", "USER", "CPU", "MEMORY", "COMMAND")
-    return _list(f"processes of {name}", "one process, two numbers", p.AMBER, heads, rows)
+    return list_card(f"processes of {name}", "one process, two numbers", p.AMBER, heads, rows)
 
 
 def stats_card(found: "Sequence[Stats]") -> Card:
@@ -110,7 +110,7 @@ def stats_card(found: "Sequence[Stats]") -> Card:
         for one in found
     ]
     heads = ("NAME", "CPU", "MEMORY", "LIMIT", "PROCESSES")
-    return _list("use of this machine", "since each was started", p.AMBER, heads, rows)
+    return list_card("use of this machine", "since each was started", p.AMBER, heads, rows)
 
 
 def history_card(name: str, entries: Sequence["HistoryEntry"], now: float | None = None) -> Card:
@@ -123,21 +123,27 @@ def history_card(name: str, entries: Sequence["HistoryEntry"], now: float | None
         )
         for e in entries
     ]
-    return _list(f"history of {name}", "newest first", p.BLUE, ("CREATED", "INSTRUCTION", "SIZE"), rows)
+    return list_card(f"history of {name}", "newest first", p.BLUE, ("CREATED", "INSTRUCTION", "SIZE"), rows)
 
 
 def diff_card(diff: Diff) -> Card:
     """The files that changed in a container's writable layer."""
-    changes = diff.changes
-    title = f"changes in {diff.container}"
+    about = "since it was created from its image; the image has not changed"
+    return changes_card("changes", diff.container, about, diff.changes, signs(diff.changes), p.AMBER)
+
+
+def changes_card(kind: str, name: str, about: str, changes: Sequence["Change"], told: str, ink: str) -> Card:
+    """Files that were added, changed and deleted; ``told``: how many, in a word."""
+    title = f"{kind} in {name}" if kind == "changes" else f"{kind} {name}"
+    paper = p.AMBER_PAPER if ink == p.AMBER else p.SHEET
     shown, left = _rows(changes)
-    text = [f"{title}: {signs(changes)}", *(f"{_SIGNS[c.kind][0]} {_path(c)}" for c in changes[:MOST_ROWS])]
+    text = [f"{title}: {told}", *(f"{_SIGNS[c.kind][0]} {_path(c)}" for c in changes[:MOST_ROWS])]
     if len(changes) > MOST_ROWS:
         text.append(f"… and {len(changes) - MOST_ROWS} more")
     html = p.sheet(
-        p.heading("changes", diff.container, p.AMBER, p.pill(signs(changes), p.AMBER_PAPER, p.AMBER)),
-        p.line("since it was created from its image; the image has not changed"),
-        *(shown or [p.line("nothing: the writable layer is empty")]),
+        p.heading(kind, name, ink, p.pill(told, paper, ink)),
+        p.line(about),
+        *(shown or [p.line("nothing")]),
         *left,
         kind=title,
     )
@@ -220,9 +226,10 @@ def ago(then: float | None, now: float | None = None) -> str:
     return "just now"
 
 
-def _list(
+def list_card(
     title: str, about: str, ink: str, heads: Sequence[str], rows: Sequence[Sequence[str]], note: str = ""
 ) -> Card:
+    """A table under a title; ``about`` is told where there are no rows, ``note`` below them."""
     shown = rows[:MOST_ROWS]
     left = f"… and {len(rows) - len(shown)} more" if len(rows) > len(shown) else ""
     body = p.columns([heads, *shown]) if rows else [f"no {title}"]
@@ -252,7 +259,7 @@ def _named(head: str, text: str) -> Html:
     """A cell of a list, drawn as its column asks for."""
     if head == "NAME":
         return cell(el("b", "", p.visible(text, 80)), style="white-space:nowrap;")
-    if head in ("COMMAND", "INSTRUCTION"):
+    if head in ("COMMAND", "INSTRUCTION", "PATH", "OBJECT"):
         return cell(code(text, most=100), style="word-break:break-word;")
     return cell(p.visible(text, 60), style="font-size:12px;white-space:nowrap;")
 

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandcell.magics import cards, quiet, tables
+from sandcell.magics import cards, looks, quiet, tables
 from sandcell.magics.paper import Card, Html, code, duration, el, size, visible
 from sandcell.magics.progress import Progress, Step
+from sandcell.runtime.engine.looks import ImageUse, Usage, Waste, Wasted
 from sandcell.runtime.engine.values import Container, HistoryEntry, ImageEntry, Result
+from sandcell.runtime.layer.tree import Change
 from sandcell.runtime.linux.host_model import Facet
 from sandcell.runtime.oci.config import RunConfig
 from sandcell.runtime.oci.digest import Digest
+from sandcell.runtime.store.prune import Pruned
 from tests.magics.fake_engine import HOST, change, image
 
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\x1b[31m\n\r\u202e\x00\udcff$x$"
@@ -91,9 +94,23 @@ def hostile() -> Iterator[tuple[str, Card]]:
     yield "history", tables.history_card(HOSTILE, [past] * 500)
     yield "diff", tables.diff_card(tables.Diff(HOSTILE, changes))
     yield "doctor", tables.doctor_card(host)
+    yield from looked_at(HOSTILE, changes, HOSTILE)
     yield "plan", tables.plan_card(HOSTILE, [HOSTILE] * 500)
     yield "quiet", quiet.quiet_card(outcome)
     yield "result", quiet.result_card(result)
+
+
+def looked_at(name: str, changes: tuple[Change, ...], path: str) -> Iterator[tuple[str, Card]]:
+    """The pictures of an image looked at closely."""
+    entries = [each.entry for each in changes] * 3
+    wasted = Waste((Wasted(path, 5, 2, "D"), Wasted(path, 3, 1, "C")), 8, 100)
+    use = ImageUse((name, name), DIGEST, 10, 4, 6, 1)
+    yield "files", looks.files_card(name, entries)
+    yield "layer files", looks.layer_card(name, 1, changes, "5 B wasted")
+    yield "image diff", looks.image_diff_card(name, name, changes)
+    yield "waste", looks.waste_card(name, wasted)
+    yield "usage", looks.usage_card(Usage((use,), 10, 20, Pruned((str(DIGEST),), 7)))
+    yield "prune", looks.prune_card([str(DIGEST)] * 3, 7, done=False)
 
 
 def plain() -> Iterator[tuple[str, Card]]:
@@ -122,6 +139,7 @@ def plain() -> Iterator[tuple[str, Card]]:
     yield "containers", tables.containers_card([container(), odd])
     yield "diff", tables.diff_card(tables.Diff("web", changes))
     yield "doctor", tables.doctor_card(HOST)
+    yield from looked_at("hello", changes, "a/b")
     yield "plan", tables.plan_card("x", ["one", "two"])
     yield "quiet", quiet.quiet_card(quiet.Outcome(container="web", status=0, duration=0.1, changes=changes))
     yield "bad", quiet.quiet_card(quiet.Outcome(container="web", status=3, duration=0.1, changes=()))
