@@ -101,7 +101,7 @@ def test_errors_keep_their_type_and_tell_themselves(notebook: Notebook) -> None:
 
 
 def test_mistakes_of_ours_keep_their_traceback(notebook: Notebook) -> None:
-    notebook.engine.images = lambda: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+    notebook.engine.images = lambda filters: 1 / 0  # type: ignore[method-assign, assignment, return-value]
     ran = notebook("%image ls")
     assert isinstance(ran.error, ZeroDivisionError)
     assert "Traceback" in ran.out
