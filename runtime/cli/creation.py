@@ -79,9 +79,14 @@ _FLAGS = (
     click.option(
         "--network",
         "--net",
+        multiple=True,
         metavar="none|bridge|host|NAME",
-        help="Nothing but loopback, a bridge, the host's.",
+        help="Nothing but loopback, a bridge, the host's; several names may be given.",
     ),
+    click.option(
+        "--network-alias", multiple=True, metavar="NAME", help="What others on the network also call it."
+    ),
+    click.option("--ip", metavar="ADDRESS", help="Its address on the (first) network."),
     click.option("-h", "--hostname", metavar="NAME", help="Name of the machine inside."),
     click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="Note on the container."),
     click.option("--entrypoint", metavar="COMMAND", help="Run this instead of the image's ENTRYPOINT."),
@@ -95,8 +100,9 @@ _FLAGS = (
         "--publish",
         multiple=True,
         metavar="[ADDR:]HOST:PORT[/udp]",
-        help="Publish a port, at 127.0.0.1.",
+        help="Publish a port or a range, at 127.0.0.1.",
     ),
+    click.option("-P", "--publish-all", is_flag=True, help="Publish all ports that the image exposes."),
     *more_flags.FLAGS,
 )
 
@@ -129,7 +135,11 @@ def options_of(flags: dict[str, Any]) -> "Options":
         "memory": None if flags["memory"] is None else parse_memory(flags["memory"]),
         "cpus": None if flags["cpus"] is None else parse_cpus(flags["cpus"]),
         "pids_limit": flags["pids_limit"],
-        "network": flags["network"],
+        "network": flags["network"][0] if flags["network"] else "",
+        "more_networks": flags["network"][1:],
+        "network_aliases": flags["network_alias"],
+        "ip": flags["ip"],
+        "publish_all": flags["publish_all"],
         "publish": flags["publish"],
         "hostname": flags["hostname"],
         "labels": {**more["labels"], **dict(_pair(text) for text in flags["label"])},

@@ -1,4 +1,4 @@
-"""``sandcell network create | ls | inspect | rm`` and ``sandcell port``."""
+"""``sandcell network create | ls | inspect | connect | disconnect | rm`` and ``sandcell port``."""
 
 import click
 
@@ -17,13 +17,38 @@ def network_command() -> None:
 
 @network_command.command("create")
 @click.option("--subnet", default="", metavar="NETWORK", help="Its addresses, e.g. 10.5.0.0/24.")
+@click.option("--gateway", default="", metavar="ADDRESS", help="The host's address in it.")
+@click.option("--internal", is_flag=True, help="No way out of it.")
 @click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="Note on the network.")
 @click.argument("name")
 @click.pass_obj
-def create_command(door: Door, name: str, subnet: str, label: tuple[str, ...]) -> None:
+def create_command(
+    door: Door, name: str, subnet: str, gateway: str, internal: bool, label: tuple[str, ...]
+) -> None:
     """Make the network NAME. Use it with run --network NAME."""
     labels = {key: value for key, _, value in (text.partition("=") for text in label)}
-    print(door.engine.create_network(name, subnet=subnet, labels=labels).name)
+    made = door.engine.create_network(name, subnet=subnet, gateway=gateway, internal=internal, labels=labels)
+    print(made.name)
+
+
+@network_command.command("connect")
+@click.option("--ip", default="", metavar="ADDRESS", help="Its address there.")
+@click.option("--alias", multiple=True, metavar="NAME", help="What others also call it.")
+@click.argument("network")
+@click.argument("container", type=CONTAINER)
+@click.pass_obj
+def connect_command(door: Door, network: str, container: str, ip: str, alias: tuple[str, ...]) -> None:
+    """Let CONTAINER, running or not, be on NETWORK too."""
+    door.engine.connect_network(network, container, ip=ip, aliases=alias)
+
+
+@network_command.command("disconnect")
+@click.argument("network")
+@click.argument("container", type=CONTAINER)
+@click.pass_obj
+def disconnect_command(door: Door, network: str, container: str) -> None:
+    """Take CONTAINER, running or not, from NETWORK."""
+    door.engine.disconnect_network(network, container)
 
 
 @network_command.command("ls")
@@ -61,8 +86,10 @@ def inspect_command(door: Door, names: tuple[str, ...]) -> None:
             "Subnet": network.subnet,
             "Gateway": network.gateway,
             "Bridge": network.bridge,
+            "Internal": network.internal,
             "Containers": network.members,
             "Labels": network.labels,
+            "Firewall": {"AcceptsAddedTo": list(network.passed), "Obstacle": network.obstacle},
         }
         print(as_json(row))
 
@@ -77,9 +104,14 @@ def rm_command(door: Door, names: tuple[str, ...]) -> int:
 
 @click.command("port")
 @click.argument("container", type=CONTAINER)
+@click.argument("port", required=False, metavar="[PORT[/PROTOCOL]]")
 @click.pass_obj
-def port_command(door: Door, container: str) -> None:
-    """Show which ports of the host lead to CONTAINER."""
-    for port in door.engine.ports(container):
-        address = f"[{port.address}]" if ":" in port.address else port.address
-        print(f"{port.port}/{port.protocol} -> {address}:{port.host_port}")
+def port_command(door: Door, container: str, port: str | None) -> int:
+    """Show which ports of the host lead to CONTAINER, or to one PORT of it."""
+    wanted = f"{port}/tcp" if port and "/" not in port else port
+    found = [one for one in door.engine.ports(container) if wanted in (None, f"{one.port}/{one.protocol}")]
+    for one in found:
+        address = f"[{one.address}]" if ":" in one.address else one.address
+        place = f"{address}:{one.host_port}"
+        print(place if wanted else f"{one.port}/{one.protocol} -> {place}")
+    return 1 if wanted and not found else 0

@@ -41,10 +41,7 @@ def listen(ports: tuple[Publish, ...]) -> Listening:
                 channel.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if port.protocol == "tcp":
                 channel.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                channel.bind((port.address, port.host_port))
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, f"{port.address}:{port.host_port}") from None
+            _bind(channel, port)
             if port.protocol == "tcp":
                 channel.listen(_BACKLOG)
             told = channel.getsockname()[1]
@@ -54,6 +51,17 @@ def listen(ports: tuple[Publish, ...]) -> Listening:
             channel.close()
         raise
     return found
+
+
+def _bind(channel: socket.socket, port: Publish) -> None:
+    last = max(port.host_port, port.last)
+    for number in range(port.host_port, last + 1):
+        try:
+            channel.bind((port.address, number))
+            return
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or number == last:
+                raise OSError(error.errno, error.strerror, f"{port.address}:{number}") from None
 
 
 def begin(listening: Listening, init: int, target: str) -> int:

@@ -6,6 +6,7 @@ for stdin where the client gives input. The job itself and the replies go over
 the control socket as length-prefixed msgpack, so their size has no limit.
 """
 
+import os
 from typing import Any, TypeAlias
 
 import msgspec
@@ -43,6 +44,28 @@ class Run(msgspec.Struct, frozen=True, tag=True):
     ports: tuple[Publish, ...] = ()
     target: str = ""
     afterwards: tuple[Call, ...] = ()
+
+
+_ADDED = "afterwards"
+
+
+def add(run: str, call: Call) -> None:
+    """Have the monitor of the running container, whose run directory this is, do one more thing at its
+    end. One at most; another takes its place."""
+    with open(f"{run}/{_ADDED}.new", "wb") as file:
+        file.write(msgspec.json.encode(call))
+    os.rename(f"{run}/{_ADDED}.new", f"{run}/{_ADDED}")
+
+
+def added(run: str) -> tuple[Call, ...]:
+    """What was added, once."""
+    try:
+        with open(f"{run}/{_ADDED}", "rb") as file:
+            found = msgspec.json.decode(file.read(), type=Call)
+        os.unlink(f"{run}/{_ADDED}")
+    except (OSError, msgspec.MsgspecError):
+        return ()
+    return (found,)
 
 
 class Exec(msgspec.Struct, frozen=True, tag=True):

@@ -110,7 +110,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         born.let_go()
     except SandcellError:
         pass  # something in its control group does not end; `rm` and `prune` will find it again
-    for call in job.afterwards:
+    for call in (*job.afterwards, *jobs.added(job.run)):
         mapped.do(call)
     log.close()
     if job.remove:

@@ -26,8 +26,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``memory``: bytes. ``cpus``: processors, 0.5 is half of one. ``volumes``: ``SRC:DST[:ro]``,
     where SRC is a path of the host or the name of a volume. ``tmpfs``: ``DST[:size=64m,…]``.
-    ``network``: none, host, bridge, a network's name, or ``container:NAME``. ``publish``:
-    ``[ADDR:]HOST:PORT[/udp]``.
+    ``network``: none, host, bridge, a network's name, or ``container:NAME``; ``more_networks``: names of
+    further ones. ``network_aliases``: what others on them also call it. ``ip``: its address on the first.
+    ``publish``: ``[ADDR:]HOST:PORT[/udp]``, also ranges; ``publish_all``: what the image exposes too.
     ``files``: placed read-only and executable at ``/run/sandcell/NAME`` (``NAME`` or ``in/NAME``),
     no part of the container's own files; what a process writes to ``/run/sandcell/out`` the client
     can read.
@@ -53,7 +54,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cpus: float | None = None
     pids_limit: int | None = None
     network: str = "none"
+    more_networks: tuple[str, ...] = ()
+    network_aliases: tuple[str, ...] = ()
+    ip: str = ""
     publish: tuple[str, ...] = ()
+    publish_all: bool = False
     remove: bool = False
     tty: bool = False
     interactive: bool = False
@@ -107,6 +112,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if not _NAME.fullmatch(self.network.removeprefix("container:")):
             hint = "use --network none, host, bridge, a network's name, or container:NAME"
             raise InvalidOption("use", f"--network {self.network}", "not a network's name", hint)
+        self._check_networks()
         shared = self.network == "host" or self.network.startswith("container:")
         if self.publish and shared:
             hint = "leave -p away" if self.network == "host" else "publish the other container's ports"
@@ -193,6 +199,22 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise InvalidOption("use", f"--stop-timeout {self.stop_timeout}", "not a number of seconds")
         if self.shm_size is not None and self.shm_size <= 0:
             raise InvalidOption("use", f"--shm-size {self.shm_size}", "less than nothing", "try 64m")
+
+    def _check_networks(self) -> None:
+        alone = self.network in ("none", "host") or self.network.startswith("container:")
+        wanted = (self.network, *self.more_networks)
+        for name in self.more_networks:
+            if alone or name in ("none", "host") or not _NAME.fullmatch(name) or wanted.count(name) > 1:
+                cause = (
+                    f"not together with --network {self.network}" if alone else "not another network's name"
+                )
+                raise InvalidOption("use", f"--network {name}", cause, "name networks, each once")
+        for flag, value in (("--ip", self.ip), *(("--network-alias", name) for name in self.network_aliases)):
+            if value and alone:
+                hint = "use --network bridge or a network's name"
+                raise InvalidOption("use", f"{flag} {value}", f"--network {self.network} has no others", hint)
+            if not _HOSTNAME.fullmatch(value or "x"):
+                raise InvalidOption("use", f"{flag} {value}", "not a name", "letters, digits, . and -")
 
 
 class ExecOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -188,8 +188,9 @@ def connect(ours: socket.socket, born: Born, wire: s.Connect | s.Slirp) -> None:
         else:
             from sandcell.runtime.linux import network
 
-            inner = (wire.inside, wire.mac, wire.address, wire.prefix, wire.gateway)
-            network.connect(born.pid, wire.bridge, wire.outside, *inner)
+            for one in (wire, *wire.others):
+                inner = (one.inside, one.mac, one.address, one.prefix, one.gateway)
+                network.connect(born.pid, one.bridge, one.outside, *inner)
     except OSError as error:
         raise OSError(error.errno, error.strerror, wire.describe()) from None
     try:

@@ -1,4 +1,4 @@
-"""Published ports as people write them: ``-p [ADDR:]HOST:PORT[/proto]``, or ``-p PORT``."""
+"""Published ports as people write them: ``-p [ADDR:]HOST:PORT[/proto]``, ``-p PORT``, also ranges."""
 
 import os
 import socket
@@ -11,21 +11,24 @@ NAME = "ports.json"
 
 
 class Publish(msgspec.Struct, frozen=True):
-    """A port of the host that leads to one of the container. ``host_port`` 0: any free one."""
+    """A port of the host that leads to one of the container. ``host_port`` 0: any free one; with
+    ``last``: the first free one from ``host_port`` to there."""
 
     port: int
     host_port: int = 0
     address: str = "127.0.0.1"
     protocol: str = "tcp"
+    last: int = 0
 
     def __str__(self) -> str:
         shown = f"[{self.address}]" if ":" in self.address else self.address
         return f"{shown}:{self.host_port}->{self.port}/{self.protocol}"
 
 
-def parse_publish(text: str) -> Publish:
+def parse_publish(text: str) -> tuple[Publish, ...]:
     """One ``-p``; ``InvalidOption`` when it cannot be read. docker-run(1), ``--publish``; unlike there
-    the address is 127.0.0.1 unless one is given."""
+    the address is 127.0.0.1 unless one is given. Ranges are as long on both sides, or one port of the
+    container gets the first free one of the host's."""
     plain, _, protocol = text.partition("/")
     address = "127.0.0.1"
     if plain.startswith("["):
@@ -42,10 +45,25 @@ def parse_publish(text: str) -> Publish:
         socket.inet_pton(family, address)
     except OSError:
         raise _wrong(text) from None
-    numbers = [_port(text, part) for part in ("0", *parts)[-2:]]
-    if not numbers[1]:
+    outer, inner = (_range(text, part) for part in ("0", *parts)[-2:])
+    if not inner[0] or (outer[0] and outer[1] - outer[0] != inner[1] - inner[0] and inner[0] != inner[1]):
         raise _wrong(text)
-    return Publish(numbers[1], numbers[0], address, protocol or "tcp")
+    protocol = protocol or "tcp"
+    if inner[0] == inner[1]:
+        last = outer[1] if outer[1] > outer[0] else 0
+        return (Publish(inner[0], outer[0], address, protocol, last),)
+    return tuple(
+        Publish(inner[0] + step, outer[0] + step if outer[0] else 0, address, protocol)
+        for step in range(inner[1] - inner[0] + 1)
+    )
+
+
+def _range(text: str, part: str) -> tuple[int, int]:
+    first, dash, last = part.partition("-")
+    numbers = _port(text, first), _port(text, last if dash else first)
+    if dash and not 0 < numbers[0] <= numbers[1]:
+        raise _wrong(text)
+    return numbers
 
 
 def _port(text: str, part: str) -> int:

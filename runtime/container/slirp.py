@@ -9,6 +9,7 @@ import signal
 
 ADDRESS, RESOLVER = "10.0.2.100", "10.0.2.3"
 NAME = "slirp4netns"
+TAP = "/dev/net/tun"
 _PATIENCE = 10_000
 
 

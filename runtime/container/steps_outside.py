@@ -56,9 +56,11 @@ class Connect(Step, frozen=True, tag=True, array_like=True):
     gateway: str
     mac: bytes
     inside: str = "eth0"
+    others: tuple["Connect", ...] = ()
 
     def describe(self) -> str:
-        return f"connect {self.inside} ({self.address}/{self.prefix}) to the bridge {self.bridge}"
+        mine = f"{self.inside} ({self.address}/{self.prefix}) to the bridge {self.bridge}"
+        return "connect " + ", ".join((mine, *(other.describe()[8:] for other in self.others)))
 
 
 class Slirp(Step, frozen=True, tag=True, array_like=True):

@@ -153,7 +153,7 @@ def check(nursery: Nursery, options: Options) -> None:
     if options.network not in ("none", "host"):
         from sandcell.runtime.engine import wiring
 
-        wiring.check(nursery, options.network)
+        wiring.check(nursery, options)
     sharing.check(nursery.host, options, cgroups=nursery.cgroups)
     for text in options.volumes:
         volume = parse_volume(text)
@@ -190,6 +190,9 @@ def create(
     places = nursery.places
     id = record.new_id()
     options = sharing.by_id(places, options)
+    if options.publish_all:
+        exposed = tuple(port for port in config.config.exposed_ports if port not in options.publish)
+        options = msgspec.structs.replace(options, publish=(*options.publish, *exposed))
     facts = setting(nursery, id, options, config.config, lowers)
     spec = compose(config.config, command, options, facts)
     assert spec.process is not None
@@ -235,7 +238,7 @@ def explain(
     if options.network not in ("none", "host"):
         from sandcell.runtime.engine import wiring
 
-        wire = wiring.preview(nursery, options.network)
+        wire = wiring.preview(nursery, options)
     compiler = filters.compiler(nursery.places)
     steps = plan(spec, files, compiler, cgroup_mounts(nursery), wire, reaper=options.init)
     return ContainerPlan(spec, steps)

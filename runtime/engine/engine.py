@@ -278,7 +278,12 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
         """Give it another name; ``NameInUse`` when that one is taken."""
         from sandcell.runtime.engine import birth
 
-        who = birth.rename(self.places, self._find(container), name)
+        old = self._find(container)
+        who = birth.rename(self.places, old, name)
+        if who.options.network not in ("none", "host"):
+            from sandcell.runtime.engine import wiring
+
+            wiring.renamed(self.places, who, old.name)
         self._tell("rename", who)
         return self._value(who)
 

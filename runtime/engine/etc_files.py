@@ -40,7 +40,7 @@ def _usual_files(options: Options, hostname: str, *, alone: bool) -> dict[str, s
                 "resolv.conf": f"nameserver {slirp.RESOLVER}\n",
             }
         return {
-            "hosts": files.hosts(files.LOCAL, ()),
+            "hosts": files.LOCAL,
             "hostname": hostname + "\n",
             "resolv.conf": files.resolver(_host),
         }

@@ -85,7 +85,12 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
             }
             for mount in spec.mounts
         ],
-        "NetworkSettings": {"Networks": {options.network: {"IPAddress": _address(engine, found)}}},
+        "NetworkSettings": {
+            "Networks": {
+                name: {"IPAddress": _address(engine, found, name)}
+                for name in (options.network, *options.more_networks)
+            }
+        },
         "CgroupsPath": spec.linux.cgroups_path if spec.linux is not None else "",
         "Config": {
             "Image": found.image,
@@ -100,11 +105,10 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
     }
 
 
-def _address(engine: "Engine", found: "Container") -> str:
-    """Its address on the network it is on; empty where it has none, or does not run."""
+def _address(engine: "Engine", found: "Container", network: str) -> str:
+    """Its address on a network that it is on; empty where it has none, or does not run."""
     from sandcell.runtime.errors import SandcellError
 
-    network = found.options.network
     if network in ("none", "host") or network.startswith("container:"):
         return ""
     try:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 class NetworkEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A network as it stands. ``bridge`` and ``subnet``: empty while nobody is on it and none was asked
-    for. ``members``: name of each running container → its address."""
+    for. ``members``: name of each running container → its address. ``passed``: chains of others' firewalls
+    that let it through by rules of ours; ``obstacle``: who may drop its packets all the same."""
 
     name: str
     driver: str = "bridge"
@@ -24,6 +25,9 @@ class NetworkEntry(msgspec.Struct, frozen=True, kw_only=True):
     created: float = 0.0
     labels: dict[str, str] = {}
     members: dict[str, str] = {}
+    internal: bool = False
+    passed: tuple[str, ...] = ()
+    obstacle: str = ""
 
 
 class NetworkVerbs:
@@ -32,13 +36,20 @@ class NetworkVerbs:
     places: Places
 
     def create_network(
-        self, name: str, *, subnet: str = "", labels: dict[str, str] | None = None
+        self,
+        name: str,
+        *,
+        subnet: str = "",
+        gateway: str = "",
+        internal: bool = False,
+        labels: dict[str, str] | None = None,
     ) -> NetworkEntry:
         """A new bridge network, apart from the others. ``subnet``: ``10.5.0.0/24``; left out, one that no
-        route of this machine touches is taken when its first container starts. ``NameInUse``."""
+        route of this machine touches is taken when its first container starts. ``gateway``: the bridge's
+        address in it, its first unless given. ``internal``: no way out. ``NameInUse``."""
         from sandcell.runtime.engine import wiring
 
-        wiring.networks(self.places).create(name, subnet, labels)
+        wiring.networks(self.places).create(name, subnet, labels, gateway=gateway, internal=internal)
         return self.network(name)
 
     def networks(self) -> tuple[NetworkEntry, ...]:
@@ -54,16 +65,27 @@ class NetworkVerbs:
         from sandcell.runtime.network import addresses, live
 
         found = wiring.networks(self.places).find(name)
-        entry = NetworkEntry(name=name, subnet=found.subnet, created=found.created, labels=found.labels)
+        entry = NetworkEntry(
+            name=name,
+            subnet=found.subnet,
+            gateway=found.gateway,
+            internal=found.internal,
+            created=found.created,
+            labels=found.labels,
+        )
         for use in live.every(wiring.directory(self.places)):
             if use.name == name:
                 members = {
                     member.names[0]: addresses.dotted(member.address) for member in use.members.values()
                 }
-                gateway = addresses.dotted(use.gateway)
-                subnet = addresses.show(use.subnet)
                 entry = msgspec.structs.replace(
-                    entry, subnet=subnet, gateway=gateway, bridge=use.bridge, members=members
+                    entry,
+                    subnet=addresses.show(use.subnet),
+                    gateway=addresses.dotted(use.gateway),
+                    bridge=use.bridge,
+                    members=members,
+                    passed=use.standing.passed,
+                    obstacle=use.standing.obstacle,
                 )
         return entry
 
@@ -82,6 +104,23 @@ class NetworkVerbs:
             hint = f"remove the container first: rm {users[0]}"
             raise Conflict("remove network", name, f"it belongs to {', '.join(users[:4])}", hint)
         wiring.networks(self.places).forget(name)
+
+    def connect_network(
+        self, network: str, container: "Who", *, ip: str = "", aliases: tuple[str, ...] = ()
+    ) -> None:
+        """Let a container, running or not, be on one more network. ``ip``: its address there, any free
+        one unless given. ``Conflict`` when it is on it already, or has no network of its own."""
+        from sandcell.runtime.engine import joining
+
+        engine = cast("Engine", self)
+        joining.connect(engine, engine._find(container), network, ip, aliases)
+
+    def disconnect_network(self, network: str, container: "Who") -> None:
+        """Take a container, running or not, from a network; ``NotFound`` when it is not on it."""
+        from sandcell.runtime.engine import joining
+
+        engine = cast("Engine", self)
+        joining.disconnect(engine, engine._find(container), network)
 
     def ports(self, container: "Who") -> "tuple[Publish, ...]":
         """The ports of the host that lead to the running container; none when it does not run."""

@@ -4,14 +4,17 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from sandcell.runtime.container import jobs, slirp, state
 from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.options import Options
 from sandcell.runtime.container.ports import parse_publish
 from sandcell.runtime.engine import record, sharing
 from sandcell.runtime.engine.birth import Network
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.sharing import OTHER
-from sandcell.runtime.errors import HostRefused
+from sandcell.runtime.errors import HostRefused, InvalidOption, SandcellError
 from sandcell.runtime.network import addresses, live
 from sandcell.runtime.network.networks import DEFAULT, Networks
 
@@ -31,27 +34,40 @@ def directory(places: Places) -> str:
     return f"{places.run}/networks"
 
 
-def check(nursery: "Nursery", network: str) -> None:
-    """``HostRefused`` or ``NotFound`` when no container can be on this network here."""
+def check(nursery: "Nursery", options: Options) -> None:
+    """``HostRefused`` or ``NotFound`` when no container can be on these networks here."""
+    wanted = (options.network, *options.more_networks)
     if nursery.host.rung != "root":
         hint = "use --network none (-p works with it) or --network host"
-        if network != DEFAULT:
+        if wanted != (DEFAULT,):
             cause = "a plain user may not make links of the host, so containers cannot share a network"
-            raise HostRefused("use", f"--network {network}", cause, hint)
+            raise HostRefused("use", f"--network {wanted[-1]}", cause, hint)
         if not slirp.find():
             cause = f"a plain user's way out is {slirp.NAME}, which is not installed"
-            raise HostRefused("use", f"--network {network}", cause, f"install {slirp.NAME}, or {hint}")
+            raise HostRefused("use", f"--network {DEFAULT}", cause, f"install {slirp.NAME}, or {hint}")
+        if not os.access(slirp.TAP, os.R_OK | os.W_OK):
+            cause = f"{slirp.NAME} needs {slirp.TAP}, which this user may not open"
+            raise HostRefused(
+                "use", f"--network {DEFAULT}", cause, f"as root: chmod 666 {slirp.TAP}; or {hint}"
+            )
         return
-    if network.startswith(OTHER):
-        record.find(nursery.places, network.removeprefix(OTHER))
-    else:
-        networks(nursery.places).find(network)
+    if options.network.startswith(OTHER):
+        record.find(nursery.places, options.network.removeprefix(OTHER))
+        return
+    for name in wanted:
+        found = networks(nursery.places).find(name)
+        if options.ip and name == options.network:
+            if not found.subnet:
+                hint = "make one: network create --subnet"
+                cause = f"the network {name} takes whatever subnet is free"
+                raise InvalidOption("use", f"--ip {options.ip}", cause, hint)
+            addresses.within(addresses.parse(found.subnet), "--ip", options.ip)
 
 
 def begin(nursery: "Nursery", who: record.Record) -> Network:
-    """What a start of the container needs: its address is taken, the network lives."""
+    """What a start of the container needs: its addresses are taken, the networks live."""
     network = who.options.network
-    ports = tuple(map(parse_publish, who.options.publish))
+    ports = tuple(port for text in who.options.publish for port in parse_publish(text))
     if network == "none":
         return Network(ports=ports)
     places = nursery.places
@@ -59,32 +75,72 @@ def begin(nursery: "Nursery", who: record.Record) -> Network:
         return Network(wire=s.Slirp(slirp.find()), ports=ports, target=slirp.ADDRESS)
     if network.startswith(OTHER):
         return Network(joins=sharing.namespace(places, who, network, "net"))
-    found = networks(places).find(network)
-    called = (who.name, who.options.hostname or who.id[:12], who.id[:12])
-    seat = live.join(directory(places), found, who.id, called, f"{places.container(who.id)}/hosts")
-    payload = {"directory": directory(places), "network": network, "id": who.id}
+    wires = []
+    try:
+        for name in (network, *who.options.more_networks):
+            address = who.options.ip if name == network else ""
+            wires.append(_wire(join(places, who, name, address, who.options.network_aliases)))
+    except SandcellError:
+        live.leave_all(directory(places), who.id)
+        raise
     return Network(
-        wire=s.Connect(seat.bridge, seat.outside, seat.address, seat.prefix, seat.gateway, seat.mac),
+        wire=msgspec.structs.replace(wires[0], others=tuple(wires[1:])),
         ports=ports,
-        target=seat.address,
-        afterwards=(jobs.Call("sandcell.runtime.network.live.leave", payload),),
+        target=wires[0].address,
+        afterwards=(leaving(places, who),),
     )
 
 
-def preview(nursery: "Nursery", network: str) -> s.Connect | s.Slirp | None:
+def join(places: Places, who: record.Record, name: str, address: str, aliases: tuple[str, ...]) -> live.Seat:
+    """The container's place on that network, taken if it has none yet."""
+    called = (who.name, who.options.hostname or who.id[:12], who.id[:12], *aliases)
+    guest = live.Guest(who.id, called, f"{places.container(who.id)}/hosts", address)
+    return live.join(directory(places), networks(places).find(name), guest)
+
+
+def leaving(places: Places, who: record.Record) -> jobs.Call:
+    """What its monitor does at its end, so that it leaves all of its networks."""
+    payload = {"directory": directory(places), "id": who.id}
+    return jobs.Call("sandcell.runtime.network.live.leave_all", payload)
+
+
+def _wire(seat: live.Seat) -> s.Connect:
+    return s.Connect(
+        seat.bridge, seat.outside, seat.address, seat.prefix, seat.gateway, seat.mac, seat.inside
+    )
+
+
+def preview(nursery: "Nursery", options: Options) -> s.Connect | s.Slirp | None:
     """What would connect a container that is not made; ``None`` where it shares another's network."""
-    check(nursery, network)
+    check(nursery, options)
     if nursery.host.rung != "root":
         return s.Slirp(slirp.find())
-    if network.startswith(OTHER):
+    if options.network.startswith(OTHER):
         return None
-    return s.Connect(f"of network {network}", "", "the next free address", addresses.PREFIX, "", b"")
+    wires = [
+        s.Connect(
+            f"of network {name}",
+            "",
+            (number == 0 and options.ip) or "the next free address",
+            addresses.PREFIX,
+            "",
+            b"",
+            f"eth{number}",
+        )
+        for number, name in enumerate((options.network, *options.more_networks))
+    ]
+    return msgspec.structs.replace(wires[0], others=tuple(wires[1:]))
 
 
 def end(places: Places, who: record.Record) -> None:
-    """Give a container's place on its network back, if it has one. May be repeated."""
-    if who.options.network not in ("none", "host") and not who.options.network.startswith(OTHER):
-        live.leave(directory(places), who.options.network, who.id)
+    """Give a container's places on its networks back, if it has any. May be repeated."""
+    live.leave_all(directory(places), who.id)
+
+
+def renamed(places: Places, who: record.Record, old: str) -> None:
+    """Let the others on its networks know a container by its new name."""
+    if os.path.isdir(directory(places)):
+        live.rename(directory(places), who.id, old, who.name)
 
 
 def sweep(places: Places) -> None:
@@ -109,4 +165,8 @@ def _needed(places: Places, who: record.Record) -> bool:
 
 def users(places: Places, network: str) -> list[str]:
     """The names of the containers, running or not, that belong to the network."""
-    return [who.name for who in record.every(places) if who.options.network == network]
+    return [who.name for who in record.every(places) if network in _of(who.options)]
+
+
+def _of(options: Options) -> tuple[str, ...]:
+    return (options.network, *options.more_networks)

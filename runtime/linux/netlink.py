@@ -51,14 +51,15 @@ def attributes(data: bytes) -> dict[int, bytes]:
     return dict(each(data))
 
 
-def each(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The attributes in ``data``, in order."""
+def each(data: bytes, *, keep_nested: bool = False) -> Iterator[tuple[int, bytes]]:
+    """The attributes in ``data``, in order; with ``keep_nested`` their kinds tell ``NESTED`` too."""
+    mask = _KIND | NESTED if keep_nested else _KIND
     place = 0
     while place + 4 <= len(data):
         length, kind = struct.unpack_from("=HH", data, place)
         if length < 4:
             return
-        yield kind & _KIND, data[place + 4 : place + length]
+        yield kind & mask, data[place + 4 : place + length]
         place += length + (-length % 4)
 
 

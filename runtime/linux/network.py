@@ -30,12 +30,14 @@ _PREFIX_ROUTE = 0x200
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A link as it stands. ``alias``: a note that people may leave on it."""
+    """A link as it stands. ``alias``: a note that people may leave on it. ``kind``: as of ip-link(8), empty
+    for hardware and loopback."""
 
     index: int
     name: str
     alias: str
     master: int
+    kind: str = ""
 
 
 def _link(index: int = 0, flags: int = 0) -> bytes:
@@ -52,7 +54,8 @@ def links() -> tuple[Link, ...]:
             (index,) = struct.unpack_from("=i", body, 4)
             values = attributes(body[16:])
             master = struct.unpack("=I", values[_MASTER])[0] if _MASTER in values else 0
-            found.append(Link(index, _text(values.get(_NAME)), _text(values.get(_ALIAS)), master))
+            about = _text(attributes(values.get(_INFO, b"")).get(_KIND))
+            found.append(Link(index, _text(values.get(_NAME)), _text(values.get(_ALIAS)), master, about))
     return tuple(found)
 
 
@@ -106,7 +109,8 @@ def connect(
     pid: int, bridge: str, outside: str, inside: str, mac: bytes, address: str, prefix: int, gateway: str
 ) -> None:
     """Connect the network namespace of process ``pid`` to ``bridge``: a pair of virtual links, made
-    with its inner end already in there (moving it takes 20 ms), its address and its way out.
+    with its inner end already in there (moving it takes 20 ms), its address and its way out (none where
+    ``gateway`` is empty, or where it has one already).
 
     The pair goes with the namespace. Single-threaded processes only: for a moment the caller is in
     the other namespace.
@@ -121,11 +125,26 @@ def connect(
         channel.batch(Message(_NEWLINK, ACK | CREATE | EXCLUSIVE, body))
     with inside_of(pid) as channel:
         index = _index(channel, inside)
-        way = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 254, 4, 0, 1, 0)
-        way += attribute(5, socket.inet_aton(gateway)) + attribute(4, index)
         up = Message(_NEWLINK, ACK, _link(index, _UP))
-        route = Message(_NEWROUTE, ACK | CREATE | EXCLUSIVE, way)
-        channel.batch(_address(index, address, prefix), up, route)
+        channel.batch(_address(index, address, prefix), up)
+        if gateway:
+            _lead_out(channel, gateway)
+
+
+def lead_out(pid: int, gateway: str) -> None:
+    """Let the way out of the network namespace of ``pid`` be by ``gateway``, where it has none yet.
+    Single-threaded processes only."""
+    with inside_of(pid) as channel:
+        _lead_out(channel, gateway)
+
+
+def _lead_out(channel: Netlink, gateway: str) -> None:
+    way = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 254, 4, 0, 1, 0)
+    way += attribute(5, socket.inet_aton(gateway))
+    try:
+        channel.batch(Message(_NEWROUTE, ACK | CREATE | EXCLUSIVE, way))
+    except FileExistsError:
+        pass  # the first network that leads out is the way out
 
 
 def _index(channel: Netlink, name: str) -> int:

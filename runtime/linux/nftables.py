@@ -14,11 +14,13 @@ from sandcell.runtime.linux.netlink import (
     APPEND,
     CREATE,
     DUMP,
+    NESTED,
     NETFILTER,
     Message,
     Netlink,
     attribute,
     attributes,
+    each,
     nested,
 )
 
@@ -44,13 +46,46 @@ class Chain(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """A rule as it stands, with the comment that ``nft`` shows."""
+    """A rule as it stands, with the comment that ``nft`` shows. ``expressions``: as the kernel has them."""
 
     family: int
     table: str
     chain: str
     handle: int
     comment: str
+    expressions: bytes = b""
+
+    @property
+    def refuses_all(self) -> bool:
+        """True for one that drops or rejects whatever comes to it."""
+        named = [attributes(value) for _, value in each(self.expressions)]
+        kinds = [_text(one.get(1)) for one in named]
+        if not kinds or set(kinds[:-1]) - {"counter", "log", "limit"}:
+            return False
+        if kinds[-1] == "reject":
+            return True
+        return kinds[-1] == "immediate" and is_part(_DROPPING, named[-1].get(2, b""))
+
+    def does(self, expressions: Iterable[bytes]) -> bool:
+        """True when it is made of exactly these expressions; what the kernel adds to them does not count."""
+        sent = b"".join(expressions)
+        return len(list(each(sent))) == len(list(each(self.expressions))) and is_part(sent, self.expressions)
+
+
+def is_part(sent: bytes, found: bytes) -> bool:
+    """True when ``found`` holds every attribute of ``sent``, nested ones too, with the same values. Of
+    several of one kind the first is looked for first, and so on."""
+    there: dict[int, list[bytes]] = {}
+    for kind, value in each(found):
+        there.setdefault(kind, []).append(value)
+    for kind, value in each(sent, keep_nested=True):
+        values = there.get(kind & ~NESTED)
+        if not values:
+            return False
+        other = values.pop(0)
+        if not (is_part(value, other) if kind & NESTED else value.rstrip(b"\0") == other.rstrip(b"\0")):
+            return False
+    return True
 
 
 def _be32(value: int) -> bytes:
@@ -160,6 +195,9 @@ def verdict(code: int) -> tuple[bytes, ...]:
     return (_expression("immediate", attribute(1, _be32(0)), data),)
 
 
+_DROPPING = nested(2, attribute(1, _be32(DROP)))
+
+
 def masquerade() -> tuple[bytes, ...]:
     """Give the packet the address of the link it leaves by."""
     return (_expression("masq"),)
@@ -204,5 +242,6 @@ def rules() -> tuple[Rule, ...]:
             if data[0] == 0:
                 comment = _text(data[2 : 2 + data[1]])
             data = data[2 + data[1] :]
-        found.append(Rule(family, _text(values.get(1)), _text(values.get(2)), handle, comment))
+        where = (_text(values.get(1)), _text(values.get(2)))
+        found.append(Rule(family, *where, handle, comment, values.get(4, b"")))
     return tuple(found)

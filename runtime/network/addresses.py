@@ -59,16 +59,29 @@ def free_subnet(taken: Iterable[Subnet]) -> Subnet:
     )
 
 
+def within(subnet: Subnet, option: str, text: str) -> int:
+    """The number of an address that a host of ``subnet`` may have; ``InvalidOption`` for any other."""
+    try:
+        value = number(text)
+    except OSError:
+        value = -1
+    base, prefix = subnet
+    if not base < value < base + (1 << (32 - prefix)) - 1:
+        raise InvalidOption("use", f"{option} {text}", f"not an address of {show(subnet)}", "choose another")
+    return value
+
+
 def free_address(subnet: Subnet, taken: Iterable[int], after: int) -> int:
     """The first address behind ``after`` that is free, going round; so one that was given back is
-    not used again at once. The first of the network is the bridge's, the last is everybody's."""
+    not used again at once. The first and the last of the network are nobody's; the bridge's is among
+    ``taken``."""
     base, prefix = subnet
     size = 1 << (32 - prefix)
     used = set(taken)
     start = after - base if base < after < base + size else 1
     for step in range(1, size):
         place = (start + step) % size
-        if 2 <= place < size - 1 and base + place not in used:
+        if 1 <= place < size - 1 and base + place not in used:
             return base + place
     raise HostRefused(
         "find", "a free address", f"all {size - 3} of {show(subnet)} are in use", "remove containers"

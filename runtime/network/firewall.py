@@ -6,13 +6,14 @@ hook has its say. So where a foreign chain drops by policy (docker, ufw) or by i
 (firewalld), two rules marked with our comment are put before its own. nft(8), "Base chains".
 """
 
+import errno
+
 import msgspec
 
+from sandcell.runtime.linux import iptables_legacy
 from sandcell.runtime.linux import nftables as nft
 
-_FORWARD = "/proc/sys/net/ipv4/ip_forward"
-_LEGACY = "/proc/net/ip_tables_names"
-_REJECTING = ("firewalld",)
+_OURS = "sandcell-"
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -25,15 +26,28 @@ class Standing(msgspec.Struct, frozen=True):
 
 def table_name(bridge: str) -> str:
     """The name of the table of that bridge."""
-    return f"sandcell-{bridge}"
+    return f"{_OURS}{bridge}"
 
 
-def set_up(bridge: str, network: bytes, prefix: int) -> None:
-    """The bridge's table, made anew, and forwarding between links switched on."""
+def set_up(bridge: str, network: bytes, prefix: int, *, internal: bool = False) -> None:
+    """The bridge's table, made anew. ``internal``: nothing leaves the network, and nothing comes in.
+    ``OSError`` when the kernel refuses, or has understood something else than was meant."""
     own = table_name(bridge)
+    from_bridge = nft.link_is(incoming=True, name=bridge)
     others = nft.link_is(incoming=True, name=bridge, equal=False)
     to_bridge = nft.link_is(incoming=False, name=bridge)
     away = nft.link_is(incoming=False, name=bridge, equal=False)
+    drop = nft.verdict(nft.DROP)
+    closed = (
+        ("between", (*others, *to_bridge, *drop), "nobody comes in"),
+        ("between", (*from_bridge, *away, *drop), "nobody leaves"),
+    )
+    masked = (*nft.source_in(network, prefix), *away, *nft.masquerade())
+    opened = (
+        ("outward", masked, "packets of containers get the host's address"),
+        ("between", (*others, *to_bridge, *nft.unsolicited(), *drop), "nobody else begins a conversation"),
+    )
+    wanted = closed if internal else opened
     nft.change(
         [
             nft.table(nft.IPV4, own),
@@ -41,41 +55,39 @@ def set_up(bridge: str, network: bytes, prefix: int) -> None:
             nft.table(nft.IPV4, own),
             nft.chain(nft.IPV4, own, "outward", "nat", nft.POSTROUTING, 100),
             nft.chain(nft.IPV4, own, "between", "filter", nft.FORWARD, 0),
-            nft.rule(
-                nft.IPV4,
-                own,
-                "outward",
-                (*nft.source_in(network, prefix), *away, *nft.masquerade()),
-                "packets of containers get the host's address",
-            ),
-            nft.rule(
-                nft.IPV4,
-                own,
-                "between",
-                (*others, *to_bridge, *nft.unsolicited(), *nft.verdict(nft.DROP)),
-                "nobody else begins a conversation",
-            ),
+            *(nft.rule(nft.IPV4, own, chain, does, comment) for chain, does, comment in wanted),
         ]
     )
-    with open(_FORWARD, "r+", encoding="ascii") as file:
-        if file.read().strip() == "0":
-            file.seek(0)
-            file.write("1")
+    # Read back: a mask that means something else would let packets through and tell nobody.
+    found = [rule for rule in nft.rules() if rule.table == own]
+    right = len(found) == len(wanted) and all(
+        any(rule.chain == chain and rule.comment == comment and rule.does(does) for rule in found)
+        for chain, does, comment in wanted
+    )
+    if not right:
+        raise OSError(errno.EPROTO, "the rules of the firewall are not what was asked for")
 
 
 def pass_others(bridge: str) -> Standing:
     """Put our rules into foreign chains that would drop the bridge's packets; repeating it adds
     nothing."""
     own = table_name(bridge)
-    closed = [
+    passing = [
         chain
         for chain in nft.chains()
         if chain.hook == nft.FORWARD
         and chain.family in (nft.INET, nft.IPV4)
         and chain.kind == "filter"
-        and (chain.policy == nft.DROP or chain.table in _REJECTING)
+        and not chain.table.startswith(_OURS)
     ]
-    rules = nft.rules() if closed else ()
+    rules = nft.rules() if passing else ()
+    last = {(rule.family, rule.table, rule.chain): rule for rule in rules}
+    closed = [
+        chain
+        for chain in passing
+        if chain.policy == nft.DROP
+        or ((end := last.get((chain.family, chain.table, chain.name))) is not None and end.refuses_all)
+    ]
     marked = {(rule.family, rule.table, rule.chain) for rule in rules if rule.comment == own}
     for chain in closed:
         if (chain.family, chain.table, chain.name) not in marked:
@@ -91,17 +103,17 @@ def pass_others(bridge: str) -> Standing:
                 for incoming in (True, False)
             )
     passed = tuple(f"{chain.table} {chain.name}" for chain in closed)
-    return Standing(passed, _legacy())
+    return Standing(passed, _legacy(bridge))
 
 
-def _legacy() -> str:
-    """Rules of the old iptables are not among nftables' and only its own program can change them."""
-    try:
-        with open(_LEGACY, encoding="ascii") as file:
-            loaded = "filter" in file.read().split()
-    except OSError:
+def _legacy(bridge: str) -> str:
+    """Rules of the old iptables are not among nftables', and only its own program should change them."""
+    if not iptables_legacy.forward_drops():
         return ""
-    return "iptables-legacy has a filter table; if it drops: iptables-legacy -I FORWARD …" if loaded else ""
+    both = " && ".join(f"iptables-legacy -I FORWARD {way} {bridge} -j ACCEPT" for way in ("-i", "-o"))
+    return (
+        f"iptables-legacy drops what passes through (its FORWARD chain has the policy DROP); allow it: {both}"
+    )
 
 
 def take_down(bridge: str) -> None:

@@ -12,96 +12,126 @@ from contextlib import contextmanager
 
 import msgspec
 
-from sandcell.runtime.errors import HostRefused
+from sandcell.runtime.errors import Conflict, HostRefused
 from sandcell.runtime.linux import network as kernel
-from sandcell.runtime.network import addresses, firewall, names
+from sandcell.runtime.network import addresses, firewall, forwarding, names
 from sandcell.runtime.network.networks import Network
 
 _BRIDGE = "sandcell"
 _LOCK = ".lock"
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A container on a network. ``names``: what others call it; ``hosts``: its /etc/hosts out here."""
+    """A container on a network. ``names``: what others call it; ``hosts``: its /etc/hosts out here;
+    ``number``: which of its networks this is, from 0."""
 
     address: int
     names: tuple[str, ...]
     hosts: str
+    number: int = 0
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """A network in use. ``last``: the address given last."""
+    """A network in use. ``last``: the address given last. ``standing``: how the firewall takes it."""
 
     name: str
     bridge: str
     subnet: addresses.Subnet
+    gateway: int
+    internal: bool = False
     last: int = 0
     members: dict[str, Member] = {}
-
-    @property
-    def gateway(self) -> int:
-        """The bridge's address."""
-        return self.subnet[0] + 1
+    standing: firewall.Standing = firewall.Standing()
 
 
 class Seat(msgspec.Struct, frozen=True):
-    """A place on a network. ``outside``: the name of the link's end on the host."""
+    """A place on a network. ``outside``, ``inside``: the names of the link's ends on the host and in the
+    container; ``gateway``: empty where nothing leaves the network."""
 
     bridge: str
     outside: str
+    inside: str
     address: str
     prefix: int
     gateway: str
     mac: bytes
 
 
-def join(directory: str, network: Network, id: str, called: tuple[str, ...], hosts: str) -> Seat:
-    """Give container ``id`` an address, bring the network to life where it is not, and tell the
-    others its names. Repeating it gives the same seat. ``HostRefused`` says what the kernel said."""
+class Guest(msgspec.Struct, frozen=True):
+    """Who wants a place: the container's ``id``, what others shall call it, its /etc/hosts out here,
+    and the address that it would like to have, empty for any."""
+
+    id: str
+    names: tuple[str, ...]
+    hosts: str
+    address: str = ""
+
+
+def join(directory: str, network: Network, guest: Guest) -> Seat:
+    """Give a container an address, bring the network to life where it is not, and tell the others its
+    names. Repeating it gives the same seat. ``HostRefused`` says what the kernel said; ``Conflict``
+    when the address is taken; ``InvalidOption`` when it is none of the network's."""
     with _locked(directory):
         live = _read(directory, network.name) or _new(directory, network)
+        address = _address(live, guest)  # refused before anything is made
         _write(directory, live)
         try:
-            _ensure(live)
+            live = _ensure(directory, live)
         except OSError as error:
             if not live.members:
                 _end(directory, live)
             cause = f"the kernel says: {error.strerror}"
             raise HostRefused("make network", network.name, cause, "see `sandcell doctor`") from None
-        member = live.members.get(id)
+        member = live.members.get(guest.id)
         if member is None:
-            taken = [other.address for other in live.members.values()]
-            address = addresses.free_address(live.subnet, taken, live.last)
-            member = Member(address, called, hosts)
-            live = msgspec.structs.replace(live, last=address, members={**live.members, id: member})
-            _write(directory, live)
+            member = Member(address, guest.names, guest.hosts, _number(directory, guest.id))
+            live = msgspec.structs.replace(live, last=address, members={**live.members, guest.id: member})
+        _write(directory, live)
         _tell_names(live)
-    mac = bytes((0x02, 0x5C)) + member.address.to_bytes(4, "big")
-    return Seat(
-        live.bridge,
-        outside_name(id),
-        addresses.dotted(member.address),
-        live.subnet[1],
-        addresses.dotted(live.gateway),
-        mac,
-    )
+    return _seat(live, guest.id)
 
 
 def leave(directory: str, network: str, id: str) -> None:
     """Give the address back, and take the network down behind the last one. May be repeated."""
-    # Before the lock: it takes the kernel a while, and the next one shall not wait for that.
-    kernel.delete_link(outside_name(id))
+    live = _read(directory, network)
+    if live is not None and id in live.members:
+        # Before the lock: it takes the kernel a while, and the next one shall not wait for that.
+        kernel.delete_link(outside_name(id, live.members[id].number))
     with _locked(directory):
         live = _read(directory, network)
         if live is None:
             return
+        gone = live.members.get(id)
         rest = {other: member for other, member in live.members.items() if other != id}
         live = msgspec.structs.replace(live, members=rest)
+        if gone is not None:
+            names.rewrite(gone.hosts, network, ())
         if rest:
             _write(directory, live)
             _tell_names(live)
         else:
             _end(directory, live)
+
+
+def leave_all(directory: str, id: str) -> None:
+    """Leave every network that the container is on. May be repeated."""
+    for live in every(directory):
+        if id in live.members:
+            leave(directory, live.name, id)
+
+
+def rename(directory: str, id: str, old: str, new: str) -> None:
+    """Let the others know a container by another name, on all of its networks."""
+    with _locked(directory):
+        for live in every(directory):
+            member = live.members.get(id)
+            if member is not None:
+                called = tuple(new if name == old else name for name in member.names)
+                changed = msgspec.structs.replace(member, names=called)
+                live = msgspec.structs.replace(live, members={**live.members, id: changed})
+                _write(directory, live)
+                _tell_names(live)
 
 
 def sweep(directory: str, alive: Callable[[str], bool]) -> None:
@@ -124,9 +154,48 @@ def every(directory: str) -> tuple[Live, ...]:
     return tuple(live for live in found if live is not None)
 
 
-def outside_name(id: str) -> str:
+def seats(directory: str, id: str) -> tuple[Seat, ...]:
+    """The container's places, in the order in which it was given them."""
+    mine = [live for live in every(directory) if id in live.members]
+    return tuple(_seat(live, id) for live in sorted(mine, key=lambda live: live.members[id].number))
+
+
+def outside_name(id: str, number: int = 0) -> str:
     """The host's end of a container's link; a link's name has at most 15 characters."""
-    return f"sc{id[:12]}"
+    return f"sc{id[:12]}{_DIGITS[number] if number else ''}"
+
+
+def _seat(live: Live, id: str) -> Seat:
+    member = live.members[id]
+    return Seat(
+        live.bridge,
+        outside_name(id, member.number),
+        f"eth{member.number}",
+        addresses.dotted(member.address),
+        live.subnet[1],
+        "" if live.internal else addresses.dotted(live.gateway),
+        bytes((0x02, 0x5C)) + member.address.to_bytes(4, "big"),
+    )
+
+
+def _number(directory: str, id: str) -> int:
+    taken = {live.members[id].number for live in every(directory) if id in live.members}
+    free = [number for number in range(len(_DIGITS)) if number not in taken]
+    if not free:
+        raise HostRefused("join", "another network", f"the container is on {len(taken)} already", "leave one")
+    return free[0]
+
+
+def _address(live: Live, guest: Guest) -> int:
+    if guest.id in live.members:
+        return live.members[guest.id].address
+    taken = [live.gateway, *(other.address for other in live.members.values())]
+    if not guest.address:
+        return addresses.free_address(live.subnet, taken, live.last)
+    wanted = addresses.within(live.subnet, "--ip", guest.address)
+    if wanted in taken:
+        raise Conflict("use", f"--ip {guest.address}", "somebody on the network has it", "choose another")
+    return wanted
 
 
 def _new(directory: str, network: Network) -> Live:
@@ -143,18 +212,28 @@ def _new(directory: str, network: Network) -> Live:
     number = 0
     while f"{_BRIDGE}{number}" in there:
         number += 1
-    return Live(name=network.name, bridge=f"{_BRIDGE}{number}", subnet=subnet)
+    return Live(
+        name=network.name,
+        bridge=f"{_BRIDGE}{number}",
+        subnet=subnet,
+        gateway=addresses.number(network.gateway) if network.gateway else subnet[0] + 1,
+        internal=network.internal,
+    )
 
 
-def _ensure(live: Live) -> None:
+def _ensure(directory: str, live: Live) -> Live:
     try:
         socket.if_nametoindex(live.bridge)
     except OSError:
         base, prefix = live.subnet
         alias = f"sandcell network {live.name}"
         kernel.make_bridge(live.bridge, alias, addresses.dotted(live.gateway), prefix)
-        firewall.set_up(live.bridge, base.to_bytes(4, "big"), prefix)
-    firewall.pass_others(live.bridge)
+        firewall.set_up(live.bridge, base.to_bytes(4, "big"), prefix, internal=live.internal)
+        if not live.internal:
+            forwarding.switch_on(directory)
+    if live.internal:
+        return live
+    return msgspec.structs.replace(live, standing=firewall.pass_others(live.bridge))
 
 
 def _end(directory: str, live: Live) -> None:
@@ -164,6 +243,8 @@ def _end(directory: str, live: Live) -> None:
         pass  # its rules speak of a link that is about to go; the next sweep tries again
     kernel.delete_link(live.bridge)
     os.unlink(f"{directory}/{live.name}.json")
+    if not every(directory):
+        forwarding.put_back(directory)
 
 
 def _tell_names(live: Live) -> None:
@@ -172,7 +253,7 @@ def _tell_names(live: Live) -> None:
         for member in live.members.values()
     ]
     for member in live.members.values():
-        names.rewrite(member.hosts, lines)
+        names.rewrite(member.hosts, live.name, lines)
 
 
 def _read(directory: str, name: str) -> Live | None:

@@ -1,30 +1,38 @@
 """What a container reads to find others: /etc/hosts and /etc/resolv.conf. hosts(5), resolv.conf(5)."""
 
 import os
+import re
 from collections.abc import Callable, Iterable
 
 LOCAL = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-MARK = "# containers of this network\n"
+MARK = "# containers of network "
+_SECTION = re.compile(f"^(?={MARK})", re.MULTILINE)
 _UPSTREAM = ("/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf")
 _MOST = 1 << 20
 
 
-def hosts(before: str, lines: Iterable[str]) -> str:
-    """The file with ``lines`` below our mark; what stands above it stays as it is."""
-    head = before.partition(MARK)[0]
-    return head + MARK + "".join(f"{line}\n" for line in lines)
+def hosts(before: str, network: str, lines: Iterable[str]) -> str:
+    """The file with ``lines`` below the mark of that network, and without the mark where there are none.
+    What stands above the first mark stays as it is, and so do the other networks' parts."""
+    head, *sections = _SECTION.split(before)
+    mark = f"{MARK}{network}\n"
+    rest = [section for section in sections if not section.startswith(mark)]
+    new = "".join(f"{line}\n" for line in lines)
+    if head and not head.endswith("\n"):
+        head += "\n"
+    return head + "".join(rest) + (mark + new if new else "")
 
 
-def rewrite(path: str, lines: Iterable[str]) -> None:
-    """Renew the part below the mark in place: the file is mounted into a container, so it must stay
-    the same file. Nothing where it is gone."""
+def rewrite(path: str, network: str, lines: Iterable[str]) -> None:
+    """Renew a network's part in place: the file is mounted into a container, so it must stay the same
+    file. Nothing where it is gone."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
         old = os.read(fd, _MOST).decode(errors="replace")
-        new = hosts(old, lines).encode()
+        new = hosts(old, network, lines).encode()
         if new != old.encode():
             os.pwrite(fd, new, 0)
             os.ftruncate(fd, len(new))

@@ -15,10 +15,13 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True):
-    """A network. ``subnet``: as asked for, empty where a free one is taken at each first use."""
+    """A network. ``subnet``: as asked for, empty where a free one is taken at each first use.
+    ``gateway``: the bridge's address, empty for the subnet's first. ``internal``: nothing leaves it."""
 
     name: str
     subnet: str = ""
+    gateway: str = ""
+    internal: bool = False
     created: float = 0.0
     labels: dict[str, str] = {}
 
@@ -48,17 +51,36 @@ class Networks:
             raise NotFound("find network", name, "there is none of that name", hint)
         return network
 
-    def create(self, name: str, subnet: str = "", labels: dict[str, str] | None = None) -> Network:
+    def create(
+        self,
+        name: str,
+        subnet: str = "",
+        labels: dict[str, str] | None = None,
+        *,
+        gateway: str = "",
+        internal: bool = False,
+    ) -> Network:
         """A new network. ``NameInUse`` when there is one of that name."""
         if not _NAME.fullmatch(name) or name in RESERVED:
             cause = "that name has a meaning of its own" if name in RESERVED else "not a name"
             raise InvalidOption(
                 "name network", name, cause, "letters, digits, _ . - and a letter or digit first"
             )
+        if gateway and not subnet:
+            raise InvalidOption("use", f"--gateway {gateway}", "no --subnet to be in", "give both")
         if subnet:
-            addresses.parse(subnet)
+            parsed = addresses.parse(subnet)
+            if gateway:
+                addresses.within(parsed, "--gateway", gateway)
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
-        network = Network(name=name, subnet=subnet, created=time.time(), labels=labels or {})
+        network = Network(
+            name=name,
+            subnet=subnet,
+            gateway=gateway,
+            internal=internal,
+            created=time.time(),
+            labels=labels or {},
+        )
         half = f"{self.directory}/.{os.urandom(8).hex()}"
         with open(half, "wb") as file:
             file.write(msgspec.json.encode(network))

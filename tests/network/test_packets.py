@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandcell.runtime import Engine
-from tests.network import checks
+from tests.network import checks, checks_firewall, checks_naming  # noqa: F401
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = [function.__name__ for function in checks.CHECKS]
@@ -19,7 +19,7 @@ import sys, traceback
 from sandcell.runtime import Engine
 from sandcell.runtime.linux.namespaces import loopback_up
 from tests.engine import claims
-from tests.network import checks
+from tests.network import checks, checks_firewall, checks_naming  # noqa: F401
 loopback_up()
 with Engine(sys.argv[1], sys.argv[2]) as engine:
     claims.prepare(engine)

@@ -32,12 +32,12 @@ def test_when_all_is_taken_that_is_said() -> None:
 
 def test_addresses_go_round_and_are_never_given_twice() -> None:
     subnet = addresses.parse("10.5.0.0/29")
-    taken: list[int] = []
+    taken = [addresses.number("10.5.0.1")]
     last = 0
     for _ in range(5):
         last = addresses.free_address(subnet, taken, last)
         taken.append(last)
-    assert [addresses.dotted(address) for address in taken] == [f"10.5.0.{n}" for n in range(2, 7)]
+    assert [addresses.dotted(address) for address in taken[1:]] == [f"10.5.0.{n}" for n in range(2, 7)]
     with pytest.raises(HostRefused, match="all 5"):
         addresses.free_address(subnet, taken, last)
     taken.remove(addresses.number("10.5.0.3"))
@@ -53,10 +53,12 @@ def test_what_is_no_subnet_is_refused(text: str) -> None:
 
 
 def test_hosts_keeps_what_stands_above_our_mark() -> None:
-    text = names.hosts("127.0.0.1\tlocalhost\n1.2.3.4\tmine\n", ["10.0.0.2\tweb"])
-    assert names.hosts(text, ["10.0.0.3\tdb"]) == (
-        "127.0.0.1\tlocalhost\n1.2.3.4\tmine\n" + names.MARK + "10.0.0.3\tdb\n"
-    )
+    head = "127.0.0.1\tlocalhost\n1.2.3.4\tmine\n"
+    one = names.hosts(head, "a", ["10.0.0.2\tweb"])
+    assert names.hosts(one, "a", ["10.0.0.3\tdb"]) == f"{head}{names.MARK}a\n10.0.0.3\tdb\n"
+    both = names.hosts(one, "ab", ["10.1.0.2\tcache"])
+    assert names.hosts(both, "a", ()) == f"{head}{names.MARK}ab\n10.1.0.2\tcache\n"
+    assert names.hosts(names.hosts(both, "ab", ()), "a", ()) == head
 
 
 def test_a_resolver_on_the_hosts_loopback_is_not_handed_on() -> None:
@@ -80,10 +82,11 @@ def test_a_resolver_on_the_hosts_loopback_is_not_handed_on() -> None:
         ("53:53/udp", Publish(53, 53, protocol="udp")),
         ("[::1]:8080:80", Publish(80, 8080, "::1")),
         ("[::]:8080:80/tcp", Publish(80, 8080, "::")),
+        ("8000-8010:80", Publish(80, 8000, last=8010)),
     ],
 )
 def test_published_ports_are_read_as_dockers(text: str, meant: Publish) -> None:
-    assert parse_publish(text) == meant
+    assert parse_publish(text) == (meant,)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +104,11 @@ def test_published_ports_are_read_as_dockers(text: str, meant: Publish) -> None:
         "1:2:3:4",
         "-1:80",
         "٣:80",
+        "80-79:80-79",
+        "80-82:80-81",
+        "80-:80",
+        "0-5:80-85",
+        "80:80-90",
     ],
 )
 def test_what_is_no_port_is_refused(text: str) -> None:
@@ -111,9 +119,16 @@ def test_what_is_no_port_is_refused(text: str) -> None:
 @given(st.text(max_size=30))
 def test_any_text_is_a_port_or_one_error(text: str) -> None:
     try:
-        assert 0 < parse_publish(text).port < 65536
+        assert all(0 < one.port < 65536 for one in parse_publish(text))
     except InvalidOption as error:
         assert error.hint
+
+
+def test_ranges_are_many_ports() -> None:
+    assert parse_publish("0.0.0.0:3000-3002:80-82/udp") == tuple(
+        Publish(80 + step, 3000 + step, "0.0.0.0", "udp") for step in range(3)
+    )
+    assert parse_publish("80-81") == (Publish(80), Publish(81))
 
 
 def test_ports_need_a_network_of_the_containers_own() -> None:
