@@ -8,7 +8,6 @@ rung, for IPv4 and IPv6, and goes with the container. See docs/decisions/0014-ne
 import errno
 import os
 import select
-import signal
 import socket
 import time
 from typing import Never
@@ -67,16 +66,18 @@ def _bind(channel: socket.socket, port: Publish) -> None:
 def begin(listening: Listening, init: int, target: str) -> int:
     """Start the process that serves; its pid. It ends with us. ``target``: the container's address as
     seen in its own network namespace. The sockets are closed on our side."""
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
-            process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+            process.end_with(parent)
             process.keep_only({channel.fileno() for channel, _ in listening})
             flags = CLONE_NEWNET | (CLONE_NEWUSER if different(init, "user") else 0)
             pidfd = os.pidfd_open(init)
             setns(pidfd, flags)
             os.close(pidfd)
             process.prctl(process.PR_SET_DUMPABLE, 0)
+            process.end_with(parent)
             _serve(listening, target)
         finally:
             os._exit(1)

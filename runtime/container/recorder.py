@@ -15,7 +15,6 @@ import errno
 import os
 import re
 import select
-import signal
 import stat
 import struct
 from functools import lru_cache
@@ -66,18 +65,19 @@ def program() -> bytes:
 def begin(listener: int, init: int) -> int:
     """Start the process that answers; its pid. It ends with the container, and with us. ``listener``
     is closed on our side."""
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
-            process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
-            _enter(listener, init)
+            process.end_with(parent)
+            _enter(listener, init, parent)
         finally:
             os._exit(0)
     os.close(listener)
     return pid
 
 
-def _enter(listener: int, init: int) -> Never:
+def _enter(listener: int, init: int, parent: int) -> Never:
     # Nobody inside may look into an interpreter of the host's: prctl(2).
     process.prctl(process.PR_SET_DUMPABLE, 0)
     target = os.pidfd_open(init)
@@ -85,6 +85,7 @@ def _enter(listener: int, init: int) -> Never:
     process.keep_only({listener, target, proc})
     setns(target, CLONE_NEWUSER)
     process.prctl(process.PR_SET_DUMPABLE, 0)  # entering made it dumpable again
+    process.end_with(parent)
     os.close(target)
     Recorder(listener, proc).serve()
     os._exit(0)

@@ -69,6 +69,16 @@ def prctl(option: int, value: int) -> None:
         raise OSError(0, f"prctl {option}")
 
 
+def end_with(parent: int) -> None:
+    """Be killed when ``parent``, who forked us, ends; at once when it has ended already. prctl(2).
+
+    To be called again after every change of ids, which takes that back.
+    """
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(125)
+
+
 def keep_only(wanted: set[int]) -> None:
     """Close every descriptor but ``wanted`` and the three standard ones."""
     first = 3

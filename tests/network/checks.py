@@ -223,7 +223,8 @@ def beside_a_policy_of_dropping_containers_call_out_and_nobody_calls_in(engine: 
     finally:
         world.kill()
         world.wait()
-        kernel.delete_link("wan0")
+        for name in ("wan0", "wan1"):  # the second would go with its namespace, but later
+            kernel.delete_link(name)
 
 
 @check

@@ -69,7 +69,8 @@ def _world() -> Iterator[int]:
     finally:
         world.kill()
         world.wait()
-        kernel.delete_link("wan0")
+        for name in ("wan0", "wan1"):  # the second would go with its namespace, but later
+            kernel.delete_link(name)
 
 
 def _run(*argv: str, text: str = "") -> str:
