@@ -67,6 +67,7 @@ def _known(store: Store, key: str) -> Fetched | None:
 
 def _ask(store: Store, remote: Remote, known: Fetched | None) -> Fetched:
     import requests
+    import urllib3
 
     headers = {"User-Agent": "sandcell", "Accept-Encoding": "identity"}
     if known is not None and known.etag:
@@ -84,7 +85,7 @@ def _ask(store: Store, remote: Remote, known: Fetched | None) -> Fetched:
                 failure = f"it answered {response.status_code}"
                 if response.status_code not in _BUSY:
                     break
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = _reason(error)
             if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
                 break
@@ -95,6 +96,8 @@ def _take(store: Store, remote: Remote, response: Any) -> Fetched:
     expected = response.headers.get("Content-Length", "")
     with store.blobs.writer() as writer:
         size = 0
+        # Not left to the library, which would tell of a connection that breaks in words of its own.
+        response.raw.enforce_content_length = False
         while data := response.raw.read(_CHUNK, decode_content=False):
             writer.write(data)
             size += len(data)
@@ -103,7 +106,7 @@ def _take(store: Store, remote: Remote, response: Any) -> Fetched:
         stored = writer.commit("application/octet-stream")
     modified = response.headers.get("Last-Modified", "")
     return Fetched(
-        digest=stored.digest,
+        digest=str(stored.digest),
         size=size,
         name=_name(response.headers.get("Content-Disposition", ""), remote.url),
         mtime=_seconds(modified),
@@ -184,4 +187,5 @@ def _reason(error: BaseException) -> str:
             break
         error = inner
     text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
-    return text.rpartition(">: ")[2][:200] or type(error).__name__
+    match = re.search(r"\[Errno -?\d+\] (.*)", text)
+    return (match[1] if match else text)[:200] or type(error).__name__

@@ -17,7 +17,7 @@ import msgspec
 from sandcell.runtime.build.cache_folder import Stopped
 from sandcell.runtime.build.carry import Carrier
 from sandcell.runtime.build.carry_mounts import Given
-from sandcell.runtime.build.ops import Begin, BuildPlan, Op
+from sandcell.runtime.build.ops import Begin, BuildPlan, Execute, Op, Place
 from sandcell.runtime.build.runner import FindImage, RunStep
 from sandcell.runtime.build.scratch import clear
 from sandcell.runtime.build.stage_state import Made, State
@@ -164,31 +164,20 @@ class _Crew:
         return state
 
     def step(self, number: int, op: Op, state: State | None, on_event: Callback) -> State:
-        waited = 0.0
-
-        def state_of(stage: int) -> State:
-            nonlocal waited
-            before = time.time()
-            found = self.state_of(stage)
-            waited += time.time() - before
-            return found
-
+        for stage in _before(op):
+            self.state_of(stage)
         began = time.time()
         on_event(StepStarted(time=began, number=number, total=self.total, text=op.text, lines=op.lines))
         size = None
         if isinstance(op, Begin):
-            state, cached = self.stepper.begin(op, state_of), True
+            state, cached = self.stepper.begin(op, self.state_of), True
         else:
             assert state is not None
-            made, cached = self.stepper.do(number, op, state, state_of, on_event)
+            made, cached = self.stepper.do(number, op, state, self.state_of, on_event)
             state = after(op, state, made)
             size = made.size if made.layer is not None else None
         now = time.time()
-        on_event(
-            StepFinished(
-                time=now, number=number, cached=cached, size=size, duration=max(0.0, now - began - waited)
-            )
-        )
+        on_event(StepFinished(time=now, number=number, cached=cached, size=size, duration=now - began))
         return state
 
     def state_of(self, stage: int) -> State:
@@ -198,3 +187,15 @@ class _Crew:
         if stage not in self.done:
             raise Stopped
         return self.done[stage]
+
+
+def _before(op: Op) -> tuple[int, ...]:
+    """The stages that must be done before the step."""
+    if isinstance(op, Begin):
+        found = (op.parent,)
+    elif isinstance(op, Place):
+        found = (op.from_stage,)
+    else:
+        mounts = op.mounts if isinstance(op, Execute) else ()
+        found = tuple(one.from_stage for one in mounts)
+    return tuple(stage for stage in found if stage is not None)
