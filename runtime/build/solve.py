@@ -191,11 +191,11 @@ class _Crew:
 
 def _before(op: Op) -> tuple[int, ...]:
     """The stages that must be done before the step."""
+    found: list[int | None] = []
     if isinstance(op, Begin):
-        found = (op.parent,)
+        found.append(op.parent)
     elif isinstance(op, Place):
-        found = (op.from_stage,)
-    else:
-        mounts = op.mounts if isinstance(op, Execute) else ()
-        found = tuple(one.from_stage for one in mounts)
+        found.append(op.from_stage)
+    elif isinstance(op, Execute):
+        found += [one.from_stage for one in op.mounts]
     return tuple(stage for stage in found if stage is not None)

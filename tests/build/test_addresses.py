@@ -202,7 +202,7 @@ def commit(work: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.peer
+@pytest.mark.peer("git")
 def test_a_repository_at_a_commit(world: World, repository: tuple[str, Path]) -> None:
     url, work = repository
     first, head = git(work, "rev-parse", "v1"), git(work, "rev-parse", "HEAD")
@@ -220,7 +220,7 @@ def test_a_repository_at_a_commit(world: World, repository: tuple[str, Path]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.peer
+@pytest.mark.peer("git")
 @pytest.mark.parametrize(
     ("source", "cause"),
     [
