@@ -81,7 +81,7 @@ class Carrier:
                 content = self._place_key(op, state, digest_of(loads))
                 known = remembered(content)
                 if known is None:
-                    known = self._put(op, state, owner, loads)
+                    known = msgspec.structs.replace(self._put(op, state, owner, loads), content=content)
                     self._store.cache.put(content, to_record(known))
             return known
 

@@ -59,7 +59,7 @@ class State(msgspec.Struct, frozen=True):
 class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the cache remembers of a step. ``created``: when it was done. The rest where it made a
     layer; ``chain``: of the stack with that layer on top, so that its snapshot is kept; ``remark``: for
-    the history."""
+    the history; ``content``: another key that it is remembered under."""
 
     created: str
     layer: Descriptor | None = None
@@ -67,6 +67,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     size: int = 0
     chain: str = ""
     remark: str = ""
+    content: str = ""
 
 
 def to_record(made: Made) -> dict[str, Any]:

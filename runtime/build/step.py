@@ -116,7 +116,7 @@ class Stepper:
             known = None if self._fresh(op.stage) else self._remembered(key)
             if known is not None:
                 hits.append(key)
-                self.used[key] = known
+                self._use(key, known)
             return known
 
         with self._told(op):
@@ -134,8 +134,13 @@ class Stepper:
                             made = do()
         if not hits or hits[-1] != key:
             self._store.cache.put(key, to_record(made))
-        self.used[key] = made
+        self._use(key, made)
         return made, bool(hits)
+
+    def _use(self, key: str, made: Made) -> None:
+        self.used[key] = made
+        if made.content:
+            self.used[made.content] = made
 
     def _work(
         self,

@@ -226,6 +226,6 @@ def _raw(event: Event) -> None:
     """One line of JSON for an event; bytes of output in Base64."""
     import msgspec
 
-    row = {"event": type(event).__name__, **msgspec.to_builtins(event)}
+    row = {"event": type(event).__name__, **msgspec.to_builtins(event, enc_hook=str.__str__)}
     sys.stderr.write(msgspec.json.encode(row).decode() + "\n")
     sys.stderr.flush()

@@ -7,7 +7,7 @@ keys of steps are. Layers are brought only when a step needs them, and verified 
 
 import csv
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -46,7 +46,7 @@ _LARGEST = 32 << 20
 
 class _Steps(msgspec.Struct, frozen=True):
     form: int
-    steps: dict[str, dict[str, object]]
+    steps: dict[str, dict[str, Any]]
 
 
 class _Source(Protocol):
@@ -170,7 +170,7 @@ class _FromRegistry:
 
 
 def _document(used: dict[str, Made]) -> bytes:
-    steps: dict[str, dict[str, object]] = {key: to_record(made) for key, made in sorted(used.items())}
+    steps: dict[str, dict[str, Any]] = {key: to_record(made) for key, made in sorted(used.items())}
     return msgspec.json.encode(_Steps(1, steps))
 
 

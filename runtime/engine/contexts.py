@@ -12,7 +12,7 @@ from sandcell.runtime.build.context import ContextError
 from sandcell.runtime.build.evaluate_copy import remote
 from sandcell.runtime.build.plan import NamedContext
 from sandcell.runtime.build.scratch import Scratch
-from sandcell.runtime.errors import BadInput
+from sandcell.runtime.errors import BadInput, Corrupted
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.extract import extract
 from sandcell.runtime.linux.syscall import RESOLVE_BENEATH
@@ -74,6 +74,8 @@ def _extract(file: FileIO, folder: str) -> None:
         owner = (os.geteuid(), os.getegid())
         if not extract(plain(file).read, root, "", resolve=RESOLVE_BENEATH, owner=owner):
             raise BadInput("read build context", "tar", "it is empty")
+    except Corrupted as error:
+        raise BadInput("read build context", "tar", error.cause) from None
     except OSError as error:
         raise BadInput("read build context", "tar", f"it cannot be unpacked: {error.strerror}") from None
     finally:

@@ -180,7 +180,8 @@ def a_mount_leads_nowhere_else(engine: Engine) -> None:
         Path(folder, "host-file").write_text("of the host")
         text = (
             f"FROM {IMAGE} AS evil\nRUN ln -s / /up && ln -s {folder} /abs\n"
-            f"RUN ln -s ../../../..{folder} /out\nFROM {IMAGE}\nRUN ln -s {folder} /target && ln -s /file /link\n"
+            f"RUN ln -s ../../../..{folder} /out\n"
+            f"FROM {IMAGE}\nRUN ln -s {folder} /target && ln -s /file /link\n"
         )
         for source in ("/out", "/abs", f"/up{folder}"):
             error = refused(
