@@ -214,6 +214,7 @@ def test_what_is_written_out(tmp_path: Path) -> None:
         (["--build-context", "a=oci-layout:///none", "-"], b"FROM a\n", b"it is no OCI image layout"),
         (["--platform", "x/y/z/w", "-"], b"FROM scratch\n", b"it is no platform"),
     ],
+    ids=["no-file", "outside", "cut", "nobody", "no-folder", "no-context", "no-layout", "no-platform"],
 )
 def test_what_cannot_be_a_context(words: list[str], data: bytes, message: bytes, tmp_path: Path) -> None:
     done = real(tmp_path, *words, data=data)
