@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sandcell.magics import looks
 from sandcell.magics.arguments import Request, parse
@@ -17,6 +17,13 @@ from sandcell.magics.tables import history_card, images_card, plan_card
 from sandcell.magics.verbs import Action, each
 from sandcell.runtime.errors import InvalidOption, SandcellError
 from sandcell.runtime.oci.reference import Reference
+
+
+_FORMS: dict[str, Literal["oci-archive", "oci-dir", "docker-archive"]] = {
+    "oci-archive": "oci-archive",
+    "oci-dir": "oci-dir",
+    "docker-archive": "docker-archive",
+}
 
 
 def build_cell(session: Session, line: str, body: str, local: Mapping[str, Any] | None = None) -> None:
@@ -154,9 +161,9 @@ def save(session: Session, request: Request) -> None:
     form = request.text("form") or "oci-archive"
     if not path:
         raise InvalidOption("%image save", request.words[0], "no file is named", "write -o FILE")
-    if form not in ("oci-archive", "docker-archive"):
-        raise InvalidOption("%image save", f"--format {form}", "it is oci-archive or docker-archive")
-    session.engine.save(request.words, path, form="docker-archive" if form[0] == "d" else "oci-archive")
+    if form not in _FORMS:
+        raise InvalidOption("%image save", f"--format {form}", f"it is one of {', '.join(_FORMS)}")
+    session.engine.save(request.words, path, form=_FORMS[form])
 
 
 def load(session: Session, request: Request) -> None:

@@ -100,7 +100,9 @@ IMAGE_VERBS = {
         offers="image",
         flags=(
             Flag(key="output", names=("-o", "--output"), value="FILE", help="the file to write"),
-            Flag(key="form", names=("--format",), value="FORMAT", help="oci-archive or docker-archive"),
+            Flag(
+                key="form", names=("--format",), value="FORMAT", help="oci-archive, oci-dir or docker-archive"
+            ),
         ),
     ),
     "load": verb(

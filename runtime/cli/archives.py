@@ -1,7 +1,7 @@
 """``sandcell save | load | import | export``."""
 
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import click
 
@@ -15,17 +15,28 @@ from sandcell.runtime.errors import BadInput
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["oci-archive", "docker-archive"]),
+    type=click.Choice(["oci-archive", "oci-dir", "docker-archive"]),
     default="oci-archive",
     show_default=True,
 )
+@click.option(
+    "--compression",
+    type=click.Choice(["none", "gzip", "zstd"]),
+    default="none",
+    show_default=True,
+    help="Of the whole archive; layers are mostly compressed already.",
+)
 @click.argument("images", nargs=-1, required=True, type=IMAGE)
 @click.pass_obj
-def save_command(door: Door, images: tuple[str, ...], output: str | None, form: str) -> None:
-    """Write IMAGES to one tar file that other tools can load."""
-    door.engine.save(
-        images, output or _standard_output("save"), form="docker-archive" if form[0] == "d" else "oci-archive"
-    )
+def save_command(
+    door: Door,
+    images: tuple[str, ...],
+    output: str | None,
+    form: Literal["oci-archive", "oci-dir", "docker-archive"],
+    compression: Literal["none", "gzip", "zstd"],
+) -> None:
+    """Write IMAGES to one tar file, or to a directory, that other tools can load."""
+    door.engine.save(images, output or _standard_output("save"), form=form, compression=compression)
 
 
 @click.command("load")

@@ -1,5 +1,7 @@
 """``sandcell diff | commit | inspect``: what a container has become."""
 
+from typing import Literal
+
 import click
 import msgspec
 
@@ -26,12 +28,21 @@ def diff_command(door: Door, container: str, form: str) -> None:
 
 @click.command("commit")
 @click.option("-m", "--message", default="", help="A note kept in the history of the new image.")
+@click.option(
+    "--compression",
+    type=click.Choice(["gzip", "zstd", "none"]),
+    default="gzip",
+    show_default=True,
+    help="Of the new layer.",
+)
 @click.argument("container", type=CONTAINER)
 @click.argument("image", required=False)
 @click.pass_obj
-def commit_command(door: Door, container: str, image: str | None, message: str) -> None:
+def commit_command(
+    door: Door, container: str, image: str | None, message: str, compression: Literal["gzip", "zstd", "none"]
+) -> None:
     """Make a new image of CONTAINER's image and its changes, called IMAGE; print its digest."""
-    print(door.engine.commit(container, image, message=message).digest)
+    print(door.engine.commit(container, image, message=message, compression=compression).digest)
 
 
 @click.command("inspect")

@@ -13,6 +13,7 @@ from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.work import Worker
 from sandcell.runtime.errors import HostRefused, WrongState
+from sandcell.runtime.layer.compress import Compression
 from sandcell.runtime.layer.tasks import read_changes
 from sandcell.runtime.layer.tree import Change
 from sandcell.runtime.linux.cgroups import Cgroup
@@ -45,7 +46,9 @@ def _worker(engine: "Engine", who: Record) -> Worker:
     return Worker(lambda: engine.launcher, who.idmap)
 
 
-def commit(engine: "Engine", who: Record, name: str | None, message: str) -> Image:
+def commit(
+    engine: "Engine", who: Record, name: str | None, message: str, compression: Compression = "gzip"
+) -> Image:
     """The container's image with one more layer: what it changed. It stands still meanwhile."""
     now = record.current(engine.places, who)
     old = engine.store.store.image(str(who.image_digest))
@@ -54,7 +57,10 @@ def commit(engine: "Engine", who: Record, name: str | None, message: str) -> Ima
     try:
         with engine.store.store.leases.working():
             layer = engine.store.store.layers.of_upper(
-                upper(engine, who), _worker(engine, who), recorded_owners=who.idmap.single
+                upper(engine, who),
+                _worker(engine, who),
+                compression=compression,
+                recorded_owners=who.idmap.single,
             )
             created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             comment = "; ".join(filter(None, (message, layer.remark)))

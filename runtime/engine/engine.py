@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sandcell.runtime.container.launcher import Launcher
     from sandcell.runtime.container.running import Running
     from sandcell.runtime.engine.birth import Nursery
+    from sandcell.runtime.layer.compress import Compression
     from sandcell.runtime.layer.tree import Change
     from sandcell.runtime.linux.host_model import Host
     from sandcell.runtime.oci.image import Image
@@ -330,13 +331,20 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
 
         return changes.diff(self, self._find(container))
 
-    def commit(self, container: Who, name: str | None = None, *, message: str = "") -> "Image":
+    def commit(
+        self,
+        container: Who,
+        name: str | None = None,
+        *,
+        message: str = "",
+        compression: "Compression" = "gzip",
+    ) -> "Image":
         """A new image: the container's image and its writable layer on top. The container and its
-        image stay as they are."""
+        image stay as they are. ``compression``: of the new layer."""
         from sandcell.runtime.engine import changes
 
         who = self._find(container)
-        image = changes.commit(self, who, name, message)
+        image = changes.commit(self, who, name, message, compression)
         self._tell("commit", who)
         return image
 

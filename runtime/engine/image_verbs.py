@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sandcell.runtime.build.options import BuildOptions
     from sandcell.runtime.engine.engine import Engine
     from sandcell.runtime.engine.images import Images
+    from sandcell.runtime.layer.compress import Compression
     from sandcell.runtime.oci.image import Image
     from sandcell.runtime.store.load import Loaded
     from sandcell.runtime.store.store import ArchiveForm
@@ -122,13 +123,16 @@ class ImageVerbs:
         out: str | os.PathLike[str] | BinaryIO,
         *,
         form: "ArchiveForm" = "oci-archive",
+        compression: "Compression" = "none",
     ) -> None:
         """Write one or several images as one archive to the path ``out``, or to an open binary file.
 
-        ``form``: ``oci-archive`` (a tar of an OCI layout) or ``docker-archive`` (as ``docker save``).
+        ``form``: ``oci-archive`` (a tar of an OCI layout), ``oci-dir`` (such a layout as a new directory) or
+        ``docker-archive`` (as ``docker save``). ``compression``: of the whole archive; layers are mostly
+        compressed already.
         """
         wanted = (names,) if isinstance(names, str) else tuple(names)
-        self.store.save(wanted, _place(out), form)
+        self.store.save(wanted, _place(out), form, compression)
         for name in wanted:
             self.on_event(ImageEvent(action="save", name=name))
 

@@ -10,10 +10,13 @@ from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.values import HistoryEntry, ImageEntry, Removed
 from sandcell.runtime.engine.work import Worker
 from sandcell.runtime.errors import Conflict, SandcellError
+from sandcell.runtime.layer.compress import Compression
 from sandcell.runtime.layer.whiteout import XattrFlavour
+from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import Image
 from sandcell.runtime.oci.manifest import Index, Manifest
+from sandcell.runtime.oci.media_types import INDEXES
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import Store, images
 from sandcell.runtime.store.store import ArchiveForm
@@ -143,7 +146,7 @@ class Images:
         """Take the name away; ``Conflict`` when it is the last one and a container was made of it."""
         reference = self._reference(name)
         image = self.store.image(name)
-        names = [n for n, descriptor in self.store.names.all().items() if descriptor.digest == image.digest]
+        names = [n for n, one in self.store.names.all().items() if self._leads_to(one, image)]
         going = names if reference is None else [reference.familiar]
         users = [who.name for who in self._made_of(image)]
         if users and set(going) == set(names) and not force:
@@ -157,6 +160,15 @@ class Images:
             self.store.names.remove(Reference.parse(each))
         gone = set(going) == set(names) and not users
         return Removed(tuple(going), (str(image.digest),) if gone else ())
+
+    def _leads_to(self, named: Descriptor, image: Image) -> bool:
+        """Does a name mean this image, itself or by way of an index?"""
+        if named.digest == image.digest:
+            return True
+        try:
+            return named.media_type in INDEXES and self.store.load(named).digest == image.digest
+        except SandcellError:
+            return False  # it has none for this machine
 
     def _made_of(self, image: Image) -> list[Record]:
         """The containers of an image; one that is being removed at its end does not count."""
@@ -178,11 +190,13 @@ class Images:
             needed = [who.image_digest for who in record.every(self._engine.places)]
             return self.store.prune(self.worker, cache=cache, keep=needed, dry_run=dry_run)
 
-    def save(self, names: Sequence[str], out: str | BinaryIO, form: ArchiveForm) -> None:
+    def save(
+        self, names: Sequence[str], out: str | BinaryIO, form: ArchiveForm, compression: Compression
+    ) -> None:
         """Write one archive of them all."""
         for name in names:
             self.find(name)  # makes it, where it is `host`
-        self.store.save(names, out, form)
+        self.store.save(names, out, form, compression)
 
     def verify(self, digest: Digest) -> None:
         """``Corrupted`` when the blob's bytes are not what its digest says."""

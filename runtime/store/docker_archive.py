@@ -77,7 +77,7 @@ def save_docker(blobs: BlobStore, images: Iterable[Named], out: BinaryIO) -> Non
     """
     listed = []
     written: set[str] = set()
-    for image, references in images:
+    for image, references, _ in images:
         config = image.manifest.config.digest
         document = f"{config.hex}.json"
         layers = [f"{layer.diff_id.hex}.tar" for layer in image.layers]

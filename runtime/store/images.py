@@ -61,6 +61,26 @@ def find(blobs: BlobStore, names: Names, wanted: str | Reference) -> tuple[Image
     return load(blobs, named), reference
 
 
+def parts_of(image: Image) -> tuple[Descriptor, ...]:
+    """The blobs of one image, its manifest first."""
+    return (image.descriptor, image.manifest.config, *image.manifest.layers)
+
+
+def parts(blobs: BlobStore, descriptor: Descriptor) -> tuple[Descriptor, ...] | None:
+    """All blobs that an index or a manifest leads to, itself first; ``None`` where one is not here."""
+    found = document(blobs, descriptor.digest)
+    if found is None:
+        return None
+    own = Descriptor(found.media_type, descriptor.digest, blobs.size(descriptor.digest))
+    if isinstance(found, Manifest):
+        told = (found.config, *found.layers)
+        return (own, *told) if all(blobs.has(blob.digest) for blob in told) else None
+    below = [parts(blobs, entry) for entry in found.manifests]
+    if not all(below):
+        return None
+    return (own, *(blob for one in below for blob in one or ()))
+
+
 def write(
     blobs: BlobStore, config: ImageConfig, layers: Sequence[Descriptor], annotations: dict[str, str]
 ) -> Image:

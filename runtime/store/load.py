@@ -43,6 +43,7 @@ Fetch: TypeAlias = Callable[[Descriptor], None]
 
 _MOST_IMAGES = 1000
 _CHUNK = 1 << 20
+_DEEPEST = 4
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -54,6 +55,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
 def load(store: "Store", source: str | BinaryIO, name: str | None = None) -> tuple[Loaded, ...]:
     """Take all images of a layout directory, of an archive file, or of an archive read from ``source``.
+    An index whose images are all there stays one; of another one the image for this machine is taken.
 
     ``name``: what to call a single image. ``BadInput`` for what is no such thing, or has no name and
     is given none; ``Corrupted`` where bytes are not what they are promised to be. Then no name was
@@ -87,10 +89,10 @@ def _name(store: "Store", found: list[tuple[str, Descriptor]], name: str | None)
         image = store.load(descriptor)
         if not text:
             raise BadInput("load", image.digest, "the image has no name", "give it one: load --name NAME")
-        loaded.append((_reference(text), image))
-    for reference, image in loaded:
-        store.names.set(reference, image.descriptor)
-    return tuple(Loaded(reference.familiar, image) for reference, image in loaded)
+        loaded.append((_reference(text), descriptor, image))
+    for reference, descriptor, _ in loaded:
+        store.names.set(reference, descriptor)
+    return tuple(Loaded(reference.familiar, image) for reference, _, image in loaded)
 
 
 def _reference(text: str) -> Reference:
@@ -190,11 +192,12 @@ def _name_of(entry: Descriptor) -> str:
     return entry.annotations.get(DOCKER_NAME) or entry.annotations.get(media_types.REF_NAME, "")
 
 
-def take(store: "Store", descriptor: Descriptor, fetch: Fetch) -> Descriptor:
+def take(store: "Store", descriptor: Descriptor, fetch: Fetch, depth: int = 0) -> Descriptor:
     """Have ``fetch`` bring everything that the image behind ``descriptor`` consists of.
 
-    Of an index the image for this machine is taken. Gives the descriptor of the image's manifest.
-    ``fetch`` leaves a verified blob in the store; sizes are compared here once more.
+    Of an index all images are taken where all are there, else the one for this machine. Gives the
+    descriptor of what was taken. ``fetch`` leaves a verified blob in the store, or raises
+    ``BlobNotFound``; sizes are compared here once more.
     """
     _fetch(store, descriptor, fetch)
     _check_size(descriptor)
@@ -203,7 +206,16 @@ def take(store: "Store", descriptor: Descriptor, fetch: Fetch) -> Descriptor:
         chosen = document.choose(Platform.here())
         if chosen is None or chosen.media_type not in media_types.MANIFESTS:
             raise ImageNotFound("load", descriptor.digest, f"it has no image for {Platform.here()}")
-        return take(store, chosen, fetch)
+        if depth == _DEEPEST:
+            raise InvalidDocument("load", descriptor.digest, "it lies too deep in indexes")
+        mine = take(store, chosen, fetch, depth + 1)
+        try:
+            for entry in document.manifests:
+                if entry.digest != chosen.digest:
+                    take(store, entry, fetch, depth + 1)
+        except (BlobNotFound, ImageNotFound):
+            return mine  # a part of the index, as other tools save it
+        return Descriptor(document.media_type, descriptor.digest, descriptor.size)
     for part in (document.config, *document.layers):
         _fetch(store, part, fetch)
     return store.load(descriptor).descriptor

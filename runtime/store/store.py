@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 import msgspec
 
-from sandcell.runtime.errors import Corrupted
+from sandcell.runtime.errors import BadInput, Corrupted
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.oci.config import ImageConfig
 from sandcell.runtime.oci.descriptor import Descriptor
@@ -25,10 +25,10 @@ from sandcell.runtime.store.snapshots import Snapshots
 from sandcell.runtime.store.worker import Worker
 
 if TYPE_CHECKING:
-    from sandcell.runtime.store.archive import Named
+    from sandcell.runtime.layer.compress import Compression
     from sandcell.runtime.store.load import Loaded
 
-ArchiveForm: TypeAlias = Literal["oci-archive", "docker-archive"]
+ArchiveForm: TypeAlias = Literal["oci-archive", "oci-dir", "docker-archive"]
 
 _DIRECTORIES = (
     "layout",
@@ -89,30 +89,36 @@ class Store:
         return images.write(self.blobs, config, layers, annotations or {})
 
     def save(
-        self, wanted: str | Reference | Sequence[str], out: str | BinaryIO, form: ArchiveForm = "oci-archive"
+        self,
+        wanted: str | Reference | Sequence[str],
+        out: str | BinaryIO,
+        form: ArchiveForm = "oci-archive",
+        compression: "Compression" = "none",
     ) -> None:
         """Write one or several images as one archive to a path, or to an open binary file.
 
-        ``oci-archive`` is what skopeo and podman call so, ``docker-archive`` what ``docker save`` writes.
+        ``oci-archive`` is what skopeo and podman call so, ``docker-archive`` what ``docker save`` writes;
+        ``oci-dir`` makes ``out`` a directory. An index is saved as a whole where all its images are here,
+        else, and in docker's form, the image for this machine is.
         """
         from sandcell.runtime.store import archive
 
-        named: dict[Digest, Named] = {}
-        for one in [wanted] if isinstance(wanted, str | Reference) else wanted:
-            image, reference = images.find(self.blobs, self.names, one)
-            names = named[image.digest][1] if image.digest in named else ()
-            if reference is not None and reference not in names:
-                names = (*names, reference)
-            named[image.digest] = (image, names)
+        found = archive.collect(self.blobs, self.names, _several(wanted))
+        if form == "oci-dir":
+            if not isinstance(out, str):
+                raise BadInput("save", form, "a directory cannot be written to a stream", "name it")
+            archive.save_directory(self.blobs, found, out)
+            return
 
-        def write(file: BinaryIO) -> None:
+        def plain(file: BinaryIO) -> None:
             if form == "docker-archive":
                 from sandcell.runtime.store.docker_archive import save_docker
 
-                save_docker(self.blobs, named.values(), file)
+                save_docker(self.blobs, found, file)
             else:
-                archive.save(self.blobs, tuple(named.values()), file)
+                archive.save(self.blobs, found, file)
 
+        write = archive.compressed(plain, compression)
         if isinstance(out, str):
             archive.write_file(out, write)
             return
@@ -178,3 +184,7 @@ class Store:
                 "open", self.layout_path, f"it is no OCI image layout of version {LAYOUT_VERSION}",
                 "choose another directory with SANDCELL_HOME",
             )  # fmt: skip
+
+
+def _several(wanted: str | Reference | Sequence[str]) -> Sequence[str | Reference]:
+    return [wanted] if isinstance(wanted, str | Reference) else wanted

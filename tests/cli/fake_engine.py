@@ -196,8 +196,8 @@ class FakeEngine:
         del self.image_records[image.name]
         return Removed((image.name,), (image.digest,))
 
-    def save(self, names: tuple[str, ...], out: Any, *, form: str) -> None:
-        self.asked = {"names": names, "form": form}
+    def save(self, names: tuple[str, ...], out: Any, *, form: str, compression: str) -> None:
+        self.asked = {"names": names, "form": form, "compression": compression}
         for name in names:
             self.image(name)
         if isinstance(out, str):
@@ -277,9 +277,11 @@ class FakeEngine:
         self.container(container)
         return self.changes
 
-    def commit(self, container: str, name: str | None, *, message: str = "") -> ImageEntry:
+    def commit(
+        self, container: str, name: str | None, *, message: str = "", compression: str = "gzip"
+    ) -> ImageEntry:
         self.container(container)
-        self.asked = {"message": message}
+        self.asked = {"message": message, "compression": compression}
         image = entry(name or "", "d")
         self.image_records[image.name] = image
         return image

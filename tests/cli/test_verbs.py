@@ -191,7 +191,7 @@ def test_diff_commit_inspect_logs(sandcell: Any, engine: FakeEngine) -> None:
     assert sandcell("diff", "n").out == "A /etc/new\nD /bin/sh\n"
     assert sandcell("diff", "--format", "json", "n").out.splitlines()[0] == '{"Kind":"A","Path":"/etc/new"}'
     assert sandcell("commit", "-m", "a note", "n", "new").out == "sha256:" + "d" * 64 + "\n"
-    assert engine.asked == {"message": "a note"}
+    assert engine.asked == {"message": "a note", "compression": "gzip"}
     answer = sandcell("inspect", "n", "nothing")
     assert json.loads(answer.out)[0]["Name"] == "n"
     assert answer.status == 1

@@ -13,6 +13,7 @@ from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import Store
 
 from .images import image
+from .test_save import index
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
@@ -111,3 +112,82 @@ def test_an_archive_holds_just_one_image(store, made, tmp_path):
         names = tar.getnames()
     assert names[:4] == ["oci-layout", "index.json", "blobs", "blobs/sha256"]
     assert len(names) == 4 + 4
+
+
+def test_skopeo_takes_a_whole_index_and_gives_it_back(store, tmp_path):
+    entry = index(store, image(store, {"a": b"here"}), image(store, {"a": b"there"}), name="many")
+    layout = store.layout_path
+    tool("skopeo", "copy", "--all", f"oci:{layout}:many:latest", f"oci:{tmp_path}/copy:x")
+    store.save("many", str(tmp_path / "many.tar"))
+    tool(
+        "skopeo", "copy", "--all", f"oci-archive:{tmp_path}/many.tar", f"oci-archive:{tmp_path}/theirs.tar:x"
+    )
+    for number, source in enumerate(("copy", "theirs.tar")):
+        new = Store(tmp_path / f"new{number}")
+        new.take(str(tmp_path / source), name="back")
+        assert new.names.get(Reference.parse("back")).digest == entry.digest
+
+
+def test_skopeo_reads_an_oci_directory(store, made, tmp_path):
+    store.save("hello", str(tmp_path / "out"), "oci-dir")
+    source = f"oci:{tmp_path}/out:hello:latest"
+    assert tool("skopeo", "inspect", "--format", "{{.Digest}}", source).strip() == made.digest
+
+
+@pytest.mark.parametrize("form", ["oci-archive", "docker-archive"])
+def test_podman_and_we_read_each_others_archives(store, made, tmp_path, form):
+    if os.geteuid() != 0:
+        pytest.skip("podman needs root or sub-ids")
+    store.save("hello", str(tmp_path / "ours.tar"), form)
+    run = tempfile.mkdtemp(prefix="podman-")
+    podman = ["podman", "--root", tmp_path / "root", "--runroot", run, "--storage-driver", "vfs"]
+    try:
+        tool(*podman, "load", "-i", tmp_path / "ours.tar")
+        tool(*podman, "save", "--format", form, "-o", tmp_path / "theirs.tar", "hello")
+    finally:
+        tool(*podman, "rmi", "--all", "--force")
+        shutil.rmtree(run)
+    (loaded,) = Store(tmp_path / "new").take(str(tmp_path / "theirs.tar"))
+    assert loaded.image.config.rootfs == made.config.rootfs
+    if form == "docker-archive":
+        assert loaded.image.manifest.config.digest == made.manifest.config.digest
+
+
+def test_umoci_makes_an_image_in_our_layout(store, made, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("umoci unpack needs root or a rootless map")
+    layout = store.layout_path
+    tool("umoci", "unpack", "--image", f"{layout}:hello:latest", tmp_path / "bundle")
+    (tmp_path / "bundle/rootfs/d/a").unlink()
+    (tmp_path / "bundle/rootfs/d/c").write_bytes(b"3")
+    tool("umoci", "repack", "--image", f"{layout}:theirs", tmp_path / "bundle")
+    theirs = store.image("theirs")
+    assert theirs.config.rootfs.diff_ids[:2] == made.config.rootfs.diff_ids
+    from sandcell.runtime.layer.compress import decompress
+    from sandcell.runtime.layer.listing import entries
+
+    with store.blobs.open(theirs.layers[-1].descriptor.digest) as blob:
+        found = {(entry.path, entry.kind) for entry in entries(decompress(blob)) if entry.kind != "dir"}
+    assert found == {("d/a", "whiteout"), ("d/c", "file")}
+    assert store.image("hello") == made
+
+
+def test_buildah_builds_on_ours_and_we_load_it(store, made, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("buildah needs root or sub-ids")
+    store.save("hello", str(tmp_path / "ours.tar"))
+    run = tempfile.mkdtemp(prefix="buildah-")
+    buildah = ["buildah", "--root", tmp_path / "root", "--runroot", run, "--storage-driver", "vfs"]
+    (tmp_path / "context").mkdir()
+    (tmp_path / "context/new").write_bytes(b"new")
+    (tmp_path / "context/Dockerfile").write_text("FROM hello\nCOPY new /d/new\nLABEL by=buildah\n")
+    try:
+        tool(*buildah, "pull", f"oci-archive:{tmp_path}/ours.tar")
+        tool(*buildah, "build", "--pull-never", "-t", "theirs", tmp_path / "context")
+        tool(*buildah, "push", "theirs", f"oci-archive:{tmp_path}/theirs.tar:theirs:latest")
+    finally:
+        tool(*buildah, "rmi", "--all", "--force")
+        shutil.rmtree(run)
+    (loaded,) = store.take(str(tmp_path / "theirs.tar"))
+    assert loaded.image.config.rootfs.diff_ids[:2] == made.config.rootfs.diff_ids
+    assert loaded.image.config.config.labels["by"] == "buildah"
