@@ -18,7 +18,6 @@ from sandcell.magics.verbs import Action, each
 from sandcell.runtime.errors import InvalidOption, SandcellError
 from sandcell.runtime.oci.reference import Reference
 
-
 _FORMS: dict[str, Literal["oci-archive", "oci-dir", "docker-archive"]] = {
     "oci-archive": "oci-archive",
     "oci-dir": "oci-dir",
