@@ -5,8 +5,8 @@ with another registry's host in front are not shown. What has no tag is kept und
 has the blobs that its manifests name, and those that were sent to it or mounted while it is served.
 """
 
+import os
 import threading
-from collections.abc import Iterator
 
 import msgspec
 
@@ -40,6 +40,7 @@ class Shelf:
         self._lock = threading.Lock()
         self._came: dict[str, set[Digest]] = {}
         self._cards: dict[Digest, _Card] = {}
+        self._named: tuple[tuple[int, int, int], list[tuple[Reference, Descriptor]]] = (0, 0, 0), []
 
     # ------------------------------------------------------------ repositories
 
@@ -62,11 +63,16 @@ class Shelf:
 
     def mount(self, repository: str, digest: Digest, source: str) -> bool:
         """Let a repository have the blob of another one, of any if ``source`` is empty."""
-        others = [source] if source else self.repositories()
-        if not any(self.holds(one, digest) for one in others):
-            return False
-        self.came(repository, digest)
-        return True
+        known = self.holds(source, digest) if source else self._anywhere(digest)
+        if known:
+            self.came(repository, digest)
+        return known
+
+    def _anywhere(self, digest: Digest) -> bool:
+        with self._lock:
+            came = any(digest in blobs for blobs in self._came.values())
+        named = came or digest in self._below([one.digest for _, one in self._all()])[1]
+        return named and self.store.blobs.touch(digest)
 
     def came(self, repository: str, digest: Digest) -> None:
         """A blob is here and belongs to the repository from now on."""
@@ -240,14 +246,21 @@ class Shelf:
         self._cards[digest] = card
         return card
 
-    def _all(self) -> Iterator[tuple[Reference, Descriptor]]:
-        for name, descriptor in self.store.names.all().items():
-            try:
-                reference = Reference.parse(name)
-            except SandcellError:
-                continue
-            if reference.registry == DOCKER_HUB and not reference.is_host:
-                yield reference, descriptor
+    def _all(self) -> list[tuple[Reference, Descriptor]]:
+        # The same file says the same: it is only ever replaced.
+        state = os.stat(f"{self.store.layout_path}/index.json")
+        version = (state.st_ino, state.st_mtime_ns, state.st_size)
+        if self._named[0] != version:
+            found = []
+            for name, descriptor in self.store.names.all().items():
+                try:
+                    reference = Reference.parse(name)
+                except SandcellError:
+                    continue
+                if reference.registry == DOCKER_HUB and not reference.is_host:
+                    found.append((reference, descriptor))
+            self._named = version, found
+        return self._named[1]
 
 
 def encoded_index(manifests: list[Descriptor]) -> bytes:

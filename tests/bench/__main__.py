@@ -12,7 +12,7 @@ from pathlib import Path
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import build, commands, enter, kernel, layers, many, start
+from tests.bench import build, commands, enter, kernel, layers, many, registry, start
 from tests.bench.record import Record, line, record, table
 from tests.bench.row import Row, measure
 from tests.bench.world import World
@@ -25,6 +25,7 @@ ROWS: tuple[Row, ...] = (
     *kernel.ROWS,
     *commands.ROWS,
     *layers.ROWS,
+    *registry.ROWS,
 )
 FAILED = "ours failed"
 

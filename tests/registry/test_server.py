@@ -2,10 +2,7 @@
 
 import http.client
 import json
-import shutil
 import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -177,47 +174,6 @@ def test_who_may_come_in(tmp_path: Path) -> None:
             assert wire("GET", "/v2/", Authorization=bad)[0] == 401
         # A page in a browser that resolves its own name to us.
         assert wire("GET", "/v2/", Host="evil.example.org", Authorization=f"Basic {good}")[0] == 403
-
-
-def tool(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.peer("skopeo")
-@pytest.mark.slow
-def test_skopeo_pushes_and_pulls(server: Server, tmp_path: Path) -> None:
-    store = server.shelf.store
-    made = stored(server, name="ours:1")
-    there, copy = f"docker://{server.name}", f"oci:{tmp_path}/copy:x"
-    tool("skopeo", "copy", "--src-tls-verify=false", f"{there}/ours:1", copy)
-    (entry,) = json.loads((tmp_path / "copy/index.json").read_text())["manifests"]
-    assert entry["digest"] == made.digest
-    tool("skopeo", "copy", "--dest-tls-verify=false", copy, f"{there}/team/theirs:2")
-    assert store.image("team/theirs:2") == made
-    listed = json.loads(tool("skopeo", "list-tags", "--tls-verify=false", f"{there}/team/theirs"))
-    assert listed["Tags"] == ["2"]
-    tool("skopeo", "delete", "--tls-verify=false", f"{there}/team/theirs:2")
-    assert list(store.names.all()) == ["ours:1"]
-
-
-@pytest.mark.peer("podman")
-@pytest.mark.slow
-def test_podman_pulls_and_pushes(server: Server, tmp_path: Path, host: Any) -> None:
-    if host.rung != "root":
-        pytest.skip("podman needs root or sub-ids")
-    made = stored(server, name="ours:1")
-    run = tempfile.mkdtemp(prefix="podman-")
-    podman = ["podman", "--root", str(tmp_path / "root"), "--runroot", run, "--storage-driver", "vfs"]
-    try:
-        tool(*podman, "pull", "-q", "--tls-verify=false", f"{server.name}/ours:1")
-        tool(*podman, "tag", f"{server.name}/ours:1", f"{server.name}/back:1")
-        tool(*podman, "push", "-q", "--tls-verify=false", f"{server.name}/back:1")
-        assert server.shelf.store.image("back:1").config.rootfs == made.config.rootfs
-    finally:
-        tool(*podman, "rmi", "--all", "--force")
-        shutil.rmtree(run)
 
 
 def test_a_store_is_open_for_others_meanwhile(server: Server, wire: Wire) -> None:

@@ -1,6 +1,7 @@
 """Pull and push against our own registry, well and with faults; and against Debian's docker-registry."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -201,6 +202,28 @@ def _both(one: Descriptor, data: bytes) -> tuple[dict[str, str], bytes]:
     return {"Content-Type": one.media_type}, data[:-1] + b',"manifests":[]}'
 
 
+def _twice(one: Descriptor, data: bytes) -> tuple[dict[str, str], bytes]:
+    return {"Content-Type": one.media_type}, data[:-1] + b',"layers":[]}'
+
+
+def _shorter(one: Descriptor, data: bytes) -> tuple[dict[str, str], bytes]:
+    return {"Content-Type": one.media_type, "Content-Length": str(len(data) - 9)}, data
+
+
+def _longer(one: Descriptor, data: bytes) -> tuple[dict[str, str], bytes]:
+    return {"Content-Type": one.media_type, "Content-Length": str(len(data) + 9), "Connection": "close"}, data
+
+
+def _no_digest(one: Descriptor, data: bytes) -> tuple[dict[str, str], bytes]:
+    return {"Content-Type": one.media_type, "Docker-Content-Digest": "sha256:none"}, data
+
+
+def _compressed(one: Descriptor, data: bytes) -> tuple[dict[str, str], bytes]:
+    import gzip
+
+    return {"Content-Type": one.media_type, "Content-Encoding": "gzip"}, gzip.compress(data)
+
+
 def _smaller(one: Descriptor, data: bytes) -> tuple[dict[str, str], bytes]:
     document = json.loads(data)
     document["layers"][0]["size"] -= 1
@@ -221,6 +244,11 @@ def _larger(one: Descriptor, data: bytes) -> tuple[dict[str, str], bytes]:
         (_page, InvalidDocument),
         (_huge, InvalidDocument),
         (_both, InvalidDocument),
+        (_twice, InvalidDocument),
+        (_shorter, InvalidDocument),
+        (_longer, SandcellError),
+        (_no_digest, SandcellError),
+        (_compressed, InvalidDocument),
         (_smaller, Corrupted),
         (_larger, SandcellError),
     ],
@@ -234,6 +262,41 @@ def test_a_lying_registry_names_nothing(
         with pytest.raises(error):
             get(client(server.name, tmp_path), there)
     assert there.names.all() == {}
+
+
+def test_an_index_that_calls_an_index_an_image(tmp_path: Path, here: Store, there: Store) -> None:
+    inner = here.blobs.put_bytes(encode(Index()), media_types.INDEX)
+    told = Descriptor(media_types.MANIFEST, inner.digest, inner.size, platform=Platform.here())
+    with serving(own(tmp_path / "served")) as server:
+        wire = client(server.name, tmp_path)
+        for name, data in ((inner.digest, encode(Index())), ("1", encode(Index(manifests=(told,))))):
+            wire.call("PUT", f"odd/manifests/{name}", headers={"Content-Type": media_types.INDEX}, body=data)
+        for everything in (False, True):
+            with pytest.raises(InvalidDocument, match="is called"):
+                get(wire, there, "odd:1", all_platforms=everything)
+    assert there.names.all() == {}
+
+
+def test_a_proxy_is_used_as_the_environment_says(
+    tmp_path: Path, here: Store, there: Store, made: Image
+) -> None:
+    asked: list[str] = []
+
+    class Proxy(Handler):
+        """Our own registry, asked as a proxy is: by whole addresses."""
+
+        def _admit(self) -> None:
+            asked.append(self.path)
+
+    with serving(own(tmp_path / "served"), Proxy) as server:
+        os.environ["http_proxy"] = f"http://{server.name}"
+        try:
+            settings = Settings({"registry.test": Host(insecure=True)})
+            send(client("registry.test", tmp_path, settings), made, here)
+            assert get(client("registry.test", tmp_path, settings), there) == made
+        finally:
+            del os.environ["http_proxy"]
+    assert asked and all(path.startswith("http://registry.test/v2/") for path in asked)
 
 
 def test_of_an_index_the_right_image_is_taken(tmp_path: Path, here: Store, there: Store, made: Image) -> None:

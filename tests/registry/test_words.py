@@ -9,6 +9,7 @@ import pytest
 
 from sandcell.runtime.errors import BadInput, HostRefused, InvalidDocument
 from sandcell.runtime.registry.challenge import Challenge, challenges
+from sandcell.runtime.registry.client import Client
 from sandcell.runtime.registry.credentials import Credentials, Login
 from sandcell.runtime.registry.endpoint import endpoints, is_loopback, mirrors, origin
 from sandcell.runtime.registry.settings import Host, Settings, parse
@@ -74,6 +75,24 @@ def test_endpoints_are_safe_unless_said_otherwise() -> None:
         ("http://lab:5000", False),
     ]
     assert [one.loose for one in endpoints("localhost:5000", settings)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("99999", 30, 30),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0, 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 30, 30),
+        ("soon", 0.3, 0.7),
+        ("²", 0.3, 0.7),
+        (None, 0.3, 0.7),
+    ],
+)
+def test_how_long_to_wait(asked: str | None, least: float, most: float) -> None:
+    waits: list[float] = []
+    Client("a.org", Settings(), Credentials("none"), wait=waits.append).pause(1, asked)
+    assert least <= waits[0] <= most
 
 
 def test_mirrors_come_in_order() -> None:
