@@ -52,6 +52,9 @@ def blame(trial: Trial, facts: Facts) -> Blame:
     return Blame("kernel", f"{refusal}; nothing else that could have refused was found", "")
 
 
+PROFILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "apparmor", "sandcell")
+
+
 def apparmor_profile(label: str) -> str:
     """The AppArmor profile that holds a process of this ``label``, empty when none does."""
     return label if label.endswith("(enforce)") else ""
@@ -96,7 +99,9 @@ def _ubuntu(trial: Trial, facts: Facts) -> Blame | None:
         "AppArmor",
         "kernel.apparmor_restrict_unprivileged_userns is 1: only programs with a profile that allows "
         "it get rights in a user namespace",
-        "as root, for this machine: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        f"load the profile that comes with sandcell, as root: cp {PROFILE} /etc/apparmor.d/ && "
+        "apparmor_parser -r /etc/apparmor.d/sandcell; then start what shall run containers with it: "
+        "aa-exec -p sandcell -- jupyter lab",
     )
 
 
