@@ -31,7 +31,7 @@ class Run(msgspec.Struct, frozen=True, tag=True):
     at the end. ``die_with_client``: it is killed when the control socket closes.
     ``interactive``: its standard input stays open while nobody listens. ``ports`` of the host lead to
     the address ``target`` in its network namespace. ``afterwards``: to be done when it has ended, or
-    was never made.
+    was never made; ``late``: when nothing else is left to do, and nobody waits for anything of it.
     """
 
     id: str
@@ -44,6 +44,7 @@ class Run(msgspec.Struct, frozen=True, tag=True):
     ports: tuple[Publish, ...] = ()
     target: str = ""
     afterwards: tuple[Call, ...] = ()
+    late: tuple[Call, ...] = ()
 
 
 _ADDED = "afterwards"

@@ -119,6 +119,8 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         trees.remove(job.run)
     os.close(lock)
     pump.hand_over()  # a client that stands still keeps us, but nobody else
+    for call in job.late:
+        mapped.do(call)
 
 
 def _listen(job: jobs.Run) -> "forward.Listening | jobs.Refused":
@@ -160,6 +162,9 @@ def _refuse(job: jobs.Run, why: jobs.Refused, control: socket.socket, lock: int)
     _write(job.run, state.State(status=state.CREATED, error=why.step))
     tell(control, why)
     os.close(lock)
+    control.close()
+    for call in job.late:
+        mapped.do(call)
 
 
 def _write(directory: str, now: state.State) -> None:

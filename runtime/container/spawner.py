@@ -38,8 +38,8 @@ def main(channel_fd: int, most: int) -> Never:
     # Loaded once here and shared by all children: these are what a monitor and an init need.
     import msgspec
 
-    from sandcell.runtime.container import early, exec, mapped, monitor  # noqa: F401
-    from sandcell.runtime.linux import cgroups
+    from sandcell.runtime.container import early, exec, forward, mapped, monitor  # noqa: F401
+    from sandcell.runtime.linux import cgroups, network  # noqa: F401
     from sandcell.runtime.linux.idmap import IdMap
 
     cgroups.layout()

@@ -41,6 +41,7 @@ class Network(msgspec.Struct, frozen=True):
     ports: tuple[Publish, ...] = ()
     target: str = "127.0.0.1"
     afterwards: tuple[jobs.Call, ...] = ()
+    late: tuple[jobs.Call, ...] = ()
 
 
 _UNWIRED = Network()
@@ -383,6 +384,7 @@ def _start(
         ports=network.ports,
         target=network.target,
         afterwards=network.afterwards,
+        late=network.late,
     )
     cgroup = spec.linux.cgroups_path if spec.linux else ""
 

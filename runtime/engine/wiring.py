@@ -87,7 +87,8 @@ def begin(nursery: "Nursery", who: record.Record) -> Network:
         wire=msgspec.structs.replace(wires[0], others=tuple(wires[1:])),
         ports=ports,
         target=wires[0].address,
-        afterwards=(leaving(places, who),),
+        afterwards=(leaving(places, who, linger=True),),
+        late=(jobs.Call("sandcell.runtime.network.live.end_idle", {"directory": directory(places)}),),
     )
 
 
@@ -98,9 +99,9 @@ def join(places: Places, who: record.Record, name: str, address: str, aliases: t
     return live.join(directory(places), networks(places).find(name), guest)
 
 
-def leaving(places: Places, who: record.Record) -> jobs.Call:
+def leaving(places: Places, who: record.Record, *, linger: bool = False) -> jobs.Call:
     """What its monitor does at its end, so that it leaves all of its networks."""
-    payload = {"directory": directory(places), "id": who.id}
+    payload = {"directory": directory(places), "id": who.id, "linger": linger}
     return jobs.Call("sandcell.runtime.network.live.leave_all", payload)
 
 

@@ -48,10 +48,11 @@ def set_up(bridge: str, network: bytes, prefix: int, *, internal: bool = False) 
         ("between", (*others, *to_bridge, *nft.unsolicited(), *drop), "nobody else begins a conversation"),
     )
     wanted = closed if internal else opened
+    # Only where a crash has left one: a change that deletes waits for all processors.
+    stale = [nft.delete_table(nft.IPV4, own)] if (nft.IPV4, own) in nft.tables() else []
     nft.change(
         [
-            nft.table(nft.IPV4, own),
-            nft.delete_table(nft.IPV4, own),
+            *stale,
             nft.table(nft.IPV4, own),
             nft.chain(nft.IPV4, own, "outward", "nat", nft.POSTROUTING, 100),
             nft.chain(nft.IPV4, own, "between", "filter", nft.FORWARD, 0),

@@ -1,12 +1,15 @@
 """Networks in use: who is on which bridge with which address, in files of this boot under one lock.
 
-A network comes to life with its first container and is taken down behind its last one; what is
-intended is written before the kernel is told, so that whoever clears up after a crash knows.
+A network comes to life with its first container and is taken down behind its last one, or a moment
+later: taking a bridge down keeps the kernel's networking to itself for 50 ms, in which the next
+container would wait. What is intended is written before the kernel is told, so that whoever clears up
+after a crash knows.
 """
 
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,6 +22,8 @@ from sandcell.runtime.network.networks import Network
 
 _BRIDGE = "sandcell"
 _LOCK = ".lock"
+_WATCH = ".watch"
+_LINGER = 0.5  # seconds for which a network without anybody stays
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -92,8 +97,9 @@ def join(directory: str, network: Network, guest: Guest) -> Seat:
     return _seat(live, guest.id)
 
 
-def leave(directory: str, network: str, id: str) -> None:
-    """Give the address back, and take the network down behind the last one. May be repeated."""
+def leave(directory: str, network: str, id: str, *, linger: bool = False) -> None:
+    """Give the address back, and take the network down behind the last one; with ``linger`` that is
+    left to ``end_idle``. May be repeated."""
     live = _read(directory, network)
     if live is not None and id in live.members:
         # Before the lock: it takes the kernel a while, and the next one shall not wait for that.
@@ -107,18 +113,47 @@ def leave(directory: str, network: str, id: str) -> None:
         live = msgspec.structs.replace(live, members=rest)
         if gone is not None:
             names.rewrite(gone.hosts, network, ())
-        if rest:
+        if rest or linger:
             _write(directory, live)
             _tell_names(live)
         else:
             _end(directory, live)
 
 
-def leave_all(directory: str, id: str) -> None:
-    """Leave every network that the container is on. May be repeated."""
+def leave_all(directory: str, id: str, *, linger: bool = False) -> None:
+    """Leave every network that the container is on, as ``leave`` does it. May be repeated."""
     for live in every(directory):
         if id in live.members:
-            leave(directory, live.name, id)
+            leave(directory, live.name, id, linger=linger)
+
+
+def end_idle(directory: str) -> None:
+    """Take down the networks on which nobody has been for a moment. One process waits for them all;
+    others return at once. If it is killed, the next that comes to this does it, or ``sweep``."""
+    while _empty(directory):
+        watch = os.open(f"{directory}/{_WATCH}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(watch, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while before := _empty(directory):
+                time.sleep(_LINGER)
+                for live in before:
+                    end_if_empty(directory, live.name, live)
+        except BlockingIOError:
+            return
+        finally:
+            os.close(watch)
+
+
+def end_if_empty(directory: str, network: str, same: Live | None = None) -> None:
+    """Take a network down on which nobody is; with ``same`` only if nothing has happened since."""
+    with _locked(directory):
+        now = _read(directory, network)
+        if now is not None and not now.members and same in (None, now):
+            _end(directory, now)
+
+
+def _empty(directory: str) -> list[Live]:
+    return [live for live in every(directory) if not live.members]
 
 
 def rename(directory: str, id: str, old: str, new: str) -> None:
@@ -141,10 +176,7 @@ def sweep(directory: str, alive: Callable[[str], bool]) -> None:
         for id in dead:
             leave(directory, live.name, id)
         if not live.members:
-            with _locked(directory):
-                now = _read(directory, live.name)
-                if now is not None and not now.members:
-                    _end(directory, now)
+            end_if_empty(directory, live.name)
 
 
 def every(directory: str) -> tuple[Live, ...]:

@@ -98,6 +98,37 @@ def against_podman(world: World, stack: ExitStack) -> Sides:
     return Sides(ours(world), peers)
 
 
+def bridged(world: World) -> Side:
+    """The measured container on a bridge, with a published port."""
+    engine, image = world.engine, world.image
+    options = msgspec.structs.replace(world.options, network="bridge", publish=("80",))
+
+    def sample() -> float:
+        with elapsed() as took:
+            status = engine.run(image, COMMAND, options).status
+        if status != 0:
+            raise RuntimeError(f"our container exited with {status}")
+        return took.milliseconds
+
+    return Side("engine.run --network bridge -p 80", sample)
+
+
+def podman_bridged(world: World, place: Place) -> Side:
+    """``podman run`` with its bridge and a published port. Raises Unavailable."""
+    podman, name = load(world, place), version(place, "podman")
+    argv = (podman, "run", "--rm", "--network", "bridge", "-p", "127.0.0.1::80", world.image, *COMMAND)
+    return Side(f"{name} run --rm -p", lambda: place.lap(*argv).run, name, Bound("ratio", 0.08))
+
+
+def on_a_bridge(world: World, stack: ExitStack) -> Sides:
+    """Beside podman's networks, the newest and the installed one."""
+    peers = [
+        attempt("podman", lambda: podman_bridged(world, world.newest)),
+        attempt("installed podman", lambda: podman_bridged(world, world.installed)),
+    ]
+    return Sides(bridged(world), peers)
+
+
 def bubblewrap(world: World, place: Place) -> Side:
     """bwrap on a writable overlay of the same layers. Raises Unavailable."""
     program, name = place.find("bwrap"), version(place, "bwrap")
@@ -157,5 +188,6 @@ ROWS = (
     Row("start.crun", against_crun, rounds=40),
     Row("start.installed", against_installed, rounds=20),
     Row("start.podman", against_podman, rounds=12),
+    Row("start.bridge", on_a_bridge, rounds=12),
     Row("start.less", against_less, rounds=40),
 )
