@@ -67,13 +67,13 @@ _CREATE = (
         help="do not wait: the container runs on in the background",
     ),
     _TTY,
-)
-_DOCKER_ONLY = (
-    Flag(key="entrypoint", names=("--entrypoint",), value="COMMAND", help="run this instead of ENTRYPOINT"),
     Flag(key="hostname", names=("-h", "--hostname"), value="NAME", help="the container's own host name"),
     Flag(key="labels", names=("-l", "--label"), value="K=V", many=True, help="a note on the container"),
     Flag(key="read_only", names=("--read-only",), help="make the container's files read-only"),
     Flag(key="stop_signal", names=("--stop-signal",), value="SIGNAL", help="what stop sends first"),
+)
+_DOCKER_ONLY = (
+    Flag(key="entrypoint", names=("--entrypoint",), value="COMMAND", help="run this instead of ENTRYPOINT"),
 )
 _CELL = (
     Flag(
