@@ -62,11 +62,14 @@ def main(channel_fd: int, most: int) -> Never:
 
 
 def _forget_what_the_client_ignores() -> None:
+    from sandcell.runtime.linux import process
+
     # Ignored signals stay ignored over execve: a client under nohup(1) would pass that on to the
     # containers. What Python itself ignores is set right before the command is executed.
     for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+    process.default_threads_signals()
 
 
 def _keep_a_reserve(channel: socket.socket, idmap: "IdMap", most: int) -> None:

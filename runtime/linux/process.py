@@ -5,6 +5,7 @@ pid, start time and boot id together; signals go through a pidfd opened before t
 """
 
 import array
+import ctypes
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import struct
 import msgspec
 
 from sandcell.runtime.linux.alive import boot_id, read_text, start_time
-from sandcell.runtime.linux.syscall import close_range, libc, pidfd_send_signal
+from sandcell.runtime.linux.syscall import call, close_range, libc, pidfd_send_signal
 
 __all__ = ["Identity", "alive", "boot_id", "identify", "read_text", "start_time"]
 
@@ -101,6 +102,14 @@ def default_signals() -> None:
     ):
         signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def default_threads_signals() -> None:
+    """Signals 32 and 33 as they are at first: posix_spawn(3) leaves its child with both ignored, libc
+    lets nobody else set them (nptl(7)), and what is ignored is so after execve(2) too."""
+    action = ctypes.create_string_buffer(32)  # all zero: SIG_DFL, no flags, an empty mask
+    for number in (32, 33):
+        call("rt_sigaction", number, action, 0, 8)
 
 
 def send(channel: socket.socket, data: bytes, fds: tuple[int, ...] = ()) -> None:
