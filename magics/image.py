@@ -14,6 +14,7 @@ from sandcell.magics.paper import short
 from sandcell.magics.progress import Progress, Watcher
 from sandcell.magics.session import Session
 from sandcell.magics.tables import history_card, images_card, plan_card
+from sandcell.magics.transfers import Transfers
 from sandcell.magics.verbs import Action, each
 from sandcell.runtime.errors import InvalidOption, SandcellError
 from sandcell.runtime.oci.reference import Reference
@@ -115,10 +116,14 @@ def rm(session: Session, request: Request) -> None:
 def pull(session: Session, request: Request) -> None:
     """``%image pull``: the card of each image that came."""
     for name in request.words:
+        draw = session.display() if session.has_html else None
         image = session.engine.pull(
-            name, platform=request.text("platform") or None, all_platforms=request.on("all_platforms")
+            name,
+            platform=request.text("platform") or None,
+            all_platforms=request.on("all_platforms"),
+            on_event=Transfers("pulling", name, draw),
         )
-        session.show(image_card(image, Reference.parse(name).familiar, []))
+        (draw or session.show)(image_card(image, Reference.parse(name).familiar, []))
 
 
 def tags(session: Session, request: Request) -> None:
@@ -149,7 +154,11 @@ def logout(session: Session, request: Request) -> None:
 def push(session: Session, request: Request) -> None:
     """``%image push``: one line, and what to warn of."""
     name = request.words[0]
-    for warning in session.engine.push(name, platform=request.text("platform") or None):
+    draw = session.display() if session.has_html else None
+    watch = Transfers("pushing", name, draw)
+    warnings = session.engine.push(name, platform=request.text("platform") or None, on_event=watch)
+    watch.finish("pushed")
+    for warning in warnings:
         print(f"warning: {warning}")  # noqa: T201
     print(f"pushed: {Reference.parse(name).familiar}")  # noqa: T201
 

@@ -5,11 +5,10 @@ import sys
 import click
 
 from sandcell.runtime.cli.door import Door
-from sandcell.runtime.cli.human import short, size
 from sandcell.runtime.cli.names import IMAGE
 from sandcell.runtime.cli.remote import delete_command, inspect_command, referrers_command, tags_command
+from sandcell.runtime.cli.transfers import transfers
 from sandcell.runtime.errors import BadInput
-from sandcell.runtime.events import Callback, Event, TransferEvent, silent
 
 HUB = "docker.io"
 
@@ -25,8 +24,8 @@ def pull_command(
 ) -> None:
     """Bring IMAGES from the registry in their name, Docker Hub where there is none."""
     for name in images:
-        hears = _listener(quiet)
-        image = door.engine.pull(name, platform=platform, all_platforms=all_platforms, on_event=hears)
+        with transfers(quiet) as hears:
+            image = door.engine.pull(name, platform=platform, all_platforms=all_platforms, on_event=hears)
         print(image.digest)
 
 
@@ -37,7 +36,9 @@ def pull_command(
 @click.pass_obj
 def push_command(door: Door, image: str, platform: str | None, quiet: bool) -> None:
     """Send IMAGE to the registry in its name; an index with all that it names."""
-    for warning in door.engine.push(image, platform=platform, on_event=_listener(quiet)):
+    with transfers(quiet) as hears:
+        warnings = door.engine.push(image, platform=platform, on_event=hears)
+    for warning in warnings:
         print(f"warning: {image}: {warning}", file=sys.stderr)
 
 
@@ -113,17 +114,3 @@ def serve_command(
             server.serve_forever()
         except KeyboardInterrupt:
             return
-
-
-def _listener(quiet: bool) -> Callback:
-    if quiet:
-        return silent
-
-    def tell(event: Event) -> None:
-        if isinstance(event, TransferEvent) and event.state != "moving":
-            word = {"done": "sent" if event.action == "push" else "here", "exists": "exists already"}.get(
-                event.state, event.state
-            )
-            print(f"{short(event.digest)}: {word} ({size(event.total)})", file=sys.stderr, flush=True)
-
-    return tell
