@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from sandcell.runtime.build.agent import AgentSocket
 from sandcell.runtime.build.cache_folder import cache_folder
 from sandcell.runtime.build.context import Context, ContextError
 from sandcell.runtime.build.dockerfile import did_you_mean
@@ -189,6 +188,8 @@ class Mounts:
             return None
         if not _is_socket(agent):
             raise ContextError(f"{agent} is no socket of an ssh agent", "is ssh-agent running?")
+        from sandcell.runtime.build.agent import AgentSocket
+
         mode = _SOCKET if mount.mode is None else mount.mode
         here = AgentSocket(place, agent, mode=mode, owner=(mount.uid, mount.gid))
         self._held.enter_context(here)

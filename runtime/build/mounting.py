@@ -3,7 +3,6 @@
 Dockerfile reference, "RUN --mount". The value is a line of comma-separated fields, quoted as in CSV.
 """
 
-import csv
 import re
 from collections.abc import Callable
 from typing import Any
@@ -109,6 +108,8 @@ def read_mount(statement: Statement, text: str, expand: Callable[[str], str]) ->
 
 
 def _fields(statement: Statement, text: str) -> list[str]:
+    import csv
+
     try:
         return next(csv.reader([text], strict=True))
     except (csv.Error, StopIteration):

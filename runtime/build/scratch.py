@@ -6,6 +6,7 @@ maker is dead.
 
 import fcntl
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -53,8 +54,11 @@ class Scratch:
         os.close(self._lock)
 
 
-def clear(store: Store, worker: Worker) -> list[str]:
-    """Delete what builds that died left behind; gives the names. May be repeated at any time."""
+def clear(store: Store, worker: Callable[[], Worker]) -> list[str]:
+    """Delete what builds that died left behind; gives the names. May be repeated at any time.
+
+    ``worker`` is asked for only where there is something to delete: to know it takes a look at the host.
+    """
     home = _home(store)
     gone = []
     try:
@@ -63,7 +67,7 @@ def clear(store: Store, worker: Worker) -> list[str]:
         return []
     for name in names:
         if not _in_use(f"{store.litter.path}/{name}"):
-            worker.run(REMOVE, {"path": f"{home}/{name}"})
+            worker().run(REMOVE, {"path": f"{home}/{name}"})
             gone.append(name)
     return gone
 

@@ -79,7 +79,8 @@ def solve(
     carrier = Carrier(store, run_step, given, epoch)
     with store.leases.working():
         if run_step is not None:
-            clear(store, run_step.worker)
+            runner = run_step
+            clear(store, lambda: runner.worker)
         started = time.time()
         texts = tuple(op.text for op in plan.ops)
         stages = tuple(names[op.stage] or str(op.stage) for op in plan.ops) if len(names) > 1 else ()

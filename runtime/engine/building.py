@@ -15,11 +15,8 @@ from sandcell.runtime.container.options import Options
 from sandcell.runtime.container.plan import Rootfs, View, plan
 from sandcell.runtime.engine import birth, filters, lifecycle, record
 from sandcell.runtime.engine.places import Places, make_skeleton
-from sandcell.runtime.engine.work import Worker
 from sandcell.runtime.errors import Conflict
-from sandcell.runtime.layer.whiteout import XattrFlavour
 from sandcell.runtime.linux import mounts, trees
-from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.oci.config import RunConfig
 
 if TYPE_CHECKING:
@@ -31,26 +28,11 @@ _KILLED = 137
 _NETWORKS = {"default": "host", "host": "host", "none": "none"}
 
 
-class Builder:
+class StepContainer:
     """Runs the commands of a build in containers of their own."""
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
-
-    @property
-    def idmap(self) -> IdMap:
-        """The ids that unpacked layers are owned by."""
-        return self._engine.idmap
-
-    @property
-    def flavour(self) -> XattrFlavour:
-        """Where overlay marks are kept."""
-        return self._engine.store.flavour
-
-    @property
-    def worker(self) -> Worker:
-        """Who handles the unpacked layers."""
-        return self._engine.store.worker
 
     def __call__(self, step: Step, on_output: OnOutput, stopped: Callable[[], bool] = never) -> int:
         """Run it to its end, and until its last mount is gone. It dies with us."""
@@ -72,7 +54,7 @@ class Builder:
                 step.upper,
                 step.work,
                 volatile=True,
-                userxattr=self.idmap.user_namespace,
+                userxattr=self._engine.idmap.user_namespace,
             )
             if step.secret_env and spec.process is not None:
                 # Only now: the document lies on the disk.
@@ -141,7 +123,7 @@ class Builder:
                 mount.path,
                 flags,
                 volatile=not mount.durable,
-                userxattr=self.idmap.user_namespace,
+                userxattr=self._engine.idmap.user_namespace,
             ),
             mount.target,
             flags,

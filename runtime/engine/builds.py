@@ -1,7 +1,7 @@
 """Builds: where the solver meets containers, registries, contexts and caches."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,12 @@ from sandcell.runtime.build.build import build as solve
 from sandcell.runtime.build.build import plan_of
 from sandcell.runtime.build.options import BuildOptions
 from sandcell.runtime.build.plan import NamedContext
-from sandcell.runtime.engine.building import Builder
+from sandcell.runtime.build.runner import OnOutput, Step, never
+from sandcell.runtime.engine.work import Worker
 from sandcell.runtime.errors import ImageNotFound, RegistryRefused
 from sandcell.runtime.events import Callback, silent
+from sandcell.runtime.layer.whiteout import XattrFlavour
+from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.oci.config import ImageConfig
 from sandcell.runtime.oci.image import Image
 from sandcell.runtime.oci.platform import Platform
@@ -97,6 +100,35 @@ def _contexts(
 
     folders, named = contexts.named(engine, options.contexts, held)
     return msgspec.structs.replace(options, contexts=folders), named
+
+
+class Builder:
+    """What the solver needs of us to run commands. Containers are loaded, and the host is looked at, when
+    the first one runs: a build from the cache needs neither."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+
+    @property
+    def idmap(self) -> IdMap:
+        """The ids that unpacked layers are owned by."""
+        return self._engine.idmap
+
+    @property
+    def flavour(self) -> XattrFlavour:
+        """Where overlay marks are kept."""
+        return self._engine.store.flavour
+
+    @property
+    def worker(self) -> Worker:
+        """Who handles the unpacked layers."""
+        return self._engine.store.worker
+
+    def __call__(self, step: Step, on_output: OnOutput, stopped: Callable[[], bool] = never) -> int:
+        """Run it to its end, and until its last mount is gone. It dies with us."""
+        from sandcell.runtime.engine.building import StepContainer
+
+        return StepContainer(self._engine)(step, on_output, stopped)
 
 
 def _agents(options: BuildOptions, held: ExitStack) -> dict[str, str]:

@@ -186,7 +186,7 @@ class Images:
 
         with self.store.lock(PRUNING):
             if not dry_run:
-                clear(self.store, self.worker)
+                clear(self.store, lambda: self.worker)
             needed = [who.image_digest for who in record.every(self._engine.places)]
             return self.store.prune(self.worker, cache=cache, keep=needed, dry_run=dry_run)
 
