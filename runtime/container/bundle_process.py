@@ -7,7 +7,7 @@ import msgspec
 
 from sandcell.runtime.container import bundle_steps as b
 from sandcell.runtime.container import steps as s
-from sandcell.runtime.container.plan import identity
+from sandcell.runtime.container.identity import identity
 from sandcell.runtime.errors import InvalidDocument
 from sandcell.runtime.linux.capabilities import mask
 from sandcell.runtime.linux.idmap import IdMap

@@ -15,20 +15,11 @@ import msgspec
 from sandcell.runtime.container import recorder
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container import view_steps as v
+from sandcell.runtime.container.identity import NAMESPACES, identity
 from sandcell.runtime.errors import InvalidDocument
-from sandcell.runtime.linux import capabilities, mounts
+from sandcell.runtime.linux import mounts
 from sandcell.runtime.linux.idmap import IdMap, Range
-from sandcell.runtime.oci.spec import Capabilities, Linux, Mount, Process, Resources, Seccomp, Spec, User
-
-NAMESPACES = {
-    "pid": "pid",
-    "network": "net",
-    "mount": "mnt",
-    "ipc": "ipc",
-    "uts": "uts",
-    "user": "user",
-    "cgroup": "cgroup",
-}
+from sandcell.runtime.oci.spec import Capabilities, Linux, Mount, Process, Resources, Seccomp, Spec
 
 _FLAGS = {
     "ro": mounts.MS_RDONLY,
@@ -296,25 +287,6 @@ def _process(
     steps += [s.Reaper(), s.NewSession()] if reaper else []
     steps.append(s.Execute(process.args, process.env))
     return steps
-
-
-def identity(user: User, sets: Capabilities | None, idmap: IdMap, *, no_new_privileges: bool) -> s.Identity:
-    """The step that gives up everything but this user and these capabilities."""
-    sets = sets or Capabilities()
-    return s.Identity(
-        uid=user.uid,
-        gid=user.gid,
-        groups=user.additional_gids,
-        umask=0o022 if user.umask is None else user.umask,
-        bounding=capabilities.mask(sets.bounding),
-        effective=capabilities.mask(sets.effective),
-        permitted=capabilities.mask(sets.permitted),
-        inheritable=capabilities.mask(sets.inheritable),
-        ambient=capabilities.mask(sets.ambient),
-        # With a single id setgroups(2) is denied for good.
-        setgroups=not idmap.single,
-        no_new_privileges=no_new_privileges,
-    )
 
 
 def owners(sets: Capabilities | None, idmap: IdMap) -> list[s.Inside]:

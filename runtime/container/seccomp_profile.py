@@ -7,7 +7,6 @@ rest answers EPERM. Differences are meant to be none; the list follows Docker's 
 """
 
 from collections.abc import Iterable
-from hashlib import sha256
 
 import msgspec
 
@@ -221,6 +220,8 @@ def filter_flags(profile: Seccomp) -> int:
 
 def cache_key(profile: Seccomp, machine: str) -> str:
     """Names the bytes that ``compile_profile`` gives: equal keys, equal programs. 32 hex digits."""
+    from hashlib import sha256  # OpenSSL: only who keeps programs needs it
+
     document = msgspec.json.encode((COMPILER, newest(), machine, profile))
     return sha256(document).hexdigest()[:32]
 

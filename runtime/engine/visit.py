@@ -6,8 +6,9 @@ from collections.abc import Callable
 from sandcell.runtime.container import jobs, processes, running, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.compose import SHARED, capability_sets
+from sandcell.runtime.container.identity import NAMESPACES, identity
 from sandcell.runtime.container.options import ExecOptions, check_word
-from sandcell.runtime.container.plan import NAMESPACES, identity, owners
+from sandcell.runtime.container.plan import owners
 from sandcell.runtime.container.users import resolve
 from sandcell.runtime.engine import filters, record
 from sandcell.runtime.engine.birth import Nursery, group, open_directory, place_shared, spec_of

@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from sandcell.runtime.container.plan import NAMESPACES
+from sandcell.runtime.container.identity import NAMESPACES
 from sandcell.runtime.errors import InvalidDocument
 from sandcell.runtime.linux import capabilities
 from sandcell.runtime.oci.spec import Capabilities, Hooks, Linux, Process, Seccomp, Spec
@@ -111,10 +111,15 @@ def _check_label(label: str, there: str) -> None:
         raise InvalidDocument("use", f"label {label}", "this host enforces no such labels")
 
 
-def grantable(process: Process, *, all_ours: bool) -> Process:
-    """The process with the capabilities that can be granted: those that the kernel knows, that we have
-    ourselves (``all_ours``: a new user namespace has all), and that capabilities(7) lets stand in
-    their set. Each that is left out is warned of, as config.md wants it."""
+def settled(process: Process, *, all_ours: bool) -> Process:
+    """The process with our umask where it names none, and with the capabilities that can be granted:
+    those that the kernel knows, that we have ourselves (``all_ours``: a new user namespace has all), and
+    that capabilities(7) lets stand in their set. Each that is left out is warned of, as config.md wants
+    it."""
+    if process.user.umask is None:
+        umask = os.umask(0o022)
+        os.umask(umask)
+        process = msgspec.structs.replace(process, user=msgspec.structs.replace(process.user, umask=umask))
     if process.capabilities is None:
         return process
     given = process.capabilities

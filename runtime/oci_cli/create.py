@@ -12,7 +12,6 @@ from sandcell.runtime.container.bundle_mounts import parse
 from sandcell.runtime.container.bundle_plan import Setting, bundle_plan
 from sandcell.runtime.container.bundle_resources import controllers
 from sandcell.runtime.container.bundle_tree import idmapped
-from sandcell.runtime.container.seccomp_profile import compile_profile, filter_flags
 from sandcell.runtime.errors import HostRefused, InvalidDocument
 from sandcell.runtime.linux import cgroups
 from sandcell.runtime.linux.alive import boot_id, start_time
@@ -24,7 +23,7 @@ from sandcell.runtime.oci.spec import Hooks, IdMapping, Linux, Resources, Seccom
 from sandcell.runtime.oci_cli import birth, host_mounts, limits, verbs
 from sandcell.runtime.oci_cli.arguments import Line
 from sandcell.runtime.oci_cli.bundle import load, namespaces
-from sandcell.runtime.oci_cli.check import grantable
+from sandcell.runtime.oci_cli.check import settled
 from sandcell.runtime.oci_cli.record import CREATING, STOPPED, Kept, Record
 
 
@@ -61,7 +60,7 @@ def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str) -> bi
     maps = _maps(linux.uid_mappings, linux.gid_mappings) if "user" in new else None
     user = maps is not None or any(name == "user" for name, _ in joins)
     if spec.process is not None:
-        spec = msgspec.structs.replace(spec, process=grantable(spec.process, all_ours=user))
+        spec = msgspec.structs.replace(spec, process=settled(spec.process, all_ours=user))
     preserve = line.number("preserve-fds")
     own = new | {name for name, _ in joins}
     stood = [] if "mnt" in own else host_mounts.below(record.root)
@@ -146,6 +145,8 @@ def _runtime_hooks(kept: Kept, wanted: Hooks) -> bytes:
 
 def compile_filter(profile: Seccomp) -> tuple[bytes, int]:
     """The program and the flags of a filter."""
+    from sandcell.runtime.container.seccomp_profile import compile_profile, filter_flags
+
     return bytes(compile_profile(profile, MACHINE)), filter_flags(profile)
 
 

@@ -14,7 +14,7 @@ from sandcell.runtime.oci.spec import Capabilities, Process, User
 from sandcell.runtime.oci.spec_linux import Linux
 from sandcell.runtime.oci_cli import birth
 from sandcell.runtime.oci_cli.arguments import Line
-from sandcell.runtime.oci_cli.check import check_process, grantable
+from sandcell.runtime.oci_cli.check import check_process, settled
 from sandcell.runtime.oci_cli.create import compile_filter, write_pid_file
 from sandcell.runtime.oci_cli.record import CREATED, PAUSED, RUNNING, Kept
 
@@ -47,7 +47,7 @@ def enter(line: Line, root: str) -> birth.Child:
         joins = tuple(
             (name, os.open(f"/proc/{init}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)) for name in names
         )
-        process = grantable(process, all_ours="user" in names)
+        process = settled(process, all_ours="user" in names)
         initial, final = _processors(process)
         group = kept.group
         preserve = line.number("preserve-fds")

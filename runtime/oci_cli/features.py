@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandcell.runtime.container.bundle_mounts import OPTIONS
-from sandcell.runtime.container.plan import NAMESPACES
+from sandcell.runtime.container.identity import NAMESPACES
 from sandcell.runtime.container.seccomp_profile import ACTIONS, TABLE_OF
 from sandcell.runtime.linux.capabilities import NAMES
 from sandcell.runtime.linux.seccomp_load import FILTER_FLAGS
