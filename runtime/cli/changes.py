@@ -35,14 +35,37 @@ def diff_command(door: Door, container: str, form: str) -> None:
     show_default=True,
     help="Of the new layer.",
 )
+@click.option("-a", "--author", default="", help="Who made it.")
+@click.option("-c", "--change", multiple=True, metavar="INSTRUCTION", help="A setting, as 'CMD [\"sh\"]'.")
+@click.option("-p", "--pause/--no-pause", default=True, show_default=True, help="Let it stand still.")
 @click.argument("container", type=CONTAINER)
 @click.argument("image", required=False)
 @click.pass_obj
 def commit_command(
-    door: Door, container: str, image: str | None, message: str, compression: Literal["gzip", "zstd", "none"]
+    door: Door,
+    container: str,
+    image: str | None,
+    message: str,
+    compression: Literal["gzip", "zstd", "none"],
+    author: str,
+    change: tuple[str, ...],
+    pause: bool,
 ) -> None:
-    """Make a new image of CONTAINER's image and its changes, called IMAGE; print its digest."""
-    print(door.engine.commit(container, image, message=message, compression=compression).digest)
+    """Make a new image of CONTAINER's image and its changes, called IMAGE; print its digest.
+
+    Settings stay the image's, whatever CONTAINER was run with. --change takes CMD, ENTRYPOINT, ENV,
+    EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR.
+    """
+    made = door.engine.commit(
+        container,
+        image,
+        message=message,
+        compression=compression,
+        author=author,
+        changes=change,
+        pause=pause,
+    )
+    print(made.digest)
 
 
 @click.command("inspect")

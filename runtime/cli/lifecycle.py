@@ -94,10 +94,12 @@ def wait_command(door: Door, containers: tuple[str, ...]) -> int:
 
 @click.command("rm")
 @click.option("-f", "--force", is_flag=True, help="Kill those that run.")
+@click.option("-v", "--volumes", is_flag=True, help="As without: volumes that have no name always go.")
 @_containers
 @click.pass_obj
-def rm_command(door: Door, containers: tuple[str, ...], force: bool) -> int:
-    """Remove CONTAINERS and what they changed in their files. Their image stays."""
+def rm_command(door: Door, containers: tuple[str, ...], force: bool, volumes: bool) -> int:  # noqa: ARG001 - docker's flag
+    """Remove CONTAINERS, what they changed in their files, and their volumes without a name. Their image
+    stays."""
     return each(door, containers, lambda name: door.engine.remove(name, force=force))
 
 

@@ -1,12 +1,12 @@
-"""``sandcell pause | unpause | update | events``."""
+"""``sandcell pause | unpause | update``."""
+
+from typing import Any
 
 import click
 
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.each import each
-from sandcell.runtime.cli.human import stamp
 from sandcell.runtime.cli.names import CONTAINER
-from sandcell.runtime.cli.table import as_json, format_option
 
 _containers = click.argument("containers", nargs=-1, required=True, type=CONTAINER)
 
@@ -31,35 +31,26 @@ def unpause_command(door: Door, containers: tuple[str, ...]) -> int:
 @click.option("-m", "--memory", metavar="SIZE", help="Most memory, e.g. 256m.")
 @click.option("--cpus", metavar="NUMBER", help="Most processor time, in processors, e.g. 1.5.")
 @click.option("--pids-limit", type=int, metavar="NUMBER", help="Most processes; -1 is no limit.")
+@click.option("--memory-swap", metavar="SIZE", help="Most memory and swap together, -1 for any.")
+@click.option("-c", "--cpu-shares", type=int, metavar="NUMBER", help="Weight against others.")
+@click.option("--cpuset-cpus", metavar="LIST", help="Processors it may use, e.g. 0-2,4.")
+@click.option("--cpuset-mems", metavar="LIST", help="Memory nodes it may use.")
 @_containers
 @click.pass_obj
 def update_command(
-    door: Door, containers: tuple[str, ...], memory: str | None, cpus: str | None, pids_limit: int | None
+    door: Door,
+    /,
+    containers: tuple[str, ...],
+    memory: str | None,
+    memory_swap: str | None,
+    cpus: str | None,
+    **limits: Any,
 ) -> int:
     """Give CONTAINERS other limits, at once and for their next start."""
+    from sandcell.runtime.cli.more_flags import size
     from sandcell.runtime.container.options import parse_cpus, parse_memory
 
-    most = None if memory is None else parse_memory(memory)
-    share = None if cpus is None else parse_cpus(cpus)
-    return each(
-        door,
-        containers,
-        lambda name: door.engine.update(name, memory=most, cpus=share, pids_limit=pids_limit).name,
-    )
-
-
-@click.command("events")
-@format_option
-@click.pass_obj
-def events_command(door: Door, form: str) -> None:
-    """Show what befalls containers from now on, until Ctrl-C."""
-    with door.engine.events() as events:
-        for event in events:
-            if form == "json":
-                print(as_json(event), flush=True)
-                continue
-            more = "" if event.status is None else f", status={event.status}"
-            about = f"(image={event.image}, name={event.name}{more})"
-            print(
-                f"{stamp(event.time, 'microseconds')} container {event.action} {event.id} {about}", flush=True
-            )
+    limits["memory"] = None if memory is None else parse_memory(memory)
+    limits["memory_swap"] = None if memory_swap is None else size(memory_swap)
+    limits["cpus"] = None if cpus is None else parse_cpus(cpus)
+    return each(door, containers, lambda name: door.engine.update(name, **limits).name)

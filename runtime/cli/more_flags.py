@@ -8,7 +8,8 @@ import click
 from sandcell.runtime.errors import InvalidOption
 
 
-def _size(text: str) -> int:
+def size(text: str) -> int:
+    """Bytes of ``64m``; -1 is no limit."""
     from sandcell.runtime.container.options import parse_memory
 
     return int(text) if text == "-1" else parse_memory(text)
@@ -76,8 +77,8 @@ _OPTIONS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("ipc", "ipc", _same),
     ("pid", "pid", _same),
     ("uts", "uts", _same),
-    ("shm_size", "shm_size", _size),
-    ("memory_swap", "memory_swap", _size),
+    ("shm_size", "shm_size", size),
+    ("memory_swap", "memory_swap", size),
     ("cpu_shares", "cpu_shares", _same),
     ("cpuset_cpus", "cpuset_cpus", _same),
     ("cpuset_mems", "cpuset_mems", _same),

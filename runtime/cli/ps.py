@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sandcell.runtime.cli.door import Door
-from sandcell.runtime.cli.human import ago, duration, ellipsis, short, stamp
+from sandcell.runtime.cli.human import ago, duration, ellipsis, short, size, stamp
 from sandcell.runtime.cli.table import as_json, format_option, show
 from sandcell.runtime.errors import InvalidOption
 
@@ -23,15 +23,18 @@ _COLUMNS = (
     ("NAMES", "Names"),
 )
 
+_KEYS = ("name", "id", "status", "exited", "label", "ancestor", "network", "volume")
+
 
 @click.command("ps")
 @click.option("-a", "--all", "everything", is_flag=True, help="Those that do not run too.")
 @click.option("-q", "--quiet", is_flag=True, help="Only ids.")
 @click.option("-n", "--last", type=int, metavar="NUMBER", help="The newest NUMBER, running or not.")
 @click.option("-l", "--latest", is_flag=True, help="The newest, running or not.")
+@click.option("-s", "--size", "sized", is_flag=True, help="What each has written, too.")
 @click.option("--no-trunc", is_flag=True, help="Whole ids and commands.")
 @click.option(
-    "-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="name, status, label or ancestor."
+    "-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="name, id, status, label …"
 )
 @format_option
 @click.pass_obj
@@ -41,6 +44,7 @@ def ps_command(
     quiet: bool,
     last: int | None,
     latest: bool,
+    sized: bool,
     no_trunc: bool,
     filters: tuple[str, ...],
     form: str,
@@ -48,27 +52,38 @@ def ps_command(
     """List containers: those that run, newest first."""
     newest = 1 if latest else last
     wanted = [_filter(text) for text in filters]
-    of_any_state = everything or newest is not None or any(key == "status" for key, _ in wanted)
-    found = [
-        container
-        for container in door.engine.containers(all=of_any_state)
-        if all(_matches(container, key, value) for key, value in wanted)
-    ][:newest]
+    of_any_state = everything or newest is not None or any(key in ("status", "exited") for key, _ in wanted)
+    every = door.engine.containers(all=of_any_state)
+    found = [container for container in every if chosen(container, wanted)][:newest]
     if quiet:
         for container in found:
             print(container.id if no_trunc else short(container.id))
         return
     now = time.time()
-    show((_row(container, now, no_trunc) for container in found), _COLUMNS, form)
+    rows = [_row(container, now, no_trunc) for container in found]
+    if not sized:
+        show(rows, _COLUMNS, form)
+        return
+    for row, container in zip(rows, found, strict=True):
+        row["Size"] = size(door.engine.size(container))
+    show(rows, (*_COLUMNS, ("SIZE", "Size")), form)
 
 
 def _filter(text: str) -> tuple[str, str]:
     key, sign, value = text.partition("=")
-    if not sign or key not in ("name", "status", "label", "ancestor", "id"):
-        raise InvalidOption(
-            "ps", f"--filter {text}", "no such filter", "use name=, id=, status=, label= or ancestor="
-        )
+    if not sign or key not in _KEYS:
+        hint = f"use {', '.join(f'{known}=' for known in _KEYS)}"
+        raise InvalidOption("ps", f"--filter {text}", "no such filter", hint)
     return key, value
+
+
+def chosen(container: "Container", filters: list[tuple[str, str]]) -> bool:
+    """As docker: one value of each key must fit, and every label."""
+    keys = {key for key, _ in filters}
+    return all(
+        (all if key == "label" else any)(_matches(container, key, value) for k, value in filters if k == key)
+        for key in keys
+    )
 
 
 def _matches(container: "Container", key: str, value: str) -> bool:
@@ -79,6 +94,12 @@ def _matches(container: "Container", key: str, value: str) -> bool:
         return value in (container.image, container.image.removesuffix(":latest"), container.image_digest)
     if key == "status":
         return value == container.state
+    if key == "exited":
+        return container.state == "exited" and value == str(container.exit_status)
+    if key == "network":
+        return value == container.options.network
+    if key == "volume":
+        return any(value in text.split(":")[:2] for text in container.options.volumes)
     return value in (container.name if key == "name" else container.id)
 
 

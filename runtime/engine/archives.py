@@ -70,7 +70,7 @@ def export(engine: "Engine", who: "record.Record", out: str | BinaryIO) -> None:
     """
     store = engine.store.store
     with store.leases.working():
-        image = changes.commit(engine, who, None, "")
+        image = changes.commit(engine, who, None)
         layers = [LayerBlob(layer.descriptor, layer.diff_id) for layer in image.layers]
         files = ImageFiles(store, layers, {})
 

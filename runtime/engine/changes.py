@@ -2,13 +2,13 @@
 
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sandcell.runtime.container import state
-from sandcell.runtime.engine import lifecycle, record
-from sandcell.runtime.engine.birth import group
+from sandcell.runtime.engine import lifecycle, pausing, record
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.work import Worker
@@ -16,7 +16,6 @@ from sandcell.runtime.errors import HostRefused, WrongState
 from sandcell.runtime.layer.compress import Compression
 from sandcell.runtime.layer.tasks import read_changes
 from sandcell.runtime.layer.tree import Change
-from sandcell.runtime.linux.cgroups import Cgroup
 from sandcell.runtime.oci.config import History
 from sandcell.runtime.oci.image import Image
 from sandcell.runtime.store.worker import DIFF, Here
@@ -47,13 +46,24 @@ def _worker(engine: "Engine", who: Record) -> Worker:
 
 
 def commit(
-    engine: "Engine", who: Record, name: str | None, message: str, compression: Compression = "gzip"
+    engine: "Engine",
+    who: Record,
+    name: str | None,
+    *,
+    message: str = "",
+    compression: Compression = "gzip",
+    author: str = "",
+    changes: Sequence[str] = (),
+    pause: bool = True,
 ) -> Image:
     """The container's image with one more layer: what it changed. It stands still meanwhile."""
-    now = record.current(engine.places, who)
     old = engine.store.store.image(str(who.image_digest))
-    cgroup = group(lifecycle.cgroups_path(engine.places, who)) if _runs(engine, who, now) else None
-    frozen = cgroup is not None and _freeze(cgroup)
+    settings = old.config.config
+    if changes:
+        from sandcell.runtime.build.amend import amended
+
+        settings = amended(settings, changes)
+    paused = pause and _pause(engine, who)
     try:
         with engine.store.store.leases.working():
             layer = engine.store.store.layers.of_upper(
@@ -64,27 +74,28 @@ def commit(
             )
             created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             comment = "; ".join(filter(None, (message, layer.remark)))
-            told = History(created=created, created_by=" ".join(who.command), comment=comment)
-            config = msgspec.structs.replace(old.config.with_layer(layer.diff_id, told), created=created)
+            command = " ".join(who.command)
+            told = History(created=created, created_by=command, author=author, comment=comment)
+            config = old.config.with_layer(layer.diff_id, told)
+            config = msgspec.structs.replace(
+                config, created=created, config=settings, author=author or config.author
+            )
             image = engine.store.store.write_image(config, (*old.manifest.layers, layer.descriptor))
             if name is not None:
                 engine.store.name(name, image)
     finally:
-        if cgroup is not None and frozen:
-            cgroup.thaw()
+        if paused:
+            pausing.thaw(engine.places, who)
     return image
 
 
-def _runs(engine: "Engine", who: Record, now: state.State) -> bool:
-    """False for a paused one too: it stands still, and shall go on doing so."""
-    return now.status == state.RUNNING and not record.paused(engine.places, who, now)
-
-
-def _freeze(cgroup: Cgroup) -> bool:
+def _pause(engine: "Engine", who: Record) -> bool:
+    """True if it stands still now and ran before. It is noted as paused, so that whoever finds it when
+    we were killed can let it go on."""
     try:
-        cgroup.freeze()
-    except HostRefused:
-        return False
+        pausing.pause(engine.places, who)
+    except (HostRefused, WrongState):
+        return False  # no control groups here, or it does not run, or stands still already
     return True
 
 

@@ -6,7 +6,7 @@ Verbs load what they need when they are called: ``sandcell ps`` has 100 ms, inte
 
 import os
 from _thread import RLock
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sandcell.runtime.container import journal, output, state
@@ -338,13 +338,26 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
         *,
         message: str = "",
         compression: "Compression" = "gzip",
+        author: str = "",
+        changes: Sequence[str] = (),
+        pause: bool = True,
     ) -> "Image":
-        """A new image: the container's image and its writable layer on top. The container and its
-        image stay as they are. ``compression``: of the new layer."""
-        from sandcell.runtime.engine import changes
+        """A new image: the container's image and its writable layer on top. ``compression``: of the new
+        layer. ``changes``: Dockerfile instructions for its settings, as ``CMD ["sh"]``. The container,
+        which stands still meanwhile unless ``pause`` is off, and its image stay as they are."""
+        from sandcell.runtime.engine import changes as change
 
         who = self._find(container)
-        image = changes.commit(self, who, name, message, compression)
+        image = change.commit(
+            self,
+            who,
+            name,
+            message=message,
+            compression=compression,
+            author=author,
+            changes=changes,
+            pause=pause,
+        )
         self._tell("commit", who)
         return image
 

@@ -115,7 +115,7 @@ def stop(places: Places, who: Record, stop_signal: int, timeout: float) -> None:
             send(places, who, signals.SIGKILL)
             wait(places, who)
     except WrongState:
-        return  # it ended meanwhile, which is what was asked for
+        wait(places, who, _CLEAN_UP)  # it ended meanwhile, and how is just being written down
 
 
 def settle(places: Places, who: Record) -> None:
@@ -176,9 +176,12 @@ def remove(places: Places, launcher: Launcher, who: Record, *, force: bool) -> N
         if not force:
             raise WrongState("remove", who.name, "it is running", f"stop it first, or: rm -f {who.name}")
         try:
-            send(places, who, signals.SIGKILL)
+            try:
+                send(places, who, signals.SIGKILL)
+            except WrongState:
+                pass  # it ended meanwhile, and how is just being written down
             wait(places, who)
-        except (WrongState, ContainerNotFound):
+        except ContainerNotFound:
             pass
     try:
         with told("remove", who.name), alone(places, who, "remove"):

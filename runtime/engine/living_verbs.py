@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sandcell.runtime.engine.record import Record
     from sandcell.runtime.engine.values import Container
     from sandcell.runtime.engine.watching import Watching
+    from sandcell.runtime.events import ContainerEvent
 
 
 class LivingVerbs:
@@ -44,14 +45,29 @@ class LivingVerbs:
         memory: int | None = None,
         cpus: float | None = None,
         pids_limit: int | None = None,
+        memory_swap: int | None = None,
+        cpu_shares: int | None = None,
+        cpuset_cpus: str | None = None,
+        cpuset_mems: str | None = None,
     ) -> "Container":
-        """Give it other limits (bytes, processors, processes; -1 takes the last one away), at once if it
-        runs, and for its next start. Those not given stay. ``HostRefused`` without control groups."""
+        """Give it other limits, as in ``Options`` (-1 takes that of processes away), at once if it runs,
+        and for its next start. Those not given stay. ``HostRefused`` without control groups."""
         from sandcell.runtime.engine import updating
 
+        asked = {
+            "memory": memory,
+            "cpus": cpus,
+            "pids_limit": pids_limit,
+            "memory_swap": memory_swap,
+            "cpu_shares": cpu_shares,
+            "cpuset_cpus": cpuset_cpus,
+            "cpuset_mems": cpuset_mems,
+        }
         who, tell = _who(self, container)
         places = cast("Engine", self).places
-        who = updating.update(places, who, memory=memory, cpus=cpus, pids_limit=pids_limit)
+        who = updating.update(
+            places, who, {name: value for name, value in asked.items() if value is not None}
+        )
         tell("update", who)
         return record.container(places, who)
 
@@ -98,6 +114,13 @@ class LivingVerbs:
         assert engine.store  # the layout is there to be watched
         return Watching(engine.places)
 
+    def past_events(self, since: float, until: float) -> "list[ContainerEvent]":
+        """What is still known of the time between (seconds since the epoch), oldest first: the creation
+        of the containers that are there, and the last start and end of each."""
+        from sandcell.runtime.engine import listening
+
+        return listening.past(cast("Engine", self).places, since, until)
+
     def top(self, container: "Who") -> "tuple[ProcessEntry, ...]":
         """The processes of a running container, with their numbers inside and outside."""
         from sandcell.runtime.engine import looking
@@ -111,6 +134,11 @@ class LivingVerbs:
 
         engine = cast("Engine", self)
         return looking.stats(engine.places, engine._find(container))
+
+    def size(self, container: "Who") -> int:
+        """Bytes of the files that it has added or changed."""
+        changed = cast("Engine", self).diff(container)
+        return sum(change.entry.size for change in changed if change.kind != "D")
 
     def copy(self, source: str, destination: str, *, follow: bool = False, keep_owner: bool = False) -> None:
         """Copy files between the host and a container, running or not: one of the two is ``NAME:PATH``.

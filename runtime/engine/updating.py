@@ -1,43 +1,47 @@
 """Other limits for a container, at once if it runs and for its next lives."""
 
 import os
+from typing import Any
 
 import msgspec
 
 from sandcell.runtime.container import state
-from sandcell.runtime.container.compose import CPU_PERIOD, resources
+from sandcell.runtime.container.compose import resources
 from sandcell.runtime.engine import birth, pausing, record
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.errors import InvalidOption
 from sandcell.runtime.linux.cgroups import Limits
 from sandcell.runtime.oci.decode import encode
+from sandcell.runtime.oci.spec import Cpu, Memory
 
 
-def update(
-    places: Places, who: Record, *, memory: int | None, cpus: float | None, pids_limit: int | None
-) -> Record:
+def update(places: Places, who: Record, given: dict[str, Any]) -> Record:
     """The record with the limits that are given; the others stay. ``HostRefused`` without a control
     group, ``InvalidOption`` for a limit that the kernel does not take; then nothing is changed."""
-    asked = {"memory": memory, "cpus": cpus, "pids_limit": pids_limit}
-    given = {name: value for name, value in asked.items() if value is not None}
     if not given:
-        raise InvalidOption("update", who.name, "no limit is given", "--memory, --cpus or --pids-limit")
+        hint = "--memory, --memory-swap, --cpus, --cpu-shares, --cpuset-cpus, --cpuset-mems or --pids-limit"
+        raise InvalidOption("update", who.name, "no limit is given", hint)
     options = msgspec.structs.replace(who.options, **given).check()
     group = pausing.control_group(places, who, "update")
+    limits = resources(options, {})
     if record.current(places, who).status == state.RUNNING:
+        cpu, memory = limits.cpu or Cpu(), limits.memory or Memory()
+        by_memory, by_cpu = {"memory", "memory_swap"} & set(given), "cpus" in given
         group.limit(
             Limits(
-                memory=memory,
-                memory_swap=memory,
-                cpu_quota=None if cpus is None else int(cpus * CPU_PERIOD),
-                cpu_period=None if cpus is None else CPU_PERIOD,
-                pids=pids_limit,
+                memory=memory.limit if by_memory else None,
+                memory_swap=memory.swap if by_memory else None,
+                cpu_quota=cpu.quota if by_cpu else None,
+                cpu_period=cpu.period if by_cpu else None,
+                cpu_shares=given.get("cpu_shares"),
+                cpuset_cpus=given.get("cpuset_cpus", ""),
+                cpuset_mems=given.get("cpuset_mems", ""),
+                pids=given.get("pids_limit"),
             )
         )
     spec = birth.spec_of(places, who)
     assert spec.linux is not None
-    limits = resources(options, {})
     if spec.linux.resources is not None:
         limits = msgspec.structs.replace(limits, devices=spec.linux.resources.devices)
     changed = msgspec.structs.replace(spec, linux=msgspec.structs.replace(spec.linux, resources=limits))

@@ -278,7 +278,7 @@ class FakeEngine:
         return self.changes
 
     def commit(
-        self, container: str, name: str | None, *, message: str = "", compression: str = "gzip"
+        self, container: str, name: str | None, *, message: str = "", compression: str = "gzip", **_: Any
     ) -> ImageEntry:
         self.container(container)
         self.asked = {"message": message, "compression": compression}

@@ -78,3 +78,93 @@ def test_events_of_another_process_are_seen(engine: Engine) -> None:
         listening.terminate()
     assert seen == ["die", "kill"]
     Path(engine.places.run, "events").unlink(missing_ok=True)
+
+
+def test_what_happened_and_what_happens(sandcell: Any, engine: Engine) -> None:
+    made = engine.create("cli-living", ("sh", "-c", "exit 6"), Options(name="cli-past"))
+    engine.start(made)
+    assert engine.wait(made) == 6
+    asked = ("events", "--since", "1h", "--until", "0s", "--filter", "container=cli-past", "--format", "json")
+    told = [json.loads(line) for line in sandcell(*asked)[1].splitlines()]
+    assert [(one["action"], one.get("status")) for one in told] == [
+        ("create", None),
+        ("start", None),
+        ("die", 6),
+    ]
+    assert sandcell("events", "--filter", "colour=red")[0] == 1
+    engine.remove(made)
+
+
+def test_choosing_and_clearing_containers(sandcell: Any, engine: Engine, tmp_path: Path) -> None:
+    cidfile = tmp_path / "id"
+    status, out, _ = sandcell(
+        "create",
+        "--name",
+        "cli-clear",
+        "-l",
+        "a=1",
+        "-l",
+        "b=2",
+        "--cidfile",
+        str(cidfile),
+        "cli-living",
+        "true",
+    )
+    assert (status, cidfile.read_text() + "\n") == (0, out)
+    again = sandcell("create", "--cidfile", str(cidfile), "cli-living")
+    assert again[0] == 1
+    assert "is there already" in again[2]
+    assert "cli-clear" in sandcell("ps", "-a", "-f", "label=a=1", "-f", "label=b=2", "-f", "name=cli-")[1]
+    assert "cli-clear" not in sandcell("ps", "-a", "-f", "label=a=1", "-f", "label=b=3")[1]
+    assert "cli-lives" in sandcell("ps", "-a", "-f", "status=running", "-f", "status=paused")[1]
+    assert sandcell("start", "-a", "cli-clear")[0] == 0
+    assert "cli-clear" in sandcell("ps", "-f", "exited=0")[1]
+    assert "cli-clear" not in sandcell("ps", "-f", "exited=1")[1]
+    engine.exec("cli-lives", ("sh", "-c", "echo 1234567 > /written"))
+    rows = [json.loads(line) for line in sandcell("ps", "-s", "--format", "json")[1].splitlines()]
+    assert [row["Size"] for row in rows if row["Names"] == "cli-lives"] == ["8B"]
+    assert sandcell("container", "prune", "-f", "--filter", "label=a=2")[1] == ""
+    assert (
+        engine.container("cli-clear").id in sandcell("container", "prune", "-f", "--filter", "label=a=1")[1]
+    )
+    assert sandcell("container", "ls", "-a", "-f", "name=cli-clear", "-q")[1] == ""
+    assert engine.container("cli-lives").state == "running"
+    assert sandcell("rm", "-fv", "cli-lives")[0] == 0
+
+
+def test_flags_that_few_need_reach_the_container(sandcell: Any, engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "here").write_text("of the host\n")
+    (tmp_path / "env").write_text("# no\nA=from a file\n")
+    flags = ["--mount", f"type=bind,source={tmp_path},target=/m,readonly", "--mount", "type=tmpfs,target=/t"]
+    flags += ["--init", "--cap-drop", "ALL", "--ulimit", "nofile=99", "--env-file", str(tmp_path / "env")]
+    flags += ["--add-host", "db:10.1.2.3", "--security-opt", "no-new-privileges", "--pull", "never"]
+    script = "cat /m/here; touch /m/x 2>/dev/null || echo ro; touch /t/x && echo rw; ulimit -n; echo $$ $A"
+    assert sandcell("run", "--rm", *flags, "cli-living", "sh", "-c", script)[:2] == (
+        0,
+        "of the host\nro\nrw\n99\n2 from a file\n",
+    )
+    words = ("exec", "--env-file", str(tmp_path / "env"), "cli-lives", "sh", "-c", "echo $A")
+    assert sandcell(*words)[1] == "from a file\n"
+    for flag in (["--privileged"], ["--restart", "always"], ["--platform", "linux/s390x"], ["--device", "x"]):
+        status, _, err = sandcell("run", "--rm", *flag, "cli-living", "true")
+        assert (status, err.count("sandcell:")) == (125, 1), flag
+    status, _, err = sandcell("run", "--rm", "--pull", "never", "127.0.0.1:1/there-is/none", "true")
+    assert (status, "pulling" in err) == (125, False)
+    status, _, err = sandcell("run", "--rm", "127.0.0.1:1/there-is/none", "true")
+    assert status == 125
+    assert "pulling" in err
+    assert "refused" in err
+
+
+def test_commit_changes_settings(sandcell: Any, engine: Engine) -> None:
+    changes = ('CMD ["sh", "-c", "echo $A; pwd"]', "ENV A=changed", "WORKDIR /tmp", "LABEL x=y", "EXPOSE 80")
+    flags = [word for change in changes for word in ("-c", change)]
+    assert sandcell("commit", "-a", "me", "-m", "why", *flags, "cli-lives", "cli-changed")[0] == 0
+    image = engine.image("cli-changed")
+    assert (image.config.author, image.config.history[-1].comment) == ("me", "why")
+    assert (image.config.config.labels, list(image.config.config.exposed_ports)) == ({"x": "y"}, ["80/tcp"])
+    assert sandcell("run", "--rm", "cli-changed")[1] == "changed\n/tmp\n"
+    status, _, err = sandcell("commit", "-c", "RUN x", "cli-lives")
+    assert (status, "no setting" in err) == (1, True)
+    assert sandcell("commit", "--no-pause", "cli-lives", "cli-changed")[0] == 0
+    engine.remove_image("cli-changed", force=True)

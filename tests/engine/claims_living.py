@@ -204,3 +204,31 @@ def what_happens_can_be_heard(engine: Engine) -> None:
         assert second.next(timeout=10)[0].action == "create"
         assert os.path.exists(journal)
     assert not os.path.exists(journal)
+
+
+@claim
+def it_stands_still_while_it_is_committed_and_whoever_was_killed_left_it_paused(engine: Engine) -> None:
+    if not engine.nursery.cgroups:
+        return
+    with background(engine, "while :; do echo x; sleep 0.01; done") as id:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _die_while_it_stands_still(engine, id)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -9
+        assert engine.container(id).state == "paused"
+        engine.unpause(id)
+        before = _counts(engine, id)
+        until(lambda: _counts(engine, id) > before, "it goes on")
+        engine.commit(id)
+        assert engine.container(id).state == "running"
+
+
+def _die_while_it_stands_still(engine: Engine, id: str) -> None:
+    def killed(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), 9)
+
+    engine.store.store.layers.of_upper = killed  # type: ignore[method-assign,assignment]
+    engine.commit(id)
