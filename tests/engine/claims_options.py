@@ -84,7 +84,7 @@ def names_and_addresses_are_told(engine: Engine) -> None:
     assert sh(engine, "cat /proc/sys/kernel/domainname", domainname="dom.example") == "dom.example\n"
     if engine.nursery.host.rung == "root":
         both = sh(engine, "cat /etc/hosts", network="bridge", hostname="me", add_host=("db:10.1.2.3",))
-        assert both.index("10.1.2.3\tdb") < both.index("# containers of this network")
+        assert both.index("10.1.2.3\tdb") < both.index("me\n")
 
 
 @claim
