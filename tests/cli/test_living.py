@@ -162,7 +162,7 @@ def test_commit_changes_settings(sandcell: Any, engine: Engine) -> None:
     assert sandcell("commit", "-a", "me", "-m", "why", *flags, "cli-lives", "cli-changed")[0] == 0
     image = engine.image("cli-changed")
     assert (image.config.author, image.config.history[-1].comment) == ("me", "why")
-    assert (image.config.config.labels, list(image.config.config.exposed_ports)) == ({"x": "y"}, ["80/tcp"])
+    assert (image.config.config.labels["x"], list(image.config.config.exposed_ports)) == ("y", ["80/tcp"])
     assert sandcell("run", "--rm", "cli-changed")[1] == "changed\n/tmp\n"
     status, _, err = sandcell("commit", "-c", "RUN x", "cli-lives")
     assert (status, "no setting" in err) == (1, True)
