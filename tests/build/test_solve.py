@@ -200,7 +200,7 @@ def test_what_a_dead_build_left_is_cleared(world: World) -> None:
     subprocess.run([sys.executable, "-c", script, world.store.home], check=False)
     (left,) = os.listdir(f"{world.store.home}/scratch")
     with scratch.Scratch(world.store, Here()) as mine:
-        assert scratch.clear(world.store, Here()) == [left]
+        assert scratch.clear(world.store, Here) == [left]
         assert Path(mine.upper).is_dir()
     world.store.prune()
     assert os.listdir(f"{world.store.home}/scratch") == os.listdir(f"{world.store.home}/tmp") == []

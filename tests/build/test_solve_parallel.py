@@ -1,5 +1,8 @@
 """Stages side by side, and builders who come to the same step at the same time."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -174,3 +177,76 @@ def test_a_lock_is_no_file_for_every_step(world: World) -> None:
     locks = [path.name for path in Path(world.store.home, "locks").iterdir()]
     assert len({name for name in locks if name.startswith("step-")}) <= 40
     assert all(len(name) == len("step-") + 3 for name in locks if name.startswith("step-"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sandcell.runtime.build.build import build
+from sandcell.runtime.store import Store
+from tests.build.world import Pretend
+
+class Killed(Pretend):
+    def __call__(self, step, on_output, stopped=None):
+        Path(step.upper, "half").write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+store = Store(sys.argv[1])
+text = "FROM base AS other\\nRUN write /two 2\\nFROM base\\nRUN write /one 1\\nCOPY --from=other /two /"
+build(text, store=store, find_image=store.image, run_step=Killed(), name="killed")
+"""
+
+
+def test_a_builder_that_is_killed_leaves_nothing_and_stops_nobody(world: World) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, world.store.home], cwd=Path(__file__).parents[2], capture_output=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    scratch = Path(world.store.home, "scratch")
+    assert any(scratch.iterdir())
+    image = world.build("RUN write /two 2\nRUN write /one 1")
+    assert not any(scratch.iterdir())
+    assert "half" not in world.files(image).tree.entries
+    assert "killed:latest" not in world.store.names.all()
+    world.store.prune()
+    assert not any(Path(world.store.home, "tmp").iterdir())
+
+
+def test_builds_and_a_prune_at_once(world: World) -> None:
+    """Nothing that a build in progress needs is taken away, and no image is damaged."""
+    from sandcell.runtime.build.build import build
+
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def prune() -> None:
+        while not stop.is_set():
+            world.store.prune(cache=True)
+
+    def builder(who: str) -> None:
+        try:
+            for number in range(6):
+                text = (
+                    f"FROM base AS a\nRUN write /a {who}{number}\nRUN write /c same\n"
+                    f"FROM base\nCOPY --from=a /a /a\nRUN write /{who} {number}"
+                )
+                solved = build(
+                    text, store=world.store, find_image=world.find, run_step=Pretend(), name=f"{who}:{number}"
+                )
+                files = dict(world.files(solved.image).contents(["a", who]))
+                assert files == {"a": f"{who}{number}".encode(), who: str(number).encode()}
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=builder, args=(who,)) for who in ("x", "y")]
+    pruner = threading.Thread(target=prune)
+    for thread in (*threads, pruner):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stop.set()
+    pruner.join()
+    assert failures == []
+    for name in world.store.names.all():
+        for layer in world.store.image(name).layers:
+            world.store.blobs.verify(layer.descriptor.digest)

@@ -181,8 +181,10 @@ class FakeEngine:
         target: str | None = None,
         no_cache: bool = False,
         pull: bool = False,
+        options: Any = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> Image:
+        self.options = options
         self.calls.append(("build", name, context, build_args, target, no_cache, pull))
         steps = self._steps(text)
         tell = on_event or (lambda event: None)

@@ -4,7 +4,7 @@ import pytest
 
 from sandcell.magics.progress import Progress, Watcher, tail_of
 from sandcell.runtime.errors import BuildFailed, DockerfileError, InvalidReference
-from sandcell.runtime.events import BuildStarted, StepFinished, StepOutput, StepStarted
+from sandcell.runtime.events import BuildStarted, BuildWarning, StepFinished, StepOutput, StepStarted
 from tests.magics.conftest import Notebook
 
 DOCKERFILE = "FROM host\nRUN echo hi\nCMD sh\n"
@@ -137,3 +137,42 @@ def test_the_watcher_draws_seldom() -> None:
 def test_tail_is_what_a_screen_would_show() -> None:
     data = b"a\x1b[31mred\x1b[0m\n10%\r100%\r\n\x1b]0;title\x07last\n\n"
     assert tail_of(data, 5) == ["ared", "100%", "last"]
+
+
+def test_the_less_usual_flags(notebook: Notebook) -> None:
+    notebook(
+        "%%image hello --build-context a=/tmp --label x=1 --platform linux/arm64 --cache-to type=inline"
+        " --no-cache-filter one,two --secret id=PATH\nFROM host"
+    )
+    options = notebook.engine.options  # type: ignore[attr-defined]
+    assert options.contexts == {"a": "/tmp"}
+    assert options.labels == {"x": "1"}
+    assert (options.platform, options.cache_to) == ("linux/arm64", ("type=inline",))
+    assert options.fresh_stages == ("one", "two")
+    assert list(options.secrets) == ["PATH"]
+
+
+def test_a_bad_flag_is_one_line(notebook: Notebook) -> None:
+    ran = notebook("%%image hello --secret src=x\nFROM host")
+    assert "it has no id" in ran.err
+
+
+def test_stages_and_warnings_are_seen() -> None:
+    progress = Progress("x")
+    for event in (
+        BuildStarted(name="x", steps=("RUN a", "RUN b"), stages=("one", "two")),
+        StepStarted(number=1, total=2, text="RUN a"),
+        StepStarted(number=2, total=2, text="RUN b"),
+        StepOutput(number=1, stream="stdout", data=b"<of one>\n"),
+        StepOutput(number=2, stream="stdout", data=b"of two\n"),
+        BuildWarning(rule="Rule", text="look <out>", lines=(3, 3)),
+        StepFinished(number=2, cached=False, size=10, duration=1),
+    ):
+        progress.take(event)
+    card = progress.card()
+    assert "▸  1 one: RUN a" in card.text and "✓  2 two: RUN b  1.0 s" in card.text
+    assert "! line 3: look <out> (Rule)" in card.text
+    assert "&lt;of one&gt;" in card.html and "<details" in card.html and "look &lt;out&gt;" in card.html
+    progress.take(StepFinished(number=1, cached=True))
+    note = progress.note()
+    assert "2 steps, 1 cached" in note and "of two" in note and "1 warning" in note
