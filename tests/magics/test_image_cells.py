@@ -154,7 +154,7 @@ def test_the_less_usual_flags(notebook: Notebook) -> None:
 
 def test_a_bad_flag_is_one_line(notebook: Notebook) -> None:
     ran = notebook("%%image hello --secret src=x\nFROM host")
-    assert "it has no id" in ran.err
+    assert "it has no id" in ran.out
 
 
 def test_stages_and_warnings_are_seen() -> None:
