@@ -23,7 +23,7 @@ MOST_OPEN = 200
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Look(msgspec.Struct, frozen=True):
+class Look(msgspec.Struct, frozen=True, gc=False):
     """Mode, owner, time (nanoseconds, ``None`` as it falls) and attributes of a file or directory."""
 
     mode: int = 0o755

@@ -29,6 +29,7 @@ MOST_ENTRIES = 5_000_000
 MOST_BYTES = 1 << 40
 _MOST_TOLD = 100
 
+_NO_XATTRS: dict[str, bytes] = {}
 _NO_NAMES = (b"", b".", b"..")
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODES = {tar_read.CHAR: stat.S_IFCHR, tar_read.BLOCKDEV: stat.S_IFBLK, tar_read.FIFO: stat.S_IFIFO}
@@ -315,7 +316,8 @@ def _masked(target: int) -> int:
 
 
 def _look(header: Header) -> Look:
-    return Look(header.mode, header.uid, header.gid, header.mtime, header.xattrs)
+    # A million directories share one empty dictionary.
+    return Look(header.mode, header.uid, header.gid, header.mtime, header.xattrs or _NO_XATTRS)
 
 
 def _join(directory: bytes, name: bytes) -> bytes:

@@ -1,5 +1,7 @@
 import os
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -288,3 +290,45 @@ def test_no_damage_does_more_than_our_errors(data):
             pass
         assert os.listdir(folder) == ["t"]
         remove_tree(path=f"{folder}/t")
+
+
+_MANY = """
+import os, sys
+from sandcell.runtime.layer import tar_write
+from sandcell.runtime.layer.unpack import unpack
+
+class Tar:
+    at = 0
+    def read(self, size):
+        found = [self.header(number) for number in range(self.at, min(self.at + 100, count))]
+        self.at += len(found)
+        if not found and self.at == count:
+            self.at += 1
+            return bytes(1024)
+        return b"".join(found)
+    def header(self, number):
+        if number % 2:
+            return tar_write.header(b"d%d/f%d" % (number % 50, number), b"0", mode=0o644, mtime=number)
+        return tar_write.header(b"d%d/e%d/" % (number % 50, number), b"5", mode=0o755, mtime=number)
+
+def most():
+    # Not ru_maxrss, which begins with what the parent had.
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+count = int(sys.argv[1])
+before = most()
+unpack(Tar(), os.open(sys.argv[2], os.O_RDONLY | os.O_DIRECTORY), flavour=sys.argv[3])
+after = most()
+print(after, (after - before) * 1024 // count)
+"""
+
+
+@pytest.mark.slow
+def test_memory_grows_by_little_for_each_entry():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        argv = [sys.executable, "-c", _MANY, "20000", folder, FLAVOUR]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    kilobytes, per_entry = map(int, done.stdout.split())
+    assert 20 < per_entry < 150
+    assert kilobytes < 60_000

@@ -1,6 +1,7 @@
 """Images written out: whole indexes, compressed, as a layout; and read in again."""
 
 import os
+import tempfile
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import Store
 
 from .images import image, later
+from .processes import killed_at
 
 OTHER = Platform("s390x", "linux")
 
@@ -130,3 +132,33 @@ def test_two_names_of_an_index_and_an_image_beside_it(store, many, tmp_path):
         "one:latest",
     }
     assert new.image("one") == one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["oci-archive", "oci-dir", "docker-archive"])
+def test_killed_while_saving_or_loading_nothing_half_is_seen(form):
+    """Once for every single deed on files: what was saved is whole or not there, and so are names."""
+
+    def deed(folder) -> None:
+        Store(f"{folder}/one").save("app", f"{folder}/saved", form)
+        Store(f"{folder}/two").take(f"{folder}/saved")
+
+    number = 0
+    while True:
+        number += 1
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+            made = image(Store(f"{folder}/one"), {"a": b"1"}, name="app")
+            if not killed_at(number, lambda folder=folder: deed(folder)):
+                break
+            new = Store(f"{folder}/two")
+            if os.path.exists(f"{folder}/saved"):
+                Store(f"{folder}/three").take(f"{folder}/saved")
+            for name in new.names.all():
+                assert new.image(name).config == made.config
+                new.blobs.verify(new.image(name).layers[0].descriptor.digest)
+            new.prune()
+            assert os.listdir(f"{folder}/two/tmp") == []
+            if not os.path.exists(f"{folder}/saved"):
+                Store(f"{folder}/one").save("app", f"{folder}/saved", form)
+            assert new.take(f"{folder}/saved")[0].image.config == made.config
+    assert number > 20
