@@ -24,7 +24,7 @@ from sandcell.runtime.registry.bodies import let_go
 from sandcell.runtime.registry.credentials import Credentials, Login
 from sandcell.runtime.registry.endpoint import Endpoint, endpoints, mirrors, origin
 from sandcell.runtime.registry.settings import Settings
-from sandcell.runtime.registry.trust import Adapter, Trust
+from sandcell.runtime.registry.trust import Adapter, Trust, Wide
 
 Body = bytes | Callable[[], IO[bytes]] | None
 """What is sent: bytes, or what opens a file anew for each try."""
@@ -66,6 +66,7 @@ class Client:
         self._settings = settings
         self._wait = wait
         self._session = requests.Session()
+        self._session.mount("http://", Wide())
         # One that answers, so that requests does not look for passwords in ~/.netrc.
         self._session.auth = lambda request: request
         self._session.headers.update({"User-Agent": "sandcell", "Accept-Encoding": "identity"})

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import ssl
 
 
+_BLOCK = 1 << 18
+
+
 class Trust(msgspec.Struct, frozen=True):
     """``verify``: check certificates at all. ``only``: a file to believe instead of the system's; ``more``:
     files to believe besides. ``certificate`` and ``key``: files of what we show when we are asked."""
@@ -90,12 +93,23 @@ def _no_password() -> str:
     raise ValueError("its key wants a password")
 
 
-class Adapter(HTTPAdapter):
-    """How ``requests`` connects to one host that is trusted so."""
+class Wide(HTTPAdapter):
+    """How ``requests`` connects to a host: with connections for all threads, and bodies in large pieces."""
+
+    def __init__(self) -> None:
+        super().__init__(pool_maxsize=16)
+
+    def init_poolmanager(self, *positions: Any, **more: Any) -> None:
+        """Connections straight there."""
+        super().init_poolmanager(*positions, **more, blocksize=_BLOCK)
+
+
+class Adapter(Wide):
+    """The same to one host that is trusted so."""
 
     def __init__(self, trust: Trust) -> None:
         self._trust = trust
-        super().__init__(pool_maxsize=16)
+        super().__init__()
 
     def init_poolmanager(self, *positions: Any, **more: Any) -> None:
         """Connections straight there."""
