@@ -220,10 +220,10 @@ def filter_flags(profile: Seccomp) -> int:
 
 def cache_key(profile: Seccomp, machine: str) -> str:
     """Names the bytes that ``compile_profile`` gives: equal keys, equal programs. 32 hex digits."""
-    from hashlib import sha256  # OpenSSL: only who keeps programs needs it
+    from _blake2 import blake2b  # hashlib would load OpenSSL
 
     document = msgspec.json.encode((COMPILER, newest(), machine, profile))
-    return sha256(document).hexdigest()[:32]
+    return blake2b(document, digest_size=16).hexdigest()
 
 
 def _allow(*names: str, arg: SeccompArg | None = None) -> SeccompSyscall:

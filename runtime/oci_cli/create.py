@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -17,14 +18,14 @@ from sandcell.runtime.linux import cgroups
 from sandcell.runtime.linux.alive import boot_id, start_time
 from sandcell.runtime.linux.idmap import IdMap, Range
 from sandcell.runtime.linux.namespaces import FLAGS
-from sandcell.runtime.linux.syscall import MACHINE, clone3
+from sandcell.runtime.linux.syscall import clone3
 from sandcell.runtime.oci.decode import encode
 from sandcell.runtime.oci.spec import Hooks, IdMapping, Linux, Resources, Seccomp, Spec
 from sandcell.runtime.oci_cli import birth, host_mounts, limits, verbs
 from sandcell.runtime.oci_cli.arguments import Line
 from sandcell.runtime.oci_cli.bundle import load, namespaces
 from sandcell.runtime.oci_cli.check import settled
-from sandcell.runtime.oci_cli.record import CREATING, STOPPED, Kept, Record
+from sandcell.runtime.oci_cli.record import CREATING, FILTERS, STOPPED, Kept, Record
 
 
 def create(line: Line, root: str, *, manager: str) -> birth.Child:
@@ -38,7 +39,7 @@ def create(line: Line, root: str, *, manager: str) -> birth.Child:
         raise InvalidDocument("create", "container", f"process {has}, see --console-socket")
     kept = Kept(root, line.id, make=True)
     try:
-        child = _create(line, kept, spec, folder, manager)
+        child = _create(line, kept, spec, folder, manager, root)
     except BaseException:
         kept.remove()
         raise
@@ -47,7 +48,7 @@ def create(line: Line, root: str, *, manager: str) -> birth.Child:
     return child
 
 
-def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str) -> birth.Child:
+def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str, root: str) -> birth.Child:
     linux = spec.linux or Linux()
     new, joins = namespaces(spec)
     group = _group(line.id, linux, manager)
@@ -71,7 +72,7 @@ def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str) -> bi
         bundle=folder,
         own=own,
         fresh=new,
-        compile_filter=compile_filter,
+        compile_filter=filter_keeper(root),
         cgroup=group is not None,
         cgroup_mounts=cgroups.layout().mounts,
         cgroup_trees=_trees(group, linux),
@@ -143,11 +144,16 @@ def _runtime_hooks(kept: Kept, wanted: Hooks) -> bytes:
     return state
 
 
-def compile_filter(profile: Seccomp) -> tuple[bytes, int]:
-    """The program and the flags of a filter."""
-    from sandcell.runtime.container.seccomp_profile import compile_profile, filter_flags
+def filter_keeper(root: str) -> Callable[[Seccomp], tuple[bytes, int]]:
+    """What gives the program and the flags of a filter, which it keeps below ``root``."""
 
-    return bytes(compile_profile(profile, MACHINE)), filter_flags(profile)
+    def compile_filter(profile: Seccomp) -> tuple[bytes, int]:
+        from sandcell.runtime.container.seccomp_kept import kept_program
+        from sandcell.runtime.container.seccomp_profile import filter_flags
+
+        return kept_program(f"{root}/{FILTERS}", profile), filter_flags(profile)
+
+    return compile_filter
 
 
 def _maps(uids: tuple[IdMapping, ...], gids: tuple[IdMapping, ...]) -> IdMap:

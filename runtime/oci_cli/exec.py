@@ -15,7 +15,7 @@ from sandcell.runtime.oci.spec_linux import Linux
 from sandcell.runtime.oci_cli import birth
 from sandcell.runtime.oci_cli.arguments import Line
 from sandcell.runtime.oci_cli.check import check_process, settled
-from sandcell.runtime.oci_cli.create import compile_filter, write_pid_file
+from sandcell.runtime.oci_cli.create import filter_keeper, write_pid_file
 from sandcell.runtime.oci_cli.record import CREATED, PAUSED, RUNNING, Kept
 
 _ORDER = ("user", "cgroup", "ipc", "net", "time", "uts", "pid", "mnt")
@@ -67,7 +67,7 @@ def enter(line: Line, root: str) -> birth.Child:
                 )
             )
         steps.append(s.NewSession())
-        steps += program(process, linux, (), compile_filter, _Around(-1, preserve), wait=False)
+        steps += program(process, linux, (), filter_keeper(root), _Around(-1, preserve), wait=False)
         wanted = birth.Wanted(frozenset(), joins)
         child = birth.bear(tuple(steps), wanted, group=group, door=None, trees={}, preserve=preserve)
         try:

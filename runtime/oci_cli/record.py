@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sandcell.runtime.oci.spec import Hook, Spec
 
 DOOR = "start"
+FILTERS = ".filters"
+"""The directory beside the containers where their compiled system call filters are kept."""
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
 
 _RECORD, _CONFIG = "record.json", "config.json"
@@ -193,7 +195,7 @@ class Kept:
 def is_name(name: str) -> bool:
     """May a container be called so?"""
     plain = all(sign.isascii() and (sign.isalnum() or sign in _SIGNS) for sign in name)
-    return plain and 0 < len(name) <= _LONGEST and name not in (".", "..")
+    return plain and 0 < len(name) <= _LONGEST and name not in (".", "..", FILTERS)
 
 
 def names(root: str) -> list[str]:

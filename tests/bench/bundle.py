@@ -107,7 +107,7 @@ class Bundle:
             try:
                 return took + self._ask("delete", name).run
             except Unavailable as refused:
-                if "running" not in str(refused) and "not stopped" not in str(refused):
+                if "not stopped" not in str(refused) and " state" not in str(refused):
                     raise
 
     def start(self) -> str:

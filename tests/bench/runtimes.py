@@ -34,7 +34,7 @@ def theirs(world: World, place: Place, program: str, measure: Measure, bound: Bo
 
     def side() -> Side:
         config, lowers = recipe(world)
-        document = dated(config) if place is world.installed else config
+        document = dated(config) if place is world.installed or program == "runc" else config
         bundle = stood(Bundle(world, place, program, Recipe(document, lowers)))
         name = version(place, program)
         return Side(name, measure(bundle), name, bound)
