@@ -97,12 +97,18 @@ def test_committed_without_outputs_and_each_prediction_has_a_solution() -> None:
         assert path.stem == LESSON.stem or asked == list(SOLUTIONS[path.stem]), path.name
 
 
+@pytest.fixture(scope="module")
+def places(plain_user: PlainUser) -> dict[str, str]:
+    """One store for all lessons of the plain user, as a learner has it."""
+    home, run = plain_user.directory("lessons"), plain_user.directory("lessons-run")
+    return {"SANDCELL_HOME": str(home), "SANDCELL_RUN": str(run)}
+
+
 @pytest.mark.rootless
 @pytest.mark.parametrize("name", SOLUTIONS)
-def test_a_lesson_is_true_for_a_plain_user(plain_user: PlainUser, name: str) -> None:
-    home, run = plain_user.directory(f"lesson{name[:2]}"), plain_user.directory(f"lesson{name[:2]}-run")
+def test_a_lesson_is_true_for_a_plain_user(plain_user: PlainUser, places: dict[str, str], name: str) -> None:
     code = f"from sandcell.magics import demo; demo.main([str(demo.LESSON.parent / '{name}.ipynb')])"
-    printed = plain_user.run(code, env={"SANDCELL_HOME": str(home), "SANDCELL_RUN": str(run)}, timeout=200)
+    printed = plain_user.run(code, env=places, timeout=200)
     for question, text in SOLUTIONS[name].items():
         assert f"Observed: {FOR_A_PLAIN_USER.get(question, text)}." in printed
     assert re.search(r"(containers|images) left: ", printed)
