@@ -24,7 +24,7 @@ _KILLED = Refused("set it up", 0, "it was killed meanwhile; try again")
 class Born:
     """A living init: its pid and pidfd, its control group, and the terminal's master, if any."""
 
-    __slots__ = ("cgroup", "console", "lifeline", "mount_namespace", "pid", "pidfd", "recorder")
+    __slots__ = ("cgroup", "console", "lifeline", "mount_namespace", "pasta", "pid", "pidfd", "recorder")
 
     def __init__(self, pid: int, pidfd: int, cgroup: cgroups.Cgroup | None, mounts: int = -1) -> None:
         self.pid = pid
@@ -32,6 +32,7 @@ class Born:
         self.cgroup = cgroup
         self.console = -1
         self.lifeline = -1  # of the process that is its way out, where it has one
+        self.pasta = 0  # or its pid
         self.recorder = 0  # the process that answers its chown(2), where it has one
         # While this is open the container's mounts outlive init: unmounting an overlay may wait
         # for the disk, and nobody shall wait for that to hear an exit status.
@@ -44,6 +45,10 @@ class Born:
             os.waitpid(self.recorder, 0)
         if self.lifeline >= 0:
             os.close(self.lifeline)
+        if self.pasta:
+            from sandcell.runtime.container import pasta
+
+            pasta.end(self.pasta)
         if self.mount_namespace >= 0:
             os.close(self.mount_namespace)
         if self.cgroup is not None:
@@ -182,9 +187,7 @@ def connect(ours: socket.socket, born: Born, wire: s.Connect | s.Slirp) -> None:
     """Connect the child's network namespace, and tell its ``AwaitNetwork``."""
     try:
         if isinstance(wire, s.Slirp):
-            from sandcell.runtime.container import slirp
-
-            born.lifeline = slirp.begin(wire.program, born.pid)
+            _lead_out(born, wire)
         else:
             from sandcell.runtime.linux import network
 
@@ -197,6 +200,21 @@ def connect(ours: socket.socket, born: Born, wire: s.Connect | s.Slirp) -> None:
         ours.send(player.CONNECTED)
     except ConnectionError:
         pass  # it has failed meanwhile, and said why
+
+
+def _lead_out(born: Born, wire: s.Slirp) -> None:
+    from sandcell.runtime.container import pasta, slirp
+
+    program = wire.program
+    if os.path.basename(program) == pasta.NAME:
+        try:
+            born.pasta = pasta.begin(program, born.pid, wire.run)
+            return
+        except OSError:
+            program = slirp.find()
+            if not program:
+                raise
+    born.lifeline = slirp.begin(program, born.pid)
 
 
 def give_doors(ours: socket.socket, group: cgroups.Cgroup | None) -> None:

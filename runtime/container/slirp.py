@@ -13,10 +13,10 @@ TAP = "/dev/net/tun"
 _PATIENCE = 10_000
 
 
-def find() -> str:
-    """The path of the program, empty where it is not installed."""
+def find(name: str = NAME) -> str:
+    """The path of the program, or of another, empty where it is not installed."""
     for directory in os.environ.get("PATH", os.defpath).split(":"):
-        path = f"{directory}/{NAME}"
+        path = f"{directory}/{name}"
         if directory and os.access(path, os.X_OK):
             return path
     return ""

@@ -64,9 +64,11 @@ class Connect(Step, frozen=True, tag=True, array_like=True):
 
 
 class Slirp(Step, frozen=True, tag=True, array_like=True):
-    """Give the new network namespace a way out by slirp4netns(1), found at ``program``."""
+    """Give the new network namespace a way out by slirp4netns(1) or pasta(1), found at ``program``.
+    ``run``: the container's run directory."""
 
     program: str
+    run: str = ""
 
     def describe(self) -> str:
         return f"connect tap0 (10.0.2.100/24) by {self.program}"

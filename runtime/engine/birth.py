@@ -23,7 +23,7 @@ from sandcell.runtime.engine.rootfiles import read_file
 from sandcell.runtime.engine.values import ContainerPlan
 from sandcell.runtime.errors import ContainerNotFound, HostRefused, InvalidOption, WrongState
 from sandcell.runtime.linux import cgroups, idmap, trees
-from sandcell.runtime.linux.host_model import Host
+from sandcell.runtime.linux.host_model import Facet, Host
 from sandcell.runtime.linux.process import identify
 from sandcell.runtime.oci.config import ImageConfig, RunConfig
 from sandcell.runtime.oci.decode import decode, encode
@@ -206,7 +206,7 @@ def create(
         options=msgspec.structs.replace(options, files={}),
         idmap=facts.idmap,
         rung=nursery.host.rung,
-        facets=tuple(facet for facet in nursery.host.facets if facet.state != "real"),
+        facets=_facets(nursery, options),
     )
     with told("create", options.name or "a container"), names.claimed(places, options.name, id):
         try:
@@ -221,6 +221,15 @@ def create(
             trees.remove(places.running(id))
             raise
     return born, spec
+
+
+def _facets(nursery: Nursery, options: Options) -> tuple[Facet, ...]:
+    shared = tuple(facet for facet in nursery.host.facets if facet.state != "real")
+    if options.network in ("none", "host"):
+        return shared
+    from sandcell.runtime.engine import wiring
+
+    return (*shared, *wiring.facets(nursery, options))
 
 
 def explain(

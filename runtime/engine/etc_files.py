@@ -21,7 +21,7 @@ def etc_files(options: Options, hostname: str, *, alone: bool = False) -> dict[s
 
 def _usual_files(options: Options, hostname: str, *, alone: bool) -> dict[str, str]:
     """Without a way out there is nobody to resolve names, and the image's own resolv.conf, if any,
-    stays. ``alone``: its way out is slirp4netns."""
+    stays. ``alone``: its way out is pasta or slirp4netns."""
     hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
     if options.network == "host":
         return {

@@ -34,7 +34,7 @@ def prune(engine: "Engine", *, cache: bool, dry_run: bool) -> Pruned:
     for parts in ("", "/builds"):
         _rests(engine, Places(places.home + parts, places.run + parts), listed)
     _groups(listed)
-    if os.path.isdir(f"{places.run}/networks"):
+    if os.path.isdir(f"{places.run}/networks") or engine.host.rung != "root":
         from sandcell.runtime.engine import wiring
 
         wiring.sweep(places)

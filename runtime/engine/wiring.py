@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sandcell.runtime.container import jobs, slirp, state
+from sandcell.runtime.container import jobs, pasta, slirp, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.options import Options
 from sandcell.runtime.container.ports import parse_publish
@@ -15,6 +15,7 @@ from sandcell.runtime.engine.birth import Network
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.sharing import OTHER
 from sandcell.runtime.errors import HostRefused, InvalidOption, SandcellError
+from sandcell.runtime.linux.host_model import Facet
 from sandcell.runtime.network import addresses, live
 from sandcell.runtime.network.networks import DEFAULT, Networks
 
@@ -42,11 +43,12 @@ def check(nursery: "Nursery", options: Options) -> None:
         if wanted != (DEFAULT,):
             cause = "a plain user may not make links of the host, so containers cannot share a network"
             raise HostRefused("use", f"--network {wanted[-1]}", cause, hint)
-        if not slirp.find():
-            cause = f"a plain user's way out is {slirp.NAME}, which is not installed"
-            raise HostRefused("use", f"--network {DEFAULT}", cause, f"install {slirp.NAME}, or {hint}")
+        if not way_out():
+            cause = f"a plain user's way out is {pasta.NAME} or {slirp.NAME}, and neither is installed"
+            install = f"install passt or {slirp.NAME}, or {hint}"
+            raise HostRefused("use", f"--network {DEFAULT}", cause, install)
         if not os.access(slirp.TAP, os.R_OK | os.W_OK):
-            cause = f"{slirp.NAME} needs {slirp.TAP}, which this user may not open"
+            cause = f"a plain user's way out needs {slirp.TAP}, which this user may not open"
             raise HostRefused(
                 "use", f"--network {DEFAULT}", cause, f"as root: chmod 666 {slirp.TAP}; or {hint}"
             )
@@ -64,6 +66,19 @@ def check(nursery: "Nursery", options: Options) -> None:
             addresses.within(addresses.parse(found.subnet), "--ip", options.ip)
 
 
+def way_out() -> str:
+    """The program that gives a plain user's container a network; empty where there is none."""
+    return slirp.find(pasta.NAME) or slirp.find()
+
+
+def facets(nursery: "Nursery", options: Options) -> tuple[Facet, ...]:
+    """What is not real about the network of this container."""
+    if nursery.host.rung == "root" or options.network != DEFAULT:
+        return ()
+    name = os.path.basename(way_out())
+    return (Facet("network", "emulated", f"a way out of its own by {name}; no other container can reach it"),)
+
+
 def begin(nursery: "Nursery", who: record.Record) -> Network:
     """What a start of the container needs: its addresses are taken, the networks live."""
     network = who.options.network
@@ -72,7 +87,7 @@ def begin(nursery: "Nursery", who: record.Record) -> Network:
         return Network(ports=ports)
     places = nursery.places
     if nursery.host.rung != "root":
-        return Network(wire=s.Slirp(slirp.find()), ports=ports, target=slirp.ADDRESS)
+        return Network(wire=s.Slirp(way_out(), places.running(who.id)), ports=ports, target=slirp.ADDRESS)
     if network.startswith(OTHER):
         return Network(joins=sharing.namespace(places, who, network, "net"))
     wires = []
@@ -115,7 +130,7 @@ def preview(nursery: "Nursery", options: Options) -> s.Connect | s.Slirp | None:
     """What would connect a container that is not made; ``None`` where it shares another's network."""
     check(nursery, options)
     if nursery.host.rung != "root":
-        return s.Slirp(slirp.find())
+        return s.Slirp(way_out())
     if options.network.startswith(OTHER):
         return None
     wires = [
@@ -134,7 +149,9 @@ def preview(nursery: "Nursery", options: Options) -> s.Connect | s.Slirp | None:
 
 
 def end(places: Places, who: record.Record) -> None:
-    """Give a container's places on its networks back, if it has any. May be repeated."""
+    """Give a container's places on its networks back, if it has any, and end what else led it out. May be
+    repeated."""
+    pasta.clear(places.running(who.id))
     live.leave_all(directory(places), who.id)
 
 
@@ -147,7 +164,12 @@ def renamed(places: Places, who: record.Record, old: str) -> None:
 def sweep(places: Places) -> None:
     """Take those that do not run, and are not just being started, from their networks; networks
     without anybody go."""
-    there = {who.id for who in record.every(places) if _needed(places, who)}
+    there = set()
+    for who in record.every(places):
+        if _needed(places, who):
+            there.add(who.id)
+        else:
+            pasta.clear(places.running(who.id))
     live.sweep(directory(places), there.__contains__)
 
 

@@ -7,11 +7,12 @@ import fcntl
 import os
 import shutil
 import subprocess
+import zlib
 from pathlib import Path
 
 from tests.bench.place import Unavailable
 
-PACKAGES = ("bubblewrap", "buildah", "ca-certificates", "crun", "podman", "runc")
+PACKAGES = ("bubblewrap", "buildah", "ca-certificates", "crun", "nftables", "podman", "runc")
 _LINKS = ("bin", "lib", "lib64", "sbin")
 
 
@@ -21,11 +22,12 @@ def cache() -> Path:
 
 
 def ensure(folder: Path) -> Path:
-    """The root directory ``folder/trixie``, made by mmdebstrap(1) when it is not there yet.
+    """The root directory ``folder/trixie-…``, named after its packages; made by mmdebstrap(1) when it is
+    not there yet.
 
     It appears by renaming, so it is whole or absent; concurrent callers make one. Raises Unavailable.
     """
-    root = folder / "trixie"
+    root = folder / f"trixie-{zlib.crc32(' '.join(PACKAGES).encode()):08x}"
     if root.is_dir():
         return root
     if os.geteuid() != 0:
@@ -37,7 +39,7 @@ def ensure(folder: Path) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if root.is_dir():
             return root
-        unfinished = folder / "trixie.new"
+        unfinished = folder / f"{root.name}.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         _unpack(unfinished)
         _complete(unfinished)

@@ -1,11 +1,14 @@
 """The claims about networks that hold on every rung; for what only root may do see tests/network."""
 
+import os
+import signal
 import socket
 
 from sandcell.runtime import Engine, Options
-from sandcell.runtime.container import slirp
+from sandcell.runtime.container import state
+from sandcell.runtime.engine import wiring
 from sandcell.runtime.errors import HostRefused, SandcellError
-from tests.engine.claims import claim, sh, until
+from tests.engine.claims import background, claim, sh, until
 
 _SERVER = "import socket\ns = socket.create_server(('', 80))\nwhile True: s.accept()[0].sendall(b'hello')"
 
@@ -34,10 +37,10 @@ def a_published_port_leads_to_a_container_that_has_only_loopback(engine: Engine)
 
 
 @claim
-def a_plain_user_has_a_way_out_where_slirp_is_installed(engine: Engine) -> None:
+def a_plain_user_has_a_way_out_by_pasta_or_slirp(engine: Engine) -> None:
     if engine.host.rung != "rootless":
         return  # for root it is a bridge
-    if not slirp.find():
+    if not wiring.way_out():
         try:
             sh(engine, "true", network="bridge")
         except HostRefused as error:
@@ -48,7 +51,30 @@ def a_plain_user_has_a_way_out_where_slirp_is_installed(engine: Engine) -> None:
     assert "tap0\t00000000\t0202000A" in told
     assert "nameserver 10.0.2.3" in told
     assert "10.0.2.100\talone" in told
+    with background(engine, network="bridge", publish=("80",)) as id:
+        (facet,) = [one for one in engine.container(id).facets if one.name == "network"]
+        assert os.path.basename(wiring.way_out()) in facet.reason
+        init = engine.container(id).pid
+        running = [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_way_out(pid, init)]
+        assert len(running) == 1, running
+        now = state.read(engine.places.running(id), engine.places.container(id))
+        assert now.monitor is not None
+        os.kill(now.monitor.pid, signal.SIGKILL)
+        until(lambda: engine.container(id).state == "exited", "the end")
+        engine.prune()
+        until(lambda: not os.path.exists(f"/proc/{running[0]}"), "its way out has ended too")
     try:
         sh(engine, "true", network="container:nobody")
     except SandcellError as error:
         assert error.hint
+
+
+def _is_way_out(pid: str, init: int | None) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().decode(errors="replace").split("\0")
+    except OSError:
+        return False
+    # It may be there in several forms for several processors: pasta.avx2.
+    name = os.path.basename(words[0]).partition(".")[0]
+    return name == os.path.basename(wiring.way_out()) and str(init) in words
