@@ -85,7 +85,12 @@ def build(
             find_image=find,
             run_step=run_step,
             name=name,
-            given=Given(contexts=contexts, secrets=options.secrets, agents=agents or {}),
+            given=Given(
+                contexts=contexts,
+                secrets=options.secrets,
+                agents=agents or {},
+                compression=options.compression,
+            ),
             no_cache=no_cache,
             fresh_stages=options.fresh_stages,
             epoch=epoch,

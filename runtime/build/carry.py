@@ -45,16 +45,19 @@ class Carrier:
         self._run_step = run_step
         self._given = given
         self._epoch = epoch
+        self._layers = store.layers.compressed(given.compression)
+        # What the bytes of a layer depend on beside its step.
+        self._mark = epoch if given.compression == "gzip" else (epoch, given.compression)
         self._trees: dict[tuple[str, ...], Tree] = {}
 
     def configure(self, op: Configure, state: State) -> Work:
         """Only the time it was first done at is remembered."""
-        found = key("configure", self._epoch, state.chain, state.config.config, op.created_by, op.changes)
+        found = key("configure", self._mark, state.chain, state.config.config, op.created_by, op.changes)
         return found, lambda: Made(created=self._now())
 
     def enter(self, op: Enter, state: State) -> Work:
         """A layer with the directory, where it is missing."""
-        return key("enter", self._epoch, state.chain, op.path, op.user), lambda: self._enter(op, state)
+        return key("enter", self._mark, state.chain, op.path, op.user), lambda: self._enter(op, state)
 
     def place(self, op: Place, state: State, sources: ContextSources, digest: str) -> Work:
         """A layer with files of the context."""
@@ -94,7 +97,7 @@ class Carrier:
         if op.mounts:
             inputs.append(mount_key(op, bases))
         return (
-            key("execute", self._epoch, state.chain, *inputs),
+            key("execute", self._mark, state.chain, *inputs),
             lambda: self._execute(op, state, bases, on_output),
         )
 
@@ -102,7 +105,7 @@ class Carrier:
         written = (op.destination, op.into, op.owner, op.mode, op.unpack, op.parents, op.exclude)
         # Linked files are a layer for themselves, whatever it is put on; but a name's ids are the image's.
         below = state.chain if not op.link or _named(op.owner) else "nothing"
-        return key("place", self._epoch, below, *written, op.link, content)
+        return key("place", self._mark, below, *written, op.link, content)
 
     def _enter(self, op: Enter, state: State) -> Made:
         files = self._files(state.blobs)
@@ -112,9 +115,7 @@ class Carrier:
             return Made(created=self._now())
         placing = Placing(entries, owner_ids(op.user, files.read), self._seconds())
         placing.directory(op.path)
-        return self._made(
-            state, self._store.layers.of_entries(placing.entries(), source_date_epoch=self._epoch)
-        )
+        return self._made(state, self._layers.of_entries(placing.entries(), source_date_epoch=self._epoch))
 
     def _place(self, op: Place, state: State, loads: Callable[[tuple[int, int], Spool], Any]) -> Made:
         owner = owner_ids(op.owner, self._files(state.blobs).read)
@@ -125,7 +126,7 @@ class Carrier:
         entries = {} if op.link else self._files(state.blobs).tree.entries
         placing = Placing(entries, owner, self._seconds())
         placing.put_all(loads, op.destination, into=op.into)
-        layer = self._store.layers.of_entries(placing.entries(), source_date_epoch=self._epoch)
+        layer = self._layers.of_entries(placing.entries(), source_date_epoch=self._epoch)
         made = self._made(state, layer)
         return msgspec.structs.replace(made, chain="") if op.link else made
 
@@ -159,7 +160,7 @@ class Carrier:
                 points=mounts.points,
             )
             self._run(op, run, step, on_output)
-            layer = self._store.layers.of_upper(
+            layer = self._layers.of_upper(
                 scratch.upper,
                 run.worker,
                 source_date_epoch=self._epoch,

@@ -17,6 +17,7 @@ from sandcell.runtime.build.ops import Execute, Mounted
 from sandcell.runtime.build.runner import RunStep, StepMount
 from sandcell.runtime.build.scratch import Scratch
 from sandcell.runtime.build.stage_state import State
+from sandcell.runtime.layer.compress import Compression
 from sandcell.runtime.layer.tree import Entry
 from sandcell.runtime.store import Store
 
@@ -28,12 +29,13 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller hands to a build beside its text.
 
     ``contexts``: by name, the main one under the empty name. ``secrets``: contents by id. ``agents``:
-    sockets of ssh agents by id. ``stopped``: shall the build end?
+    sockets of ssh agents by id. ``compression``: of new layers. ``stopped``: shall the build end?
     """
 
     contexts: Mapping[str, Context] = {}
     secrets: Mapping[str, bytes] = {}
     agents: Mapping[str, str] = {}
+    compression: Compression = "gzip"
     stopped: Callable[[], bool] = lambda: False
 
 

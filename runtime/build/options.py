@@ -7,6 +7,7 @@ from typing import Any, Self
 import msgspec
 
 from sandcell.runtime.errors import BadInput, InvalidOption, NotFound
+from sandcell.runtime.layer.compress import Compression
 
 
 class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +19,7 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     machine's. ``fresh_stages``: stages done again whatever the cache has. ``cache_from``, ``cache_to``:
     ``type=registry,ref=…``, ``type=local,src=…`` or ``dest=…``, ``type=inline``. ``ignore``: takes the
     place of the context's .dockerignore. ``network``: of every RUN that names none.
+    ``compression``: of new layers.
     """
 
     contexts: Mapping[str, str] = {}
@@ -30,6 +32,7 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     cache_to: tuple[str, ...] = ()
     ignore: str | None = None
     network: str = "default"
+    compression: Compression = "gzip"
 
     @classmethod
     def read(

@@ -54,6 +54,9 @@ _TAR_MARK = slice(257, 262)
     type=click.Choice(["default", "none", "host"]),
     help="Of each RUN that does not say it itself.",
 )
+@click.option(
+    "--compression", type=click.Choice(["gzip", "zstd", "none"]), help="Of new layers; gzip if not given."
+)
 @click.option("--no-cache", is_flag=True, help="Execute every step.")
 @click.option(
     "--no-cache-filter", "fresh_stages", multiple=True, metavar="STAGE", help="Execute that stage's."

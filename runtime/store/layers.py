@@ -37,15 +37,20 @@ class NewLayer(msgspec.Struct, frozen=True):
 class Layers:
     """Makes layers of a blob store. Hold a working lease until the image that uses them has a name."""
 
-    def __init__(self, blobs: BlobStore) -> None:
+    def __init__(self, blobs: BlobStore, compression: "Compression" = "gzip") -> None:
         self._blobs = blobs
+        self._compression = compression
+
+    def compressed(self, compression: "Compression") -> "Layers":
+        """The same, compressing otherwise where nothing is said."""
+        return Layers(self._blobs, compression)
 
     def of_upper(
         self,
         upper: str,
         worker: Worker | None = None,
         *,
-        compression: "Compression" = "gzip",
+        compression: "Compression | None" = None,
         source_date_epoch: int | None = None,
         recorded_owners: bool = False,
     ) -> NewLayer:
@@ -54,6 +59,7 @@ class Layers:
         ``source_date_epoch``: no file's time is later (seconds). ``recorded_owners``: owners are kept
         beside the files (``IdMap.single``). ``StoreFull``; ``Conflict`` where a file changed meanwhile.
         """
+        compression = compression or self._compression
         with self._blobs.writer() as writer:
             payload = {
                 "upper": upper,
@@ -73,13 +79,14 @@ class Layers:
         self,
         entries: "Iterable[tuple[Entry, Content]]",
         *,
-        compression: "Compression" = "gzip",
+        compression: "Compression | None" = None,
         source_date_epoch: int | None = None,
     ) -> NewLayer:
         """The layer of ``entries`` in their order (see ``pack.pack_entries``)."""
         from sandcell.runtime.layer.pack import pack_entries
         from sandcell.runtime.layer.tasks import Squeezed
 
+        compression = compression or self._compression
         with self._blobs.writer() as writer:
             layer = Squeezed(writer, compression)
             packed = pack_entries(entries, layer, source_date_epoch=source_date_epoch)
