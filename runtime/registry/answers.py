@@ -14,6 +14,7 @@ _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = rf"(?P<name>{_PART}(?:/{_PART})*)"
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _LONGEST_NAME = 255
+_LONGEST_PATH = 1024
 _MOST_LISTED = 1000
 
 
@@ -26,6 +27,8 @@ class Handler(Exchange):
 
     def route(self, method: str, path: str) -> None:
         """Find the one that answers."""
+        if len(path) > _LONGEST_PATH:
+            raise Refusal(404, "NAME_INVALID", "no path of a registry is that long")
         known = False
         for wanted, pattern, answer in _ROUTES:
             match = pattern.fullmatch(path)
