@@ -17,6 +17,8 @@ BEYOND = 8 << 30
 """Bytes that any blob may unpack to."""
 
 _CHUNK = 1 << 18
+_INPUT = 1 << 16
+"""Bytes fed at once: what a decompressor does not need yet it copies, again and again."""
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = tuple(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))
@@ -62,8 +64,8 @@ def decompress(stream: Source, *, most_ratio: int = MOST_RATIO, beyond: int = BE
     a bomb: more than ``beyond`` bytes that are more than ``most_ratio`` times what they came from. No
     more than a few chunks are held, however much a small input claims to hold.
     """
-    head = stream.read(_CHUNK)
-    while len(head) < 6 and (more := stream.read(_CHUNK)):
+    head = stream.read(_INPUT)
+    while len(head) < 6 and (more := stream.read(_INPUT)):
         head += more
     if head.startswith(_GZIP):
         from isal import igzip_lib
@@ -153,7 +155,7 @@ class _Members:
         return b""
 
     def _more(self) -> bytes:
-        data = self._stream.read(_CHUNK)
+        data = self._stream.read(_INPUT)
         self._taken += len(data)
         return data
 
