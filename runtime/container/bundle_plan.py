@@ -55,6 +55,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     opened: frozenset[int] = frozenset()
     agent: int = -1
     preserve: int = 0
+    setgroups: bool = True
     keyring: bool = True
     user_namespace: bool = False
     user_root: tuple[int, int] = (0, 0)

@@ -34,6 +34,10 @@ class Surroundings(Protocol):
         """Descriptor of the connection to the agent that listens to the filter; -1 without."""
 
     @property
+    def setgroups(self) -> bool:
+        """False where the user namespace may never call setgroups(2)."""
+
+    @property
     def preserve(self) -> int:
         """How many descriptors from 3 on the program keeps."""
 
@@ -64,6 +68,11 @@ def program(
     become = identity(
         process.user, process.capabilities, IdMap(), no_new_privileges=process.no_new_privileges
     )
+    if not around.setgroups:
+        if process.user.additional_gids:
+            cause = "a plain user's namespace of one id may have no additional groups"
+            raise InvalidDocument("create", "container", cause, "leave additionalGids out")
+        become = msgspec.structs.replace(become, setgroups=False)
     filtered: list[s.Step] = []
     if linux.seccomp:
         filtered.append(_filter(linux.seccomp, compile_filter, around))

@@ -79,6 +79,7 @@ def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str, root:
         opened=frozenset(trees),
         agent=agent,
         preserve=preserve,
+        setgroups=not (maps is not None and maps.single and os.geteuid() != 0),
         keyring=not line.has("no-new-keyring"),
         user_namespace=user,
         user_root=(maps.uids[0].inside, maps.gids[0].inside) if maps else (0, 0),

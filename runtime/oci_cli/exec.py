@@ -8,6 +8,7 @@ from sandcell.runtime.container import bundle_steps as b
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.bundle_process import program
 from sandcell.runtime.errors import InvalidDocument, InvalidOption, WrongState
+from sandcell.runtime.linux.alive import read_text
 from sandcell.runtime.linux.namespaces import different
 from sandcell.runtime.oci.decode import decode
 from sandcell.runtime.oci.spec import Capabilities, Process, User
@@ -24,6 +25,7 @@ _ORDER = ("user", "cgroup", "ipc", "net", "time", "uts", "pid", "mnt")
 class _Around(msgspec.Struct, frozen=True):
     agent: int
     preserve: int
+    setgroups: bool
 
 
 def enter(line: Line, root: str) -> birth.Child:
@@ -67,7 +69,8 @@ def enter(line: Line, root: str) -> birth.Child:
                 )
             )
         steps.append(s.NewSession())
-        steps += program(process, linux, (), filter_keeper(root), _Around(-1, preserve), wait=False)
+        around = _Around(-1, preserve, read_text(f"/proc/{init}/setgroups").strip() != "deny")
+        steps += program(process, linux, (), filter_keeper(root), around, wait=False)
         wanted = birth.Wanted(frozenset(), joins)
         child = birth.bear(tuple(steps), wanted, group=group, door=None, trees={}, preserve=preserve)
         try:
