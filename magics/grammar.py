@@ -335,6 +335,13 @@ CONTAINER_VERBS = {
 }
 
 SANDCELL_VERBS = {
+    "lessons": verb(
+        "%sandcell lessons",
+        "Copy the lessons to a folder. What is there already stays: it is your work.",
+        words="[DIR]",
+        least=0,
+        most=1,
+    ),
     "doctor": verb(
         "%sandcell doctor",
         "What this host allows: which parts of a container are real here, and why.",

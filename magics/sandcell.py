@@ -6,7 +6,7 @@ from typing import Any
 from sandcell.magics.arguments import Request
 from sandcell.magics.live import open_inspector
 from sandcell.magics.session import Session
-from sandcell.magics.tables import doctor_card
+from sandcell.magics.tables import doctor_card, lessons_card
 from sandcell.magics.verbs import Action, dispatch
 
 
@@ -23,5 +23,13 @@ def doctor(session: Session, _: Request) -> None:
     session.show(doctor_card(session.engine.host))
 
 
-VERBS: dict[str, Action] = {"doctor": doctor}
+def lessons(session: Session, request: Request) -> None:
+    """``%sandcell lessons [DIR]``"""
+    from sandcell.runtime.engine.lessons import copy_lessons
+
+    folder = request.words[0] if request.words else "sandcell-lessons"
+    session.show(lessons_card(folder, copy_lessons(folder)))
+
+
+VERBS: dict[str, Action] = {"doctor": doctor, "lessons": lessons}
 """What carries out each sub-command of ``%sandcell``."""

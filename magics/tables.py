@@ -12,6 +12,7 @@ from sandcell.magics.cards import instruction, state_of
 from sandcell.magics.paper import Card, Html, cell, code, el, row
 
 if TYPE_CHECKING:
+    from sandcell.runtime.engine.lessons import Lesson
     from sandcell.runtime.engine.looking import ProcessEntry, Stats
     from sandcell.runtime.engine.values import Container, HistoryEntry, ImageEntry
     from sandcell.runtime.layer.tree import Change
@@ -78,6 +79,16 @@ def containers_card(containers: Sequence["Container"], now: float | None = None,
     ]
     heads = ("NAME", "IMAGE", "STATE", "COMMAND", "CREATED")
     return list_card("containers", "running instances of images", p.AMBER, heads, rows, note)
+
+
+def lessons_card(folder: str, copied: "Sequence[tuple[Lesson, bool]]") -> Card:
+    """The lessons in ``folder``, and which of them were copied just now."""
+    rows = [
+        (lesson.title, f"{folder}/{lesson.name}.ipynb", "copied" if new else "kept: your work")
+        for lesson, new in copied
+    ]
+    note = "Open one from JupyterLab's file browser."
+    return list_card("lessons", "they are in the source", p.BLUE, ("LESSON", "PATH", ""), rows, note)
 
 
 def processes_card(name: str, processes: "Sequence[ProcessEntry]") -> Card:

@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "info": ("about", "Show the store and the host in numbers"),
     "inspect": ("changes", "Show everything about containers or images, as JSON"),
     "kill": ("lifecycle", "Send a signal to containers"),
+    "lessons": ("lessons", "Copy the lessons to a folder"),
     "load": ("archives", "Take images from an archive or an OCI layout"),
     "login": ("registry", "Keep a name and a password for a registry"),
     "logout": ("registry", "Forget the login for a registry"),
