@@ -62,9 +62,6 @@ const PATHS = {
   terminal: "M1 2h14v12H1zM3 5l3 3-3 3 1 1 4-4-4-4zM8 11h5v1.500H8z",
   tag: "M1 2h6l8 7-6 6-8-8zM4 4a1 1 0 1 0 .01 0z",
   shared: "M2 2h8v8H2zM6 11h5V6h3v8H6z",
-  folder: "M1 3h5l2 2h7v9H1z",
-  file: "M3 1h7l3 4v10H3z",
-  search: "M7 1a6 6 0 1 0 3.600 10.800L14 15l1-1-3.200-3.400A6 6 0 0 0 7 1zm0 2a4 4 0 1 1 0 8 4 4 0 0 1 0-8z",
 };
 
 // A small drawing that screen readers pass over.

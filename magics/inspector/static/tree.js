@@ -1,7 +1,7 @@
 // A file tree that is asked for piece by piece and drawn only where it is seen: fifty thousand files cost
 // as many elements as fit on the screen. WAI-ARIA: the tree pattern, with one active row.
 
-import { h, icon, onceAFrame, setAttribute, setText } from "./dom.js";
+import { h, onceAFrame, setAttribute, setText } from "./dom.js";
 import { modeText, size } from "./format.js";
 
 const ROW = 22; // pixels, as in details.css

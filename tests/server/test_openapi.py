@@ -1,0 +1,119 @@
+"""The OpenAPI document is what the routes are, and the server is what the document says."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandcell import Engine, __version__
+from sandcell.magics.server import routes
+
+DOCUMENT = Path(routes.__file__).with_name("openapi.json")
+TOKEN = {"Authorization": "token t"}
+# They reach for other machines, or end what other examples look at.
+LEFT_OUT = r"/images/pull|/push|/prune|/wait"
+
+
+def test_the_document_is_made_of_the_routes() -> None:
+    told = json.loads(DOCUMENT.read_text())
+    assert told == routes.document(__version__), "make it anew: python -m sandcell.magics.server.describe"
+
+
+def test_only_looking_is_get() -> None:
+    for route in routes.ROUTES:
+        assert route.method in ("GET", "POST", "DELETE")
+        assert (route.body is not None) == (route.method == "POST"), route.path
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A Jupyter server in a process of its own, over a store with one image and two containers."""
+    with Engine(tmp_path / "home", tmp_path / "run") as engine:
+        engine.build("FROM scratch\nENV A=b\n", name="empty")
+        engine.build("FROM host:tiny\n", name="small")
+        engine.create("small", ("true",))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+        "SANDCELL_HOME": str(tmp_path / "home"),
+        "SANDCELL_RUN": str(tmp_path / "run"),
+    }
+    options = [f"--port={port}", "--no-browser", "--allow-root", "--IdentityProvider.token=t"]
+    options += [f"--ServerApp.root_dir={tmp_path}", "--ServerApp.port_retries=0"]
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyter_server", *options], env=environment, stdout=log, stderr=log
+        )
+    base = f"http://127.0.0.1:{port}"
+    try:
+        until(base)
+        yield base
+    finally:
+        process.terminate()
+        process.wait(20)
+        with Engine(tmp_path / "home", tmp_path / "run") as engine:
+            for one in engine.containers(all=True):
+                engine.remove(one, force=True)
+
+
+def until(base: str) -> None:
+    """Wait until the server answers; bounded."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"{base}/sandcell/api/about?token=t", timeout=5).close()
+        except (urllib.error.URLError, OSError):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        else:
+            return
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
+@pytest.mark.timeout(300)
+def test_the_server_holds_what_the_document_promises(server: str) -> None:
+    schemathesis: Any = pytest.importorskip("schemathesis")
+    from hypothesis import HealthCheck, Phase, given, settings
+    from schemathesis import checks
+
+    schema = schemathesis.openapi.from_path(DOCUMENT).exclude(path_regex=LEFT_OUT)
+    wanted = [
+        checks.not_a_server_error,
+        schemathesis.specs.openapi.checks.status_code_conformance,
+        schemathesis.specs.openapi.checks.content_type_conformance,
+        schemathesis.specs.openapi.checks.response_schema_conformance,
+        schemathesis.specs.openapi.checks.negative_data_rejection,
+    ]
+    tried = 0
+    for operation in (result.ok() for result in schema.get_all_operations()):
+
+        @given(case=operation.as_strategy())
+        @settings(
+            max_examples=6,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+            database=None,
+            derandomize=True,
+        )
+        def holds(case: Any) -> None:
+            nonlocal tried
+            tried += 1
+            case.call_and_validate(base_url=server, headers=TOKEN, checks=wanted, timeout=60)
+
+        holds()
+    assert tried > 100
