@@ -12,13 +12,11 @@ from sandcell.runtime.build.dockerfile import Dockerfile, Statement, fault
 from sandcell.runtime.errors import DockerfileError
 
 _EXPERIMENTAL = ("InvalidDefinitionDescription",)
-_SECRET = re.compile(
-    r"(?:_|^)(?:apikey|auth|credentials?|key|password|passwd|pword|secret|token)(?:_|$)", re.IGNORECASE
+_SECRETS = frozenset(
+    ("apikey", "auth", "credential", "credentials", "key", "password", "passwd", "pword", "secret", "token")
 )
-_NO_SECRET = re.compile(r"(?:_|^)public(?:_|$)", re.IGNORECASE)
 _RESERVED = ("scratch", "context")
 _ONCE = ("CMD", "ENTRYPOINT", "HEALTHCHECK")
-_OLD_PAIR = re.compile(r"\S+\s+[^\s=]+\s+\S")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -172,14 +170,16 @@ def _one(statement: Statement, checks: Checks) -> None:
         checks.add("MaintainerDeprecated", hint, statement)
     names: tuple[str, ...] = ()
     if keyword in ("ENV", "LABEL") and statement.words:
-        if _OLD_PAIR.match(statement.line.strip()):
+        parts = statement.line.split(maxsplit=2)
+        if len(parts) == 3 and "=" not in parts[1]:
             name = statement.words[0]
             checks.add("LegacyKeyValueFormat", f"write {keyword} {name}=… with an equals sign", statement)
         names = statement.words[::2] if keyword == "ENV" else ()
     elif keyword == "ARG":
         names = tuple(word.partition("=")[0] for word in statement.words)
     for name in names:
-        if _SECRET.search(name) and not _NO_SECRET.search(name):
+        parts = name.lower().split("_")
+        if "public" not in parts and not _SECRETS.isdisjoint(parts):
             cause = f"{keyword} {name} stays readable in the image; a secret goes by RUN --mount=type=secret"
             checks.add("SecretsUsedInArgOrEnv", cause, statement)
 

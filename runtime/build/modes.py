@@ -7,9 +7,10 @@ from typing import TypeAlias
 Mode: TypeAlias = Callable[[int, bool], int]
 """New permission bits from the old ones; the second argument says that it is a directory."""
 
-_OCTAL = re.compile(r"[0-7]{1,6}")
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)")
-_ACTION = re.compile(r"([-+=])([ugo]|[rwxXst]*)")
+# Compiled when first used: a warm build needs few of them.
+_OCTAL = r"[0-7]{1,6}"
+_CLAUSE = r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)"
+_ACTION = r"([-+=])([ugo]|[rwxXst]*)"
 _WHO = {"u": 0o4700, "g": 0o2070, "o": 0o1007, "a": 0o7777}
 _SHIFTS = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 0o444, "w": 0o222, "x": 0o111, "s": 0o6000, "t": 0o1000}
@@ -23,17 +24,17 @@ class BadMode(ValueError):
 def read_mode(text: str) -> Mode:
     """What ``text`` does to permission bits; ``BadMode``. Without ``u``, ``g``, ``o`` all are meant,
     and no umask takes anything away."""
-    if _OCTAL.fullmatch(text):
+    if re.fullmatch(_OCTAL, text):
         fixed = int(text, 8)
         if fixed > _LARGEST:
             raise BadMode(f"{text} is more than 7777")
         return lambda _mode, _is_directory: fixed
     actions: list[tuple[str, str, str]] = []
     for clause in text.split(","):
-        match = _CLAUSE.fullmatch(clause)
+        match = re.fullmatch(_CLAUSE, clause)
         if match is None:
             raise BadMode(f"{text!r} is neither an octal mode nor a symbolic one")
-        actions += [(match[1] or "a", sign, what) for sign, what in _ACTION.findall(match[2])]
+        actions += [(match[1] or "a", sign, what) for sign, what in re.findall(_ACTION, match[2])]
 
     def change(mode: int, is_directory: bool) -> int:
         for who, sign, what in actions:

@@ -43,9 +43,10 @@ _OF_TYPE = {
 }
 _SHARING = ("shared", "private", "locked")
 _TRUTHS = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+# Compiled when first used: a warm build needs few of them.
+_SIZE = r"([0-9]+(?:\.[0-9]+)?)\s*([kmgtKMGT]?)[iI]?[bB]?"
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_VARIABLE = re.compile(r"[^=\0]+")
+_VARIABLE = r"[^=\0]+"
 
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -135,11 +136,11 @@ def _value(statement: Statement, name: str, value: str) -> Any:
             raise statement.fault(f"mode={value} is no octal mode", "for example mode=0700")
         return int(value, 8)
     if name == "size":
-        match = _SIZE.fullmatch(value)
+        match = re.fullmatch(_SIZE, value)
         if match is None:
             raise statement.fault(f"size={value} is no size", "for example size=64m")
         return int(float(match[1]) * _UNITS[match[2].lower()])
-    if name == "env" and not _VARIABLE.fullmatch(value):
+    if name == "env" and not re.fullmatch(_VARIABLE, value):
         raise statement.fault(f"env={value} cannot be a variable")
     if "\0" in value:
         raise statement.fault(f"{name} of a mount holds a NUL character")

@@ -2,15 +2,17 @@
 namespace that the spawner makes."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandcell.runtime import errors
-from sandcell.runtime.container import jobs
-from sandcell.runtime.container.launcher import Launcher
 from sandcell.runtime.linux.idmap import IdMap
 
+if TYPE_CHECKING:
+    from sandcell.runtime.container import jobs
+    from sandcell.runtime.container.launcher import Launcher
 
-def run_task(launcher: Callable[[], Launcher], task: jobs.Task) -> Any:
+
+def run_task(launcher: "Callable[[], Launcher]", task: "jobs.Task") -> Any:
     """What the task's function returns; the error it raised is raised here.
 
     Without an id map the function is simply called. ``HostRefused`` when the worker was killed.
@@ -23,9 +25,13 @@ def run_task(launcher: Callable[[], Launcher], task: jobs.Task) -> Any:
     return run_apart(launcher, task)
 
 
-def run_apart(launcher: Callable[[], Launcher], task: jobs.Task, descriptors: tuple[int, ...] = ()) -> Any:
+def run_apart(
+    launcher: "Callable[[], Launcher]", task: "jobs.Task", descriptors: tuple[int, ...] = ()
+) -> Any:
     """``run_task`` in a process of its own, that ends with the task, even where no id map is needed.
     ``descriptors``: one at most, which the function gets as ``stream``; it stays the caller's."""
+    from sandcell.runtime.container import jobs
+
     control = launcher().submit(task, descriptors)
     try:
         reply = control.receive()
@@ -40,7 +46,7 @@ def run_apart(launcher: Callable[[], Launcher], task: jobs.Task, descriptors: tu
     return reply.result
 
 
-def _error(reply: jobs.Done) -> Exception:
+def _error(reply: "jobs.Done") -> Exception:
     if reply.error == "OSError":
         number, text, path = (
             (*reply.arguments, 0, "", "")[:3] if len(reply.arguments) > 1 else (5, reply.arguments[0], "")
@@ -55,10 +61,12 @@ def _error(reply: jobs.Done) -> Exception:
 class Worker:
     """The store's Worker: runs tasks with one id map. The launcher is asked for when one is needed."""
 
-    def __init__(self, launcher: Callable[[], Launcher], idmap: IdMap) -> None:
+    def __init__(self, launcher: "Callable[[], Launcher]", idmap: IdMap) -> None:
         self._launcher = launcher
         self._idmap = idmap
 
     def run(self, task: str, payload: dict[str, Any]) -> Any:
         """Call the function with the dotted name ``task``."""
+        from sandcell.runtime.container import jobs
+
         return run_task(self._launcher, jobs.Task(task, payload, self._idmap))

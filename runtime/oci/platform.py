@@ -8,7 +8,7 @@ import msgspec
 
 from sandcell.runtime.errors import InvalidOption
 
-_WORD = re.compile(r"[a-z0-9_.-]+")
+_WORD = r"[a-z0-9_.-]+"
 _MACHINES = {
     "x86_64": ("amd64", ""),
     "aarch64": ("arm64", ""),
@@ -44,7 +44,7 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
         parts = text.lower().split("/")
         if len(parts) == 1:
             parts = ["linux", *parts]
-        if not 2 <= len(parts) <= 3 or not all(_WORD.fullmatch(part) for part in parts):
+        if not 2 <= len(parts) <= 3 or not all(re.fullmatch(_WORD, part) for part in parts):
             hint = "write os/architecture, for example linux/arm64"
             raise InvalidOption("read platform", text, "it is no platform", hint)
         architecture, variant = _MACHINES.get(parts[1], (parts[1], ""))
