@@ -80,8 +80,8 @@ def make(*, path: str, mode: int, uid: int, gid: int) -> None:
         os.rmdir(half)
 
 
-def clear(store: Store, worker: Worker) -> list[str]:
-    """Delete the caches that no step uses now; gives their names."""
+def clear(store: Store, worker: Callable[[], Worker], *, dry_run: bool) -> list[str]:
+    """Delete the caches that no step uses now; gives their names. ``dry_run``: only tell them."""
     gone = []
     try:
         names = os.listdir(_home(store))
@@ -90,8 +90,9 @@ def clear(store: Store, worker: Worker) -> list[str]:
     for name in names:
         with store.attempt(f"mount-{name}") as alone:
             if alone:
-                worker.run(REMOVE, {"path": f"{_home(store)}/{name}"})
                 gone.append(name)
+                if not dry_run:
+                    worker().run(REMOVE, {"path": f"{_home(store)}/{name}"})
     return gone
 
 

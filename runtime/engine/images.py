@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
+import msgspec
+
 from sandcell.runtime.container import state
 from sandcell.runtime.engine import record
 from sandcell.runtime.engine.record import Record
@@ -182,13 +184,18 @@ class Images:
 
     def prune(self, *, cache: bool, dry_run: bool) -> "Pruned":
         """Delete what no name, container or cached step leads to."""
-        from sandcell.runtime.build.scratch import clear
+        from sandcell.runtime.build import cache_folder, scratch
 
+        mounts: list[str] = []
         with self.store.lock(PRUNING):
             if not dry_run:
-                clear(self.store, lambda: self.worker)
+                scratch.clear(self.store, lambda: self.worker)
+            if cache:
+                mounts = cache_folder.clear(self.store, lambda: self.worker, dry_run=dry_run)
             needed = [who.image_digest for who in record.every(self._engine.places)]
-            return self.store.prune(self.worker, cache=cache, keep=needed, dry_run=dry_run)
+            pruned = self.store.prune(self.worker, cache=cache, keep=needed, dry_run=dry_run)
+        removed = (*pruned.removed, *(f"cache mount {name}" for name in mounts))
+        return msgspec.structs.replace(pruned, removed=removed)
 
     def save(
         self, names: Sequence[str], out: str | BinaryIO, form: ArchiveForm, compression: Compression

@@ -106,6 +106,12 @@ def a_cache_lasts_and_is_no_key(engine: Engine) -> None:
     assert output(engine, text, no_cache=False) == ""
     assert output(engine, f"FROM {IMAGE}\n{mount},mode=0700,sharing=locked cat /c/n") == "x\nx\n"
     assert output(engine, f"FROM {IMAGE}\nRUN --mount=type=cache,target=/c,id=other ls /c") == ""
+    # It goes with the rest of the build cache, and not before.
+    engine.prune()
+    assert any(name.startswith("cache mount ") for name in engine.prune(cache=True, dry_run=True).removed)
+    assert output(engine, text) == "xxxdrwxr-xr-x\n"
+    engine.prune(cache=True)
+    assert output(engine, text) == "xdrwxr-xr-x\n"
     # Begins with the files of an image, which it never changes.
     based = f"FROM {IMAGE}\nRUN --mount=type=cache,target=/c,id=based,from={IMAGE},source=/ cat /c/file"
     assert output(engine, f"{based}; echo y >/c/file") == "from-the-image\n"
