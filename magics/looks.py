@@ -70,7 +70,9 @@ def files_card(name: str, entries: "Sequence[Entry]") -> Card:
     left = f"… and {len(entries) - MOST_ROWS} more" if len(entries) > MOST_ROWS else ""
     bytes = sum(entry.size for entry in entries if not entry.link)
     note = " · ".join(filter(None, [left, f"{len(entries)} files, {p.size(bytes)} unpacked"]))
-    return list_card(f"files of {name}", "it is empty", p.BLUE, ("MODE", "OWNER", "SIZE", "PATH"), rows, note)
+    return list_card(
+        f"files of {name}", "it is empty", p.BLUE, ("MODE", "OWNER", "SIZE", "PATH"), rows, note, "none"
+    )
 
 
 def layer_card(name: str, number: int, changes: "Sequence[Change]", note: str = "") -> Card:
@@ -94,7 +96,7 @@ def waste_card(name: str, waste: "Waste") -> Card:
     share = f"{100 * waste.efficiency:.1f} % efficient"
     note = f"{share}: {p.size(waste.wasted)} of {p.size(waste.total)} wasted"
     heads = ("SIZE", "WHAT", "BY", "PATH")
-    return list_card(f"waste in {name}", "every byte can be read", p.BLUE, heads, rows, note)
+    return list_card(f"waste in {name}", "every byte can be read", p.BLUE, heads, rows, note, "none")
 
 
 def usage_card(usage: "Usage") -> Card:
@@ -108,14 +110,14 @@ def usage_card(usage: "Usage") -> Card:
         f"%image prune would free {p.size(usage.prunable.size)}"
     )
     heads = ("NAME", "SIZE", "SHARED", "UNIQUE", "CONTAINERS")
-    return list_card("disk use of images", "no images", p.BLUE, heads, rows, note)
+    return list_card("disk use of images", "no images", p.BLUE, heads, rows, note, "none")
 
 
 def prune_card(removed: Sequence[str], size: int, *, done: bool) -> Card:
     """What was deleted, or would be."""
     rows = [("deleted" if done else "would go", name) for name in removed]
     freed = f"{p.size(size)} {'freed' if done else 'would be freed: %image prune -f'}"
-    return list_card("prune", "everything is in use", p.BLUE, ("WHAT", "OBJECT"), rows, freed)
+    return list_card("prune", "everything is in use", p.BLUE, ("WHAT", "OBJECT"), rows, freed, "none")
 
 
 _TYPES = {

@@ -238,7 +238,13 @@ def ago(then: float | None, now: float | None = None) -> str:
 
 
 def list_card(
-    title: str, about: str, ink: str, heads: Sequence[str], rows: Sequence[Sequence[str]], note: str = ""
+    title: str,
+    about: str,
+    ink: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    note: str = "",
+    empty: str = "none yet",
 ) -> Card:
     """A table under a title; ``about`` is told where there are no rows, ``note`` below them."""
     shown = rows[:MOST_ROWS]
@@ -258,7 +264,7 @@ def list_card(
         el(
             "div", f"color:{ink};font-size:11px;font-weight:bold;letter-spacing:1px", p.visible(title).upper()
         ),
-        p.table([head, *drawn]) if rows else p.line(f"none yet: {about}"),
+        p.table([head, *drawn]) if rows else p.line(f"{empty}: {about}"),
         *([p.line(left)] if left else []),
         *([p.line(note)] if note else []),
         kind=title,
