@@ -67,8 +67,9 @@ async def _cookie(fetch: Any, app: Any) -> str:
     return "; ".join(value.split(";")[0] for value in answer.headers.get_list("Set-Cookie"))
 
 
-async def test_no_stream_for_another_site(jp_ws_fetch: Any, jp_http_port: int, jp_base_url: str, jp_fetch: Any,
-                                          room: Any, jp_serverapp: Any) -> None:  # fmt: skip
+async def test_no_stream_for_another_site(
+    jp_ws_fetch: Any, jp_http_port: int, jp_base_url: str, jp_fetch: Any, room: Any, jp_serverapp: Any
+) -> None:
     cookie = await _cookie(jp_fetch, jp_serverapp)
     address = f"ws://localhost:{jp_http_port}{jp_base_url}sandcell/api/events"
     request = HTTPRequest(address, headers={"Cookie": cookie, "Origin": "https://elsewhere.example"})
@@ -84,7 +85,9 @@ class OnlyLooking(Authorizer):
         return action == "read" and resource == "sandcell"
 
 
-async def test_who_may_only_look_can_do_nothing(jp_fetch: Any, room: Any, clean: Any, jp_serverapp: Any) -> None:
+async def test_who_may_only_look_can_do_nothing(
+    jp_fetch: Any, room: Any, clean: Any, jp_serverapp: Any
+) -> None:
     made = clean.create("small", None)
     jp_serverapp.web_app.settings["authorizer"] = OnlyLooking(parent=jp_serverapp)
     assert await status(jp_fetch, "GET", PREFIX + "/containers") == 200

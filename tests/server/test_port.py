@@ -44,7 +44,12 @@ def web(clean: Engine) -> Iterator[Any]:
 
 async def test_cookies_and_tokens_stay_outside(jp_fetch: Any, room: Any, web: Any, jp_serverapp: Any) -> None:
     token = jp_serverapp.identity_provider.token
-    sent = {"Cookie": "secret=1", "X-XSRFToken": "secret", "Referer": f"http://x/?token={token}", "X-Mine": "1"}
+    sent = {
+        "Cookie": "secret=1",
+        "X-XSRFToken": "secret",
+        "Referer": f"http://x/?token={token}",
+        "X-Mine": "1",
+    }
     answer = await jp_fetch(
         "sandcell", "port", "web", f"{PORT}", "look", headers=sent, params={"a": "b", "token": token}
     )
@@ -108,7 +113,9 @@ async def test_a_socket_both_ways(
     socket.close()
 
 
-@pytest.mark.parametrize(("name", "port", "status"), [("web", 81, 404), ("nobody", 80, 404), ("web", 99999, 404)])
+@pytest.mark.parametrize(
+    ("name", "port", "status"), [("web", 81, 404), ("nobody", 80, 404), ("web", 99999, 404)]
+)
 async def test_where_nobody_answers_a_sentence_says_so(
     jp_fetch: Any, room: Any, web: Any, name: str, port: int, status: int
 ) -> None:

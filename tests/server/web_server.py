@@ -10,9 +10,11 @@ const told = {origin: self.origin};
 const tell = (key, value) => { told[key] = value; document.title = JSON.stringify(told); };
 try { tell("cookie", document.cookie); } catch { tell("cookie", "refused"); }
 try { tell("storage", String(localStorage.length)); } catch { tell("storage", "refused"); }
-try { tell("parent", String(window.opener ?? window.parent === window)); } catch { tell("parent", "refused"); }
+try { tell("parent", String(window.opener ?? window.parent === window)); }
+catch { tell("parent", "refused"); }
 fetch("/sandcell/api/about").then((r) => r.text()).then((t) => tell("api", t), () => tell("api", "refused"));
-fetch("/api/contents").then((r) => r.text()).then((t) => tell("contents", t), () => tell("contents", "refused"));
+fetch("/api/contents").then((r) => r.text())
+  .then((t) => tell("contents", t), () => tell("contents", "refused"));
 fetch("data.txt").then((r) => r.text()).then((t) => tell("data", t), () => tell("data", "refused"));
 const socket = new WebSocket(location.href.replace("http", "ws") + "socket");
 socket.onmessage = (message) => tell("socket", message.data);
