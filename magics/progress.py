@@ -13,6 +13,7 @@ from collections.abc import Callable
 from sandcell.magics import paper as p
 from sandcell.magics.paper import Card, Html, cell, code, el, row
 from sandcell.runtime.events import (
+    BuildFinished,
     BuildStarted,
     BuildWarning,
     Event,
@@ -50,6 +51,7 @@ class Progress:
         self.name = name
         self.steps: list[Step] = []
         self.warnings: list[BuildWarning] = []
+        self.duration = 0.0
 
     def take(self, event: Event) -> bool:
         """Take an event in; whether a step began or ended by it."""
@@ -57,6 +59,9 @@ class Progress:
             case BuildStarted():
                 stages = event.stages or ("",) * len(event.steps)
                 self.steps = [Step(*row) for row in zip(event.steps, stages, strict=True)]
+            case BuildFinished():
+                self.duration = event.duration
+                return False
             case BuildWarning():
                 self.warnings.append(event)
                 return False
@@ -150,7 +155,8 @@ class Progress:
     def note(self) -> Html:
         """The steps of a finished build, folded into one line for the image's card."""
         cached = sum(step.state == "cached" for step in self.steps)
-        spent = sum(step.duration for step in self.steps)
+        # Steps of different stages overlap: the sum of them would be too long.
+        spent = self.duration or sum(step.duration for step in self.steps)
         summary = f"{len(self.steps)} steps, {cached} cached, {p.duration(spent)}"
         parts: list[Html] = []
         room = _FOLDED_BYTES

@@ -4,7 +4,14 @@ import pytest
 
 from sandcell.magics.progress import Progress, Watcher, tail_of
 from sandcell.runtime.errors import BuildFailed, DockerfileError, InvalidReference
-from sandcell.runtime.events import BuildStarted, BuildWarning, StepFinished, StepOutput, StepStarted
+from sandcell.runtime.events import (
+    BuildFinished,
+    BuildStarted,
+    BuildWarning,
+    StepFinished,
+    StepOutput,
+    StepStarted,
+)
 from tests.magics.conftest import Notebook
 
 DOCKERFILE = "FROM host\nRUN echo hi\nCMD sh\n"
@@ -173,6 +180,7 @@ def test_stages_and_warnings_are_seen() -> None:
     assert "▸  1 one: RUN a" in card.text and "✓  2 two: RUN b  1.0 s" in card.text
     assert "! line 3: look <out> (Rule)" in card.text
     assert "&lt;of one&gt;" in card.html and "<details" in card.html and "look &lt;out&gt;" in card.html
-    progress.take(StepFinished(number=1, cached=True))
+    progress.take(StepFinished(number=1, cached=False, duration=1))
+    progress.take(BuildFinished(name="x", digest="sha256:1", duration=1.25))
     note = progress.note()
-    assert "2 steps, 1 cached" in note and "of two" in note and "1 warning" in note
+    assert "2 steps, 0 cached, 1.2 s" in note and "of two" in note and "1 warning" in note
