@@ -116,6 +116,10 @@ class Cgroup:
         """v1: where the group is, by controller; v2: its one directory under ``""``."""
         return {"": self._tracker} if self.layout.unified else self._places()
 
+    def possible(self) -> list[str]:
+        """Every directory that the group has, or may have when it is made."""
+        return self._directories()
+
     def open(self) -> int | None:
         """A descriptor for clone3's CLONE_INTO_CGROUP; ``None`` on v1, which has no such thing."""
         if not self.layout.unified:

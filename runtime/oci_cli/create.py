@@ -91,6 +91,11 @@ def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str, root:
     child: birth.Child | None = None
     try:
         if group is not None:
+            if own_group:
+                # Should this process be killed meanwhile, ``delete --force`` finds what to remove.
+                record.cgroup, record.groups = group.path, group.possible()
+                kept.record = record
+                kept.keep(encode(spec))
             limits.make(group, linux.resources or Resources())
             record.cgroup, record.freezer = group.path, group.freezer
             record.groups = list(dict.fromkeys(group.directories().values())) if own_group else []

@@ -231,6 +231,19 @@ def test_a_group_that_stood_before_must_not_be_deleted(our_world: World) -> None
                 (tree / place.name).rmdir()
 
 
+def test_a_create_that_was_killed_can_be_deleted(our_world: World) -> None:
+    path = f"/sandcell-killed-{os.getpid()}"
+    our_world.linux["cgroupsPath"] = path
+    our_world.config["hooks"] = {
+        "createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "kill -9 $PPID"]}]
+    }
+    our_world.create("cut", "true", status=1)
+    assert our_world.status("cut")["status"] == "stopped"
+    our_world.run("delete", "--force", "cut")
+    assert not list(Path("/sys/fs/cgroup").glob(f"*{path}"))
+    our_world.refused("state", "cut")
+
+
 def test_exec_takes_a_process_document_and_options(world: World) -> None:
     world.create("host", "sleep", "100")
     world.run("start", "host")
