@@ -68,7 +68,7 @@ async def _cookie(fetch: Any, app: Any) -> str:
 
 
 async def test_no_stream_for_another_site(
-    jp_ws_fetch: Any, jp_http_port: int, jp_base_url: str, jp_fetch: Any, room: Any, jp_serverapp: Any
+    jp_http_port: int, jp_base_url: str, jp_fetch: Any, room: Any, jp_serverapp: Any
 ) -> None:
     cookie = await _cookie(jp_fetch, jp_serverapp)
     address = f"ws://localhost:{jp_http_port}{jp_base_url}sandcell/api/events"

@@ -9,13 +9,12 @@ PAGE = b"""<!doctype html><link rel=stylesheet href=a.css><body><script>
 const told = {origin: self.origin};
 const tell = (key, value) => { told[key] = value; document.title = JSON.stringify(told); };
 try { tell("cookie", document.cookie); } catch { tell("cookie", "refused"); }
-try { tell("storage", String(localStorage.length)); } catch { tell("storage", "refused"); }
-try { tell("parent", String(window.opener ?? window.parent === window)); }
-catch { tell("parent", "refused"); }
-fetch("/sandcell/api/about").then((r) => r.text()).then((t) => tell("api", t), () => tell("api", "refused"));
-fetch("/api/contents").then((r) => r.text())
-  .then((t) => tell("contents", t), () => tell("contents", "refused"));
-fetch("data.txt").then((r) => r.text()).then((t) => tell("data", t), () => tell("data", "refused"));
+try { tell("storage", `${localStorage.length}`); } catch { tell("storage", "refused"); }
+const ask = (key, place) => fetch(place).then((answer) => answer.text())
+  .then((text) => tell(key, text), () => tell(key, "refused"));
+ask("api", "/sandcell/api/about");
+ask("contents", "/api/contents");
+ask("data", "data.txt");
 const socket = new WebSocket(location.href.replace("http", "ws") + "socket");
 socket.onmessage = (message) => tell("socket", message.data);
 </script><form method=post action=form><input name=a value=b><button>go</button></form>"""
@@ -31,7 +30,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Set-Cookie", "stolen=1; Path=/")
         self.send_header("Access-Control-Allow-Credentials", "true")
         self.send_header("Clear-Site-Data", '"cookies"')
-        self.send_header("Content-Security-Policy", "default-src *")
+        self.send_header("Content-Security-Policy", "default-src * 'unsafe-inline' 'unsafe-eval'")
         self.end_headers()
         self.wfile.write(body)
 

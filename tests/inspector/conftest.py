@@ -1,0 +1,42 @@
+"""One JupyterLab and one browser for all tests that look at the inspector."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandcell import Engine
+from tests.jupyter_lab import Lab, browsing, serving
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def lab(session_folder: Path) -> Iterator[Lab]:
+    place = session_folder / "lab"
+    (place / "notebooks").mkdir(parents=True)
+    with serving(place, place / "notebooks") as lab:
+        yield lab
+
+
+@pytest.fixture
+def engine(lab: Lab) -> Iterator[Engine]:
+    """An engine on the store of the lab, empty but for its images."""
+    with Engine(lab.home, lab.run) as engine:
+        for one in engine.containers(all=True):
+            engine.remove(one, force=True)
+        yield engine
+        for one in engine.containers(all=True):
+            engine.remove(one, force=True)
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1250, "height": 1000}, color_scheme="light")
+    yield context.new_page()
+    context.close()

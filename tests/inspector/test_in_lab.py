@@ -1,0 +1,163 @@
+"""The inspector in a notebook of a real JupyterLab, used as a person uses it.
+
+With ``SANDCELL_SCREENSHOTS=docs`` the pictures for the README are made anew.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandcell import Engine, Options
+from tests.jupyter_lab import Lab, complaints, run_all, serving, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.notebook, pytest.mark.kernel,
+              pytest.mark.timeout(240)]  # fmt: skip
+
+HELLO = (
+    "%%image hello\nFROM host\nRUN mkdir /app && echo 'print(1)' > /app/main.py\nENV COLOR=blue\n"
+    'RUN echo "I am in the image" > /note.txt\nEXPOSE 8000\nCMD ["python3", "-m", "http.server", "8000"]'
+)
+CHANGED = "%%image hello:2\nFROM hello\nRUN echo changed > /note.txt; rm /app/main.py"
+OTHER = "%%image tools\nFROM host\nRUN mkdir /tools && cp /bin/ls /tools/"
+WORK = "import time\nwhile True:\n t = time.time()\n while time.time() - t < .2: pass\n time.sleep(.5)\n"
+CELL = "%%container hello\necho the cell runs; sleep 300"
+
+RUNS = '.jp-InputPrompt:has-text("[*]")'
+
+
+def box(name: str) -> str:
+    return f'.sc-glass:has(.sc-name:text-is("{name}"))'
+
+
+def pill(text: str) -> str:
+    return f'.sc-detail-head .sc-pill:has-text("{text}")'
+
+
+def test_everything_can_be_done_by_hand(lab: Lab, engine: Engine, page: Any, tmp_path: Path) -> None:
+    told = complaints(page)
+    page.goto(lab.write("inspect.ipynb", "%load_ext sandcell", HELLO, CHANGED, OTHER, "%sandcell"))
+    run_all(page, lab)
+    page.wait_for_selector(".sc-plate:has-text('tools')", timeout=90_000)
+    page.keyboard.press("Control+b")
+    engine.start(engine.create("hello", None, Options(name="web", memory=256 << 20, pids_limit=64)))
+    engine.start(engine.create("hello", ("python3", "-c", WORK), Options(name="busy", memory=128 << 20)))
+    engine.start(engine.create("hello:2", ("sh", "-c", "rm /note.txt; exit 3"), Options(name="failed")))
+    engine.wait("failed")
+    engine.create("tools", ("sleep", "9"), Options(name="new"))
+
+    page.click(box("web"))
+    page.click(".sc-stop")
+    page.wait_for_selector(pill("exited"), timeout=15_000)
+    page.click(".sc-start")
+    page.wait_for_selector(pill("running"))
+    assert engine.container("web").state == "running"
+
+    page.click(".sc-pause")
+    page.wait_for_selector(pill("paused"))
+    page.click(".sc-unpause")
+    page.wait_for_selector(pill("running"))
+
+    page.click(".sc-commit")
+    page.fill(".sc-dialog input", "web-changed")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".sc-plate:has-text('web-changed')")
+
+    page.click(box("new"))
+    page.click(".sc-remove")
+    assert "writable layer and its log are lost" in page.inner_text(".sc-dialog")
+    page.keyboard.press("Escape")
+    assert "new" in {one.name for one in engine.containers(all=True)}
+    page.click(".sc-remove")
+    page.click(".sc-dialog .sc-danger")
+    page.wait_for_selector(box("new"), state="detached")
+    assert "new" not in {one.name for one in engine.containers(all=True)}
+    engine.remove_image("web-changed")
+
+    _terminal(page, engine)
+    _pictures(page, tmp_path)
+    assert told == []
+
+
+def _terminal(page: Any, engine: Engine) -> None:
+    """Open one in ``web``, type, and come back to the notebook."""
+    page.click(box("web"))
+    page.click(".sc-detail .sc-terminal")
+    page.wait_for_selector(".jp-Terminal .xterm-helper-textarea", timeout=30_000, state="attached")
+    page.click(".jp-Terminal .xterm-screen")
+
+    def typed() -> bool:
+        return "typed" in {change.path for change in engine.diff("web")}
+
+    page.keyboard.type("echo $((6 * 7)) > /typed\n", delay=20)
+    until(typed, True, "what was typed", 20)
+    assert engine.container_file("web", "/typed") == b"42\n"
+    page.keyboard.type("exit\n")
+    page.click('.lm-TabBar-tab:has-text("inspect.ipynb")')
+
+
+def _pictures(page: Any, tmp_path: Path) -> None:
+    """The inspector in both themes, with curves that have something to show."""
+    folder = Path(os.environ.get("SANDCELL_SCREENSHOTS") or tmp_path)
+    page.click(box("busy"))
+    page.click("[data-tab=overview]")
+    points = "document.querySelector('.sc-cpu .sc-curve-line').getAttribute('d').split('L').length"
+    until(lambda: page.evaluate(points) > 8, True, "a curve")
+    _picture(page, folder / "inspector.png")
+    page.click('.lm-MenuBar-itemLabel:text-is("Settings")')
+    page.hover('.lm-Menu-itemLabel:text-is("Theme")')
+    page.click('.lm-Menu-itemLabel:text-is("JupyterLab Dark")')
+    page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
+    page.click(".sc-lens:has-text('from the host')")
+    page.wait_for_selector(".sc-process:has-text('on the host')")
+    _picture(page, folder / "inspector-dark.png")
+
+
+def _picture(page: Any, path: Path) -> None:
+    page.mouse.move(0, 0)
+    page.locator(".sc").screenshot(path=str(path))
+    assert path.stat().st_size > 30_000
+
+
+def _stop_a_running_cell(page: Any) -> float:
+    """Press Stop on the container of a cell that runs; seconds until it is seen to have ended."""
+    page.wait_for_selector(".sc-glass[data-state=running]", timeout=60_000)
+    page.click(".sc-glass[data-state=running]")
+    page.wait_for_selector(pill("running"))
+    page.wait_for_selector(RUNS, state="attached")
+    began = time.monotonic()
+    page.click(".sc-stop")
+    page.wait_for_selector(pill("exited"), timeout=20_000)
+    took = time.monotonic() - began
+    page.wait_for_selector(RUNS, state="detached")
+    return took
+
+
+def test_stop_works_while_a_cell_runs(lab: Lab, engine: Engine, page: Any) -> None:
+    told = complaints(page)
+    engine.build("FROM host:tiny\n", name="hello")
+    page.goto(lab.write("stop.ipynb", "%load_ext sandcell", "%sandcell", CELL))
+    run_all(page, lab)
+    took = _stop_a_running_cell(page)
+    assert took < 5, "bounded by waiting, not by a click that waits for the cell; see the bench for how long"
+    assert page.inner_text(".sc-status") == "live"
+    assert told == []
+
+
+def test_without_the_server_the_kernel_answers_beside_the_cell(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "notebooks").mkdir()
+    off = "--ServerApp.jpserver_extensions={'sandcell': False}"
+    with serving(tmp_path, tmp_path / "notebooks", off) as lab, Engine(lab.home, lab.run) as engine:
+        engine.build("FROM host:tiny\n", name="hello")
+        page = browser.new_page()
+        page.goto(lab.write("kernel.ipynb", "%load_ext sandcell", "%sandcell", CELL))
+        run_all(page, lab)
+        _stop_a_running_cell(page)
+        assert "subshell" in page.inner_text(".sc-status")
+        page.click("[data-tab=log]")
+        page.wait_for_selector(".sc-log:has-text('the cell runs')")
+        page.close()
+        for one in engine.containers(all=True):
+            engine.remove(one, force=True)

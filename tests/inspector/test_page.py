@@ -1,0 +1,129 @@
+"""The page /sandcell in a real browser: many things, large trees, keys, and hostile names."""
+
+from typing import Any
+
+import pytest
+
+from sandcell import Engine, Options
+from tests.inspector.test_in_lab import box, pill
+from tests.jupyter_lab import Lab, complaints, until
+from tests.server.web_server import PORT, PROGRAM
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.kernel, pytest.mark.timeout(240)]
+
+SCRIPT = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
+
+
+def opened(page: Any, lab: Lab) -> list[str]:
+    told = complaints(page)
+    page.goto(f"{lab.base}/sandcell?token=t")
+    page.wait_for_selector(".sc-status[data-live=true]", timeout=30_000)
+    return told
+
+
+def test_a_hundred_containers_keep_focus_and_place(lab: Lab, engine: Engine, page: Any) -> None:
+    engine.build("FROM scratch\nENV A=b\n", name="empty")
+    engine.build("FROM host:tiny\n", name="small")
+    for number in range(100):
+        engine.create("small", ("sleep", "9"), Options(name=f"c{number:03}"))
+    for number in range(50):
+        engine.tag("small", f"name{number:02}")
+        engine.build(f"FROM host:tiny\nENV A={number}\n", name=f"image{number:02}")
+    told = opened(page, lab)
+    page.wait_for_selector(box("c099"))
+    until(lambda: page.locator(".sc-plate").count() >= 50, True, "all images")
+    side = page.locator(".sc-containers")
+    page.locator(box("c050")).focus()
+    page.keyboard.press("ArrowRight")
+    place = side.evaluate("side => side.scrollTop = 400")
+    # Every element is the same one afterwards: nothing was drawn anew.
+    page.evaluate("document.querySelectorAll('.sc-glass').forEach(one => { one.mark = 1; })")
+    engine.create("small", ("sleep", "9"), Options(name="one-more"))
+    page.wait_for_selector(box("one-more"))
+    engine.remove("c000")
+    page.wait_for_selector(box("c000"), state="detached")
+    assert page.evaluate("document.activeElement.querySelector('.sc-name').textContent") == "c051"
+    assert abs(side.evaluate("side => side.scrollTop") - place) < 200, "only by the box that went"
+    assert page.evaluate("[...document.querySelectorAll('.sc-glass')].filter(one => !one.mark).length") == 1
+    page.keyboard.press("/")
+    page.keyboard.type("c07")
+    until(lambda: page.locator(".sc-glass").count(), 10, "what was searched")
+    page.keyboard.press("Escape")
+    until(lambda: page.locator(".sc-glass").count(), 100, "all again")
+    assert told == []
+    for number in range(50):
+        engine.remove_image(f"name{number:02}")
+        engine.remove_image(f"image{number:02}")
+
+
+def test_fifty_thousand_files_cost_as_much_as_the_screen_shows(lab: Lab, engine: Engine, page: Any) -> None:
+    program = "import os; os.mkdir('/many'); [open(f'/many/f{n:05}', 'w').close() for n in range(50000)]"
+    engine.build(f'FROM host\nRUN ["python3", "-c", "{program}"]\nRUN rm /many/f00007\n', name="many")
+    told = opened(page, lab)
+    page.click('.sc-sheet:has-text("os.mkdir")')
+    page.wait_for_selector('.sc-row:has-text("many/")', timeout=60_000)
+    page.locator(".sc-tree").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector('.sc-row:has-text("f00000")')
+    page.keyboard.press("End")
+    page.wait_for_selector('.sc-row.sc-active:has-text("f49999")')
+    page.locator(".sc-tree").evaluate("tree => { tree.scrollTop = 25000 * 22; }")
+    page.wait_for_selector('.sc-row:has-text("f25001")')
+    assert page.locator(".sc-row").count() < 60
+    page.fill(".sc-files .sc-search", "f31415")
+    page.wait_for_selector('.sc-row:has-text("many/f31415")')
+    page.click('.sc-sheet:has-text("rm /many")')
+    page.wait_for_selector('.sc-totals:has-text("1 deleted")')
+    assert told == []
+
+
+def test_a_hostile_image_runs_no_script_of_jupyters(lab: Lab, engine: Engine, page: Any) -> None:
+    names = f"open({SCRIPT.replace('/', '')!r}, 'w').close(); open('/page.html', 'w').write({SCRIPT!r})"
+    engine.build(
+        f"FROM host\nLABEL x=\"{SCRIPT}\"\nENV A=\"{SCRIPT}\"\n", name="hostile"
+    )  # fmt: skip
+    command = ("python3", "-u", "-c", f"{names}; print({SCRIPT!r}); {PROGRAM}", SCRIPT)
+    made = engine.create("hostile", command, Options(name="hostile", labels={"x": SCRIPT}))
+    engine.start(made)
+    told = opened(page, lab)
+    page.click(".sc-plate:has-text('hostile')")
+    for tab in ("about", "history"):
+        page.click(f"[data-tab={tab}]")
+    page.click(box("hostile"))
+    for tab in ("files", "log", "processes", "network", "mounts", "overview"):
+        page.click(f"[data-tab={tab}]")
+    page.click("[data-tab=log]")
+    page.wait_for_selector(".sc-log:has-text('<script>')")
+    page.click("[data-tab=files]")
+    page.click('.sc-row:has-text("page.html")')
+    page.wait_for_selector(".sc-text-of:has-text('<script>')")
+    assert page.evaluate("window.hacked") is None
+    assert page.locator(".sc script, .sc img").count() == 0
+    assert told == []
+    page.goto(f"{lab.base}/sandcell/api/containers/hostile/file?path=/page.html&token=t")
+    assert page.evaluate("window.hacked") is None
+    assert "<script>" in page.inner_text("body")
+
+
+def test_a_containers_page_is_shown_and_reaches_nothing(lab: Lab, engine: Engine, page: Any) -> None:
+    engine.start(engine.create("host", ("python3", "-c", PROGRAM), Options(name="web")))
+    opened(page, lab)
+    page.click(box("web"))
+    page.wait_for_selector(pill("running"))
+    cookies = page.context.cookies()
+    page.goto(f"{lab.base}/sandcell/port/web/{PORT}/")
+    page.wait_for_function("Object.keys(JSON.parse(document.title || '{}')).length >= 7", timeout=30_000)
+    told = page.evaluate("JSON.parse(document.title)")
+    assert told == {
+        "origin": "null",
+        "cookie": "refused",
+        "storage": "refused",
+        "api": "refused",
+        "contents": "refused",
+        "data": "data",
+        "socket": "hello",
+    }
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(1, 2, 3)"
+    page.click("button")
+    page.wait_for_selector("body:has-text('posted a=b')")
+    assert {one["name"] for one in page.context.cookies()} == {one["name"] for one in cookies}

@@ -1,0 +1,128 @@
+"""A real JupyterLab and a real browser, for tests that look at what a person sees. No assertions."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+)
+
+
+def until(answer: Any, wanted: Any, what: str, seconds: float = 60) -> None:
+    """Wait for what another process does; bounded."""
+    deadline = time.monotonic() + seconds
+    while answer() != wanted:
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+
+
+class Lab(msgspec.Struct, frozen=True):
+    """A running JupyterLab. ``folder`` holds its notebooks; ``home`` and ``run`` are its store's."""
+
+    base: str
+    folder: Path
+    home: Path
+    run: Path
+
+    def notebook(self, name: str) -> str:
+        """The address of a notebook in it."""
+        return f"{self.base}/lab/tree/{name}?token=t&reset"
+
+    def write(self, name: str, *cells: str) -> str:
+        """Write a notebook of these cells; its address."""
+        spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        empty = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+        told = [{**empty, "id": f"cell-{number}", "source": text} for number, text in enumerate(cells)]
+        document = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}, "cells": told}
+        (self.folder / name).write_text(json.dumps(document))
+        return self.notebook(name)
+
+    def kernel(self) -> tuple[str, bool]:
+        """How the kernel of the notebook that is open is, and whether the page is connected to it."""
+        with urllib.request.urlopen(f"{self.base}/api/sessions?token=t", timeout=5) as answer:
+            kernels = [session["kernel"] for session in json.load(answer)]
+        newest = max(kernels, key=lambda kernel: kernel["connections"], default=None)
+        return (newest["execution_state"], newest["connections"] > 0) if newest else ("none", False)
+
+
+@contextmanager
+def serving(place: Path, folder: Path, *options: str) -> Iterator[Lab]:
+    """JupyterLab over ``folder``, everything of its own below ``place``, with an empty store."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    lab = Lab(f"http://127.0.0.1:{port}", folder, place / "home", place / "run")
+    environment = {
+        **os.environ,
+        "HOME": str(place),
+        "JUPYTER_CONFIG_DIR": str(place / "config"),
+        "JUPYTER_DATA_DIR": str(place / "data"),
+        "JUPYTER_RUNTIME_DIR": str(place / "runtime"),
+        "SANDCELL_HOME": str(lab.home),
+        "SANDCELL_RUN": str(lab.run),
+    }
+    settings = (
+        place / "config/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    )
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    given = [f"--port={port}", "--no-browser", "--allow-root", "--IdentityProvider.token=t"]
+    given += [f"--ServerApp.root_dir={folder}", "--LabApp.news_url=None", *options]
+    with open(place / "log", "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *given], env=environment, stdout=log, stderr=log
+        )
+
+    def answers() -> bool:
+        try:
+            urllib.request.urlopen(f"{lab.base}/api?token=t", timeout=5).close()
+        except (urllib.error.URLError, OSError):
+            return False
+        return True
+
+    try:
+        until(answers, True, "JupyterLab")
+        yield lab
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@contextmanager
+def browsing() -> Iterator[Any]:
+    """A real browser."""
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+def complaints(page: Any) -> list[str]:
+    """Grows with every error that the page's scripts make."""
+    told: list[str] = []
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("console", lambda message: told.append(message.text) if message.type == "error" else None)
+    return told
+
+
+def run_all(page: Any, lab: Lab) -> None:
+    """Open the menu and run every cell of the notebook that is shown."""
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+    until(lab.kernel, ("idle", True), "the kernel")
+    page.click('.lm-MenuBar-itemLabel:text-is("Run")')
+    page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
