@@ -2,7 +2,7 @@
 glass box that stands on such a stack and has a thin writable layer of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,23 +20,36 @@ MOST_SHEETS = 16
 
 
 class Sheet(msgspec.Struct, frozen=True):
-    """One layer as it is drawn: its number from the bottom, the instruction, its bytes."""
+    """One layer as it is drawn: its number from the bottom, the instruction, its bytes, and how many
+    images stand on it (1: this one alone)."""
 
     number: int
     text: str
     size: int
+    shared: int = 1
 
 
-def image_card(image: "Image", name: str = "", notes: Sequence[Html] = ()) -> Card:
-    """The picture of an image. ``notes`` are put below the stack."""
+def image_card(
+    image: "Image", name: str = "", notes: Sequence[Html] = (), shared: Mapping[str, int] | None = None
+) -> Card:
+    """The picture of an image. ``notes`` are put below the stack; ``shared`` tells by chain id how many
+    images stand on a layer (see `shares_of`)."""
     title = name or reference(image) or "without a name"
-    sheets = sheets_of(image)
+    sheets = sheets_of(image, shared)
     total = sum(one.size for one in sheets)
     facts = f"{len(sheets)} {'layer' if len(sheets) == 1 else 'layers'}, {p.size(total)}"
     settings = settings_of(image)
     text = [f"image {p.visible(title)}  {p.short(image.digest)}  {facts}, read-only"]
     if sheets:
-        rows = [(f"  {one.number}", p.size(one.size), one.text) for one in reversed(_shortened(sheets))]
+        rows = [
+            (
+                f"  {one.number}",
+                p.size(one.size),
+                one.text,
+                f"shared by {one.shared}" if one.shared > 1 else "",
+            )
+            for one in reversed(shortened(sheets))
+        ]
         text += p.columns(rows)
     text += [f"  {key}: {p.visible(value)}" for key, value in settings]
     html = p.sheet(
@@ -135,15 +148,25 @@ def stack(sheets: Sequence[Sheet], *, still: bool = False) -> Html:
         return p.line("no layers: nothing but settings")
     largest = max(one.size for one in sheets) or 1
     paper, edge, ink = (p.STILL, p.STILL_EDGE, p.SOFT) if still else (p.SHEET, p.SHEET_EDGE, p.BLUE)
-    rows = [_sheet(one, largest, paper, edge, ink) for one in reversed(_shortened(sheets))]
+    rows = [_sheet(one, largest, paper, edge, ink) for one in reversed(shortened(sheets))]
     return el("div", "", *rows)
 
 
-def sheets_of(image: "Image") -> tuple[Sheet, ...]:
+def sheets_of(image: "Image", shared: Mapping[str, int] | None = None) -> tuple[Sheet, ...]:
     """What is drawn of an image's layers, lowest first."""
     return tuple(
-        Sheet(number, _told(layer), layer.descriptor.size) for number, layer in enumerate(image.layers, 1)
+        Sheet(number, _told(layer), layer.descriptor.size, (shared or {}).get(layer.chain_id, 1))
+        for number, layer in enumerate(image.layers, 1)
     )
+
+
+def shares_of(images: "Iterable[Image]") -> dict[str, int]:
+    """By chain id, how many of these different images have that layer on the same layers below."""
+    found: dict[str, int] = {}
+    for image in {image.digest: image for image in images}.values():
+        for layer in image.layers:
+            found[layer.chain_id] = found.get(layer.chain_id, 0) + 1
+    return found
 
 
 def settings_of(image: "Image") -> list[tuple[str, str]]:
@@ -222,15 +245,30 @@ def _sheet(one: Sheet, largest: int, paper: str, edge: str, ink: str) -> Html:
         el("div", f"width:{share}%;height:7px;background-color:{edge};border-radius:3px"),
     )
     number = str(one.number) if one.number else ""
+    # Twice the edge, and a word: shared sheets are told without colours too.
+    left = f"border-left:5px double {edge};" if one.shared > 1 else ""
+    mark = (
+        [
+            Html("&nbsp; "),
+            el(
+                "span",
+                f"color:{ink};font-size:11px;white-space:nowrap",
+                f"⧉ shared by {one.shared}",
+                title=f"{one.shared} images stand on this layer; it is stored once",
+            ),
+        ]
+        if one.shared > 1
+        else []
+    )
     return el(
         "div",
-        f"background-color:{paper};border:1px solid {edge};border-bottom-width:2px;border-radius:4px;"
+        f"background-color:{paper};border:1px solid {edge};border-bottom-width:2px;border-radius:4px;{left}"
         "padding:4px 10px;margin-bottom:2px",
         p.table(
             [
                 row(
                     cell(number, style=f"color:{ink};font-size:11px;width:22px;padding:0;"),
-                    cell(code(one.text), style="padding:0 10px 0 0;word-break:break-word;"),
+                    cell(code(one.text), *mark, style="padding:0 10px 0 0;word-break:break-word;"),
                     cell(bar, style="padding:0;width:94px;"),
                     cell(
                         p.size(one.size),
@@ -242,7 +280,7 @@ def _sheet(one: Sheet, largest: int, paper: str, edge: str, ink: str) -> Html:
     )
 
 
-def _shortened(sheets: Sequence[Sheet]) -> list[Sheet]:
+def shortened(sheets: Sequence[Sheet]) -> list[Sheet]:
     """All of a usual stack; of a very high one both ends and a line for the middle."""
     if len(sheets) <= MOST_SHEETS:
         return list(sheets)

@@ -13,6 +13,7 @@ from sandcell.magics.grammar import BUILD_LISTS, IMAGE_CELL
 from sandcell.magics.paper import short
 from sandcell.magics.progress import Progress, Watcher
 from sandcell.magics.session import Session
+from sandcell.magics.show import shares
 from sandcell.magics.tables import history_card, images_card, plan_card
 from sandcell.magics.transfers import Transfers
 from sandcell.magics.verbs import Action, each
@@ -69,7 +70,7 @@ def build_cell(session: Session, line: str, body: str, local: Mapping[str, Any] 
         raise
     if request.on("as"):
         session.names[request.text("as")] = image
-    (draw or session.show)(image_card(image, name, [progress.note()]))
+    (draw or session.show)(image_card(image, name, [progress.note()], shares(session)))
 
 
 def ls(session: Session, request: Request) -> None:
@@ -123,7 +124,7 @@ def pull(session: Session, request: Request) -> None:
             all_platforms=request.on("all_platforms"),
             on_event=Transfers("pulling", name, draw),
         )
-        (draw or session.show)(image_card(image, Reference.parse(name).familiar, []))
+        (draw or session.show)(image_card(image, Reference.parse(name).familiar, shared=shares(session)))
 
 
 def tags(session: Session, request: Request) -> None:
@@ -188,7 +189,7 @@ def import_root(session: Session, request: Request) -> None:
     source, *name = request.words
     changes = request.texts("changes")
     image = session.engine.import_image(source, name=name[0] if name else None, changes=changes)
-    session.show(image_card(image, Reference.parse(name[0]).familiar if name else "", []))
+    session.show(image_card(image, Reference.parse(name[0]).familiar if name else "", shared=shares(session)))
 
 
 VERBS: dict[str, Action] = {

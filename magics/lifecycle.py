@@ -13,6 +13,7 @@ from sandcell.magics.container import check_background, start_background
 from sandcell.magics.creation import environment, options_of
 from sandcell.magics.exchange import check_name
 from sandcell.magics.session import Session
+from sandcell.magics.show import shares
 from sandcell.magics.stream import Screen
 from sandcell.magics.tables import Diff, containers_card, diff_card, plan_card, processes_card, stats_card
 from sandcell.magics.verbs import Action, each
@@ -171,7 +172,7 @@ def commit(session: Session, request: Request) -> None:
     image = session.engine.commit(request.words[0], name, message=request.text("message"))
     if request.on("as"):
         session.names[request.text("as")] = image
-    session.show(image_card(image, name or ""))
+    session.show(image_card(image, name or "", shared=shares(session)))
 
 
 def reset(session: Session, request: Request) -> None:

@@ -225,7 +225,8 @@ def test_only_what_survives_an_untrusted_notebook_is_used(name: str, card: Card)
     }  # fmt: skip
     assert page.attributes <= {"style", "title", "class"}
     assert page.properties <= {
-        "background-color", "border", "border-radius", "border-top", "border-bottom-width", "border-collapse",
+        "background-color", "border", "border-left", "border-radius", "border-top",
+        "border-bottom-width", "border-collapse",
         "color", "cursor", "display", "font-family", "font-size", "font-weight", "height", "letter-spacing",
         "line-height", "margin", "margin-bottom", "margin-top", "max-width", "padding", "table-layout",
         "text-align", "vertical-align", "white-space", "width", "word-break",
