@@ -25,6 +25,16 @@ settings.load_profile("here")
 _SESSION = f"SANDCELL_TEST_SESSION={secrets.token_hex(8)}"
 
 
+@pytest.fixture
+def jp_asyncio_loop() -> None:
+    """The plugin would give every test an event loop and a server; only those of tests/server need them."""
+
+
+@pytest.fixture
+def jp_server_cleanup() -> None:
+    """See `jp_asyncio_loop`."""
+
+
 @pytest.fixture(scope="session")
 def session_folder() -> Iterator[Path]:
     """A folder for the whole run, with a short path: sockets live in it."""

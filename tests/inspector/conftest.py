@@ -10,8 +10,9 @@ from sandcell import Engine
 from tests.jupyter_lab import Lab, browsing, serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """No longer than a module: its event loop must not be there when a server wants one."""
     with browsing() as browser:
         yield browser
 

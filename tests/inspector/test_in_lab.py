@@ -38,6 +38,7 @@ def pill(text: str) -> str:
 
 def test_everything_can_be_done_by_hand(lab: Lab, engine: Engine, page: Any, tmp_path: Path) -> None:
     told = complaints(page)
+    page.set_viewport_size({"width": 1250, "height": 1150})
     page.goto(lab.write("inspect.ipynb", "%load_ext sandcell", HELLO, CHANGED, OTHER, "%sandcell"))
     run_all(page, lab)
     page.wait_for_selector(".sc-plate:has-text('tools')", timeout=90_000)

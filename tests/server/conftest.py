@@ -5,8 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_jupyter.jupyter_core import jp_asyncio_loop
+from pytest_jupyter.jupyter_server import jp_server_cleanup
 
 from sandcell import Engine
+
+# The plugin's own again: see tests/conftest.py.
+__all__ = ["jp_asyncio_loop", "jp_server_cleanup"]
 
 DOCKERFILE = 'FROM host:tiny\nRUN echo hello > /note\nCMD ["sleep", "1000"]\n'
 

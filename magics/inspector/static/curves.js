@@ -58,7 +58,8 @@ export class Curves {
       return [sample.time, (100 * (sample.cpu - before.cpu)) / (sample.time - before.time)];
     });
     const now = used.at(-1)?.[1] ?? 0;
-    const most = limits.cpus ? limits.cpus * 100 : Math.max(100, ...used.map(([, value]) => value));
+    const peak = Math.max(...used.map(([, value]) => value), 1);
+    const most = limits.cpus ? limits.cpus * 100 : [10, 25, 50, 100, 200, 400, 800].find((step) => step >= peak) ?? peak;
     this.cpu.draw(used, most, `${now.toFixed(now < 10 ? 1 : 0)} %`,
       limits.cpus ? `limit ${limits.cpus} processors` : `of ${Math.round(most)} %`);
     const bytes = samples.map((sample) => [sample.time, sample.memory]);

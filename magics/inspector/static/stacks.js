@@ -117,7 +117,7 @@ export class Stacks {
   makeSheet(row) {
     const sheet = h("button", { class: "sc-sheet", type: "button", onclick: () => this.press(sheet), "data-key": `layer ${row.chain}` },
       h("span", { class: "sc-number" }), h("span", { class: "sc-text" }), h("span", { class: "sc-badge" }, icon("shared"), h("span")),
-      h("span", { class: "sc-bar", "aria-hidden": "true" }, h("i")), h("span", { class: "sc-size" }));
+      h("span", { class: "sc-size" }), h("span", { class: "sc-bar", "aria-hidden": "true" }, h("i")));
     return sheet;
   }
 
@@ -136,7 +136,7 @@ export class Stacks {
 
   updateSheet(sheet, row, run) {
     sheet.shows = { row, run };
-    const [number, text, badge, bar, bytes] = sheet.children;
+    const [number, text, badge, bytes, bar] = sheet.children;
     setText(number, String(row.number));
     setText(text, row.text);
     setText(badge.lastChild, String(run.through));
