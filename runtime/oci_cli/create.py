@@ -123,9 +123,7 @@ def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str, root:
             birth.end(child)
         if "mnt" not in own:
             host_mounts.undo(host_mounts.since(stood, record.root))
-        if group is not None and own_group:
-            group.kill()
-            group.remove()
+        verbs.remove_groups(kept)
         if kept.record.pid and spec.hooks:
             # What failed is destroyed as by ``delete``, and its hooks are told.
             verbs.poststop(spec.hooks.poststop, kept.state(STOPPED))
