@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sandcell.runtime.container import jobs, journal, mapped, outside, ports, state
 from sandcell.runtime.container.early import Early
+from sandcell.runtime.container.farewell import release_name
 from sandcell.runtime.container.guests import Guests
 from sandcell.runtime.container.output import STDERR, STDOUT, Log
 from sandcell.runtime.container.pump import STDIN, Pump
@@ -116,6 +117,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     if job.remove:
         state.let_waiters_read(job.run, _PATIENCE)
         mapped.call(_idmap(job), lambda: trees.remove(job.home))
+        release_name(f"{os.path.dirname(os.path.dirname(job.home))}/names", job.id)
         trees.remove(job.run)
     os.close(lock)
     pump.hand_over()  # a client that stands still keeps us, but nobody else

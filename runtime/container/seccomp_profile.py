@@ -155,6 +155,10 @@ ACTIONS = {
 }
 
 
+# TIOCSTI and TIOCLINUX put words into the mouth of who sits at the terminal. ioctl_tty(2)
+_PUSHING = (0x5412, 0x541C)
+
+
 def default_profile(capabilities: Iterable[str], kernel: tuple[int, int], machine: str) -> Seccomp:
     """The filter for a container that may hold ``capabilities`` (its bounding set, ``CAP_…`` names).
 
@@ -172,7 +176,8 @@ def default_profile(capabilities: Iterable[str], kernel: tuple[int, int], machin
     for capability, opened in _WITH.items():
         if capability in held:
             names += " " + opened
-    rules = [_allow(*dict.fromkeys(names.split()))]
+    rules = [] if "CAP_SYS_ADMIN" in held else [_refuse_ioctl(number) for number in _PUSHING]
+    rules.append(_allow(*dict.fromkeys(names.split())))
     rules.append(_allow("socket", arg=SeccompArg(index=0, value=12, op="SCMP_CMP_LT")))
     rules += [_allow("socket", arg=_equal(family)) for family in _FAMILIES]
     rules += [_allow("personality", arg=_equal(value)) for value in _PERSONALITIES]
@@ -228,6 +233,12 @@ def cache_key(profile: Seccomp, machine: str) -> str:
 
 def _allow(*names: str, arg: SeccompArg | None = None) -> SeccompSyscall:
     return SeccompSyscall(names=names, action="SCMP_ACT_ALLOW", args=(arg,) if arg else ())
+
+
+def _refuse_ioctl(number: int) -> SeccompSyscall:
+    # The kernel looks at the lower half of the number alone.
+    arg = SeccompArg(index=1, value=0xFFFFFFFF, value_two=number, op="SCMP_CMP_MASKED_EQ")
+    return SeccompSyscall(names=("ioctl",), action="SCMP_ACT_ERRNO", errno_ret=EPERM, args=(arg,))
 
 
 def _equal(value: int) -> SeccompArg:

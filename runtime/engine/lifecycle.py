@@ -154,7 +154,10 @@ def alone(places: Places, who: Record, operation: str) -> Iterator[None]:
     runs or is not cleaned up in time, ``ContainerNotFound`` when it is gone."""
     run = places.running(who.id)
     os.makedirs(run, mode=0o700, exist_ok=True)
-    lock = _lock(places, who)
+    try:
+        lock = _lock(places, who)
+    except FileNotFoundError:  # its monitor took the directory away just now
+        raise ContainerNotFound(operation, who.name, "somebody removed it meanwhile") from None
     if lock is None:
         cause = f"it is {record.current(places, who).status} and its monitor at work"
         raise WrongState(operation, who.name, cause, "try again when it has ended")
