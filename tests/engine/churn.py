@@ -3,10 +3,10 @@
 ``python -m tests.engine.churn HOME RUN CYCLES``, in a network namespace that nobody else uses.
 """
 
+import contextlib
 import os
 import sys
 import threading
-import time
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,7 @@ from sandcell.runtime import Engine, Options
 from sandcell.runtime.linux import network, nftables
 from sandcell.runtime.linux.namespaces import loopback_up
 from tests import leftovers
+from tests.engine.claims import until
 from tests.engine.crafted import TINY
 
 _AT_ONCE = 8
@@ -73,9 +74,9 @@ def main(home: str, run: str, cycles: int) -> dict[str, list[str]]:
         for thread in threads:
             thread.join()
         spaces = _namespaces(engine)
-    deadline = time.monotonic() + _PATIENCE
-    while (left := _left(base, known)) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    with contextlib.suppress(AssertionError):
+        until(lambda: not _left(base, known), "nothing of them", _PATIENCE)
+    left = _left(base, known)
     if failed or len(known) != cycles:
         left["failed"] = failed
     if spaces > len(os.listdir("/proc/self/ns")) * 4:
