@@ -109,9 +109,11 @@ def _this_host() -> Host:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what the host refuses, with the reason it gives."""
     if item.get_closest_marker("kernel") is not None:
-        obstacle = _this_host().obstacle
-        if obstacle is not None:
-            pytest.skip(f"this host refuses: {obstacle.name}: {obstacle.layer}: {obstacle.detail}")
+        here = _this_host()
+        if here.copying:
+            first = here.refused[0] if here.refused else None
+            why = f"{first.name}: {first.layer}: {first.detail}" if first else f"rung {here.rung}"
+            pytest.skip(f"this host refuses: {why}")
     if item.get_closest_marker("rootless") is not None:
         _needs_plain_user()
     for mark in item.iter_markers("peer"):

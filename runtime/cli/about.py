@@ -16,13 +16,18 @@ from sandcell.runtime.cli.table import as_json, format_option
 def doctor_command(door: Door, form: str) -> None:
     """Show what this host allows: each facet of a container is real, emulated or shared with the
     host, with the reason and the way to get more."""
+    from sandcell.runtime.engine.doctor import RUNGS, report
+
     host = door.engine.host
     if form == "json":
+        print(as_json({"Rung": host.rung, "Meaning": RUNGS[host.rung], "KernelVersion": host.kernel}))
         for facet in host.facets:
             row = {"Facet": facet.name, "State": facet.state, "Reason": facet.reason, "Fix": facet.fix}
             print(as_json(row))
+        for check in host.checks:
+            told = {"Ok": check.ok, "Layer": check.layer, "Detail": check.detail, "Fix": check.fix}
+            print(as_json({"Check": check.name, **told}))
         return
-    from sandcell.runtime.engine.doctor import report
 
     sys.stdout.write(report(host))
 

@@ -58,6 +58,9 @@ CAPABILITIES = (
     "CAP_AUDIT_WRITE",
 )
 
+# What somebody in a chroot could leave it with, or open a disk by.
+_LEADING_OUT = ("CAP_SYS_CHROOT", "CAP_MKNOD")
+
 MASKED = (
     "/proc/acpi",
     "/proc/asound",
@@ -79,6 +82,8 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 _DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, None))
 
 
+NAMESPACES = ("pid", "mount", "ipc", "network", "uts", "cgroup")
+
 # The same few profiles come again and again, and a kept one is also found faster when compiled.
 _profile = lru_cache(default_profile)
 
@@ -91,7 +96,9 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     ``cgroups_path``: empty where this host gives no control groups. ``volumes``: named ones → folder
     of the host; ``anonymous``: place in the container → folder of the host. ``counted``: the groups
     can limit the number of processes. ``profile``: the filter that the user wrote. ``numbers``: device
-    of the host → type, major and minor.
+    of the host → type, major and minor. ``namespaces``: those that this host can give; without
+    ``mount`` nothing is mounted, and what would be lies in the container's files already. ``proc``: a
+    /proc of its own can be mounted.
     """
 
     id: str
@@ -104,6 +111,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     kernel: tuple[int, int]
     machine: str
     counted: bool = True
+    namespaces: tuple[str, ...] = NAMESPACES
+    proc: bool = True
     volumes: dict[str, str] = {}
     anonymous: dict[str, str] = {}
     profile: Seccomp | None = None
@@ -118,12 +127,18 @@ def _console_size(options: Options) -> ConsoleSize | None:
 def compose(config: RunConfig, command: tuple[str, ...] | None, options: Options, setting: Setting) -> Spec:
     """The runtime-spec document of a new container; ``InvalidOption`` when there is nothing to run."""
     cgroup = bool(setting.cgroups_path)
+    mounting = "mount" in setting.namespaces
     # Making devices is harmless where a control group or a user namespace decides who may open them.
     guarded = cgroup or setting.idmap.user_namespace
     usual = CAPABILITIES if guarded else tuple(c for c in CAPABILITIES if c != "CAP_MKNOD")
-    capabilities = capability_sets(setting.user.uid, bounding(usual, options.cap_add, options.cap_drop))
+    most = bounding(usual, options.cap_add, options.cap_drop)
+    if not mounting:
+        most = tuple(name for name in most if name not in _LEADING_OUT)
+    capabilities = capability_sets(setting.user.uid, most)
     security = parse_security(options.security)
-    namespaces = _namespaces(setting.idmap, options, cgroup=cgroup)
+    namespaces = _namespaces(setting, options, cgroup=cgroup and mounting)
+    # In a user namespace nobody can make a device, and a copy of an image has none.
+    devices = mounting and not setting.idmap.user_namespace
     own = {space.type for space in namespaces} - _joined(options)
     return Spec(
         oci_version=OCI_VERSION,
@@ -143,19 +158,21 @@ def compose(config: RunConfig, command: tuple[str, ...] | None, options: Options
         hostname=hostname(options, setting) if "uts" in own else "",
         domainname=options.domainname if "uts" in own else "",
         annotations=options.annotations,
-        mounts=_mounts(options, setting),
+        mounts=_mounts(options, setting) if mounting else (),
         linux=Linux(
             uid_mappings=_mappings(setting.idmap.uids),
             gid_mappings=_mappings(setting.idmap.gids),
             namespaces=namespaces,
-            resources=resources(options, setting.numbers, counted=setting.counted) if cgroup else None,
+            resources=resources(options, setting.numbers, counted=setting.counted, devices=devices)
+            if cgroup
+            else None,
             cgroups_path=setting.cgroups_path,
             sysctl=_sysctls(options, own),
             seccomp=None
             if security.seccomp == UNCONFINED
             else setting.profile or _profile(capabilities.bounding, setting.kernel, setting.machine),
-            masked_paths=MASKED,
-            readonly_paths=READ_ONLY,
+            masked_paths=_there(MASKED, setting),
+            readonly_paths=_there(READ_ONLY, setting),
         ),
     )
 
@@ -213,10 +230,14 @@ def _sysctls(options: Options, own: set[str]) -> dict[str, str]:
 
 
 def resources(
-    options: Options, numbers: Mapping[str, tuple[str, int, int]], *, counted: bool = True
+    options: Options,
+    numbers: Mapping[str, tuple[str, int, int]],
+    *,
+    counted: bool = True,
+    devices: bool = True,
 ) -> Resources:
     """The limits; without any asked for still a number of processes, against fork bombs, where they
-    are ``counted``. ``numbers``: as in ``Setting``."""
+    are ``counted``. ``numbers``: as in ``Setting``. ``devices``: rules that keep others shut."""
     rules = [DeviceRule(allow=False, access="rwm")]
     rules += [DeviceRule(allow=True, type="c", access="m"), DeviceRule(allow=True, type="b", access="m")]
     rules += [DeviceRule(allow=True, type="c", major=a, minor=b, access="rwm") for a, b in _DEVICES]
@@ -229,7 +250,7 @@ def resources(
         limit = DEFAULT_PIDS
     swap = options.memory if options.memory_swap is None else options.memory_swap
     return Resources(
-        devices=tuple(rules),
+        devices=tuple(rules) if devices else (),
         memory=Memory(limit=options.memory, swap=swap) if (options.memory, swap) != (None, None) else None,
         cpu=_cpu(options),
         pids=None if limit is None else Pids(limit),
@@ -247,7 +268,7 @@ def _cpu(options: Options) -> Cpu | None:
     return None if cpu == Cpu() else cpu
 
 
-def _namespaces(idmap: IdMap, options: Options, *, cgroup: bool) -> tuple[Namespace, ...]:
+def _namespaces(setting: Setting, options: Options, *, cgroup: bool) -> tuple[Namespace, ...]:
     """Those of its own. What it shares with another container is put in when it starts, for only then
     it is known where that is."""
     names = ["pid"] if options.pid != "host" else []
@@ -256,8 +277,15 @@ def _namespaces(idmap: IdMap, options: Options, *, cgroup: bool) -> tuple[Namesp
     names += ["network"] if options.network != "host" else []
     names += ["uts"] if options.uts != "host" and (options.network != "host" or options.uts) else []
     names += ["cgroup"] if cgroup else []
-    names += ["user"] if idmap.user_namespace else []
+    names = [name for name in names if name in setting.namespaces]
+    names += ["user"] if setting.idmap.user_namespace else []
     return tuple(Namespace(name) for name in names)
+
+
+def _there(paths: tuple[str, ...], setting: Setting) -> tuple[str, ...]:
+    if "mount" not in setting.namespaces:
+        return ()
+    return paths if setting.proc else tuple(path for path in paths if not path.startswith("/proc/"))
 
 
 def _mappings(ranges: tuple[Range, ...]) -> tuple[IdMapping, ...]:
@@ -266,8 +294,8 @@ def _mappings(ranges: tuple[Range, ...]) -> tuple[IdMapping, ...]:
 
 def _mounts(options: Options, setting: Setting) -> tuple[Mount, ...]:
     quiet = ("nosuid", "noexec", "nodev")
-    mounts = [
-        Mount(destination="/proc", type="proc", source="proc", options=quiet),
+    mounts = [Mount(destination="/proc", type="proc", source="proc", options=quiet)] if setting.proc else []
+    mounts += [
         Mount(
             destination="/dev",
             type="tmpfs",

@@ -36,6 +36,10 @@ def serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Early
 
 
 def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Early | None) -> None:
+    if "pid" not in job.namespaces:
+        from sandcell.runtime.container import descendants
+
+        descendants.adopt()
     terminal = any(isinstance(step, s.Console) for step in job.inside)
     sources, targets = pipes(terminal=terminal)
     source, typed, _ = keyboard(sinks, terminal=terminal, kept=False)
@@ -52,6 +56,8 @@ def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Earl
         if early is not None:
             early.drop()
         return
+    if "pid" not in job.namespaces:
+        descendants.guard(job.init.pid)
     tell(control, jobs.Started(born.pid))
     if early is not None:
         early.drop()  # now nobody waits for it
@@ -63,6 +69,8 @@ def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Earl
 
     pump.run(born.pidfd, control.fileno(), lambda: attend(control, pump, born.console, hang_up))
     status = collect(born.pidfd)
+    if "pid" not in job.namespaces:
+        descendants.end_all()
     pump.finish()
     tell(control, jobs.Exited(status))
     control.close()
@@ -147,7 +155,8 @@ def _helper(
     # the container's, our own is out of sight. cgroups(7), nsdelegate.
     last = flags & CLONE_NEWCGROUP
     try:
-        setns(target, flags & ~last)
+        if flags & ~last:
+            setns(target, flags & ~last)
         pid, _ = clone3(_CLONE_PARENT, 0, -1 if into is None else into)
         if pid == 0:
             player.become(job.inside, theirs, stdio, (target, last) if last else None)

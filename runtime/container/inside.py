@@ -19,7 +19,7 @@ import termios
 from collections.abc import Callable
 from typing import Any, Never
 
-from sandcell.runtime.container import reaper, view_inside, view_steps
+from sandcell.runtime.container import reaper, root_inside, root_steps, view_inside, view_steps
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.execution import execute
 from sandcell.runtime.linux import capabilities, cgroups, mounts, namespaces, overlay, process, seccomp_load
@@ -250,7 +250,7 @@ def _symlink(step: s.Symlink, scene: Scene) -> None:
 
 def _console(step: s.Console, scene: Scene) -> None:
     # Below the mount of devpts nobody in the container can put anything else, unlike at /dev/ptmx.
-    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    master = os.open(step.path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     fcntl.ioctl(master, _TIOCSPTLCK, b"\0\0\0\0")
     slave = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     _hand_over(scene.sync, CONSOLE, master)
@@ -414,6 +414,8 @@ PERFORM: dict[type, Callable[[Any, Scene], None]] = {
     s.PrivateMounts: _private,
     s.OpenTree: _open_tree,
     s.OpenKernel: _open_kernel,
+    root_steps.ChangeRoot: root_inside.change_root,
+    root_steps.KeepBelow: root_inside.keep_below,
     view_steps.OpenOverlay: view_inside.open_overlay,
     view_steps.OpenFile: view_inside.open_file,
     s.MountOverlay: _overlay,

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sandcell.runtime.container import jobs, journal, mapped, outside, ports, state
+from sandcell.runtime.container import descendants, jobs, journal, mapped, outside, ports, state
 from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.farewell import release_name
 from sandcell.runtime.container.guests import Guests
@@ -52,6 +52,8 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     terminal = _wants_terminal(job)
     sources, targets = pipes(terminal=terminal)
     source, typed, kept = keyboard(sinks, terminal=terminal, kept=job.interactive)
+    if not _own_pids(job):
+        descendants.adopt()
     born = outside.prepare(job.plan, (source, targets[0], targets[1]), early)
     for fd in {source, *targets}:
         os.close(fd)
@@ -88,8 +90,11 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
 
     pump.run(born.pidfd, control.fileno(), lambda: attend(control, pump, born.console, hang_up))
     status = collect(born.pidfd)
-    if born.cgroup is not None and not _own_pids(job):
-        born.cgroup.kill()  # no pid namespace of its own ends with it
+    if not _own_pids(job):
+        if born.cgroup is not None:
+            born.cgroup.kill()  # no pid namespace of its own ends with it
+        else:
+            descendants.end_all(forwarder)
     pump.finish()
     oom = born.cgroup is not None and status == 128 + signal.SIGKILL and born.cgroup.usage().oom_kills > 0
     ended = state.State(status=state.EXITED, exit_status=status, started=now, finished=time.time(), oom=oom)

@@ -35,7 +35,7 @@ _IGNORED = ("rw", "suid", "dev", "exec", "defaults", "bind", "rbind")
 # tree is let go; and never on a link, by which an image would have them where nothing is masked.
 _VISIBLE = ("proc", "sysfs")
 
-_NODES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+NODES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _LINKS = (
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),
@@ -98,12 +98,16 @@ def plan(
         tuple(Range(m.container_id, m.host_id, m.size) for m in linux.gid_mappings),
     )
     names = tuple(NAMESPACES[n.type] for n in linux.namespaces if not n.path)
+    if "mnt" not in names:
+        from sandcell.runtime.container.plan_copied import copied_plan
+
+        return copied_plan(spec, process, rootfs.path, names, idmap, compile_filter, reaper=reaper)
     own = frozenset(names)
     join = tuple(
         s.JoinNamespace(n.path) for n in linux.namespaces if n.path and n.type in ("network", "ipc", "uts")
     )
     return s.Plan(
-        outside=(*_outside(linux, names, idmap), *((wire,) if wire else ())),
+        outside=(*outside_steps(linux, names, idmap), *((wire,) if wire else ())),
         inside=(
             *join,
             *_begin(idmap, own),
@@ -111,12 +115,13 @@ def plan(
             s.Directory(process.cwd),
             *_kernel_view(spec, linux, own),
             *((s.AwaitNetwork(),) if wire else ()),
-            *_process(process, linux, idmap, compile_filter, reaper=reaper),
+            *process_steps(process, linux, idmap, compile_filter, reaper=reaper),
         ),
     )
 
 
-def _outside(linux: Linux, names: tuple[str, ...], idmap: IdMap) -> tuple[s.Outside, ...]:
+def outside_steps(linux: Linux, names: tuple[str, ...], idmap: IdMap) -> tuple[s.Outside, ...]:
+    """What the monitor does: the control group, the namespaces, the ids."""
     steps: list[s.Outside] = []
     if linux.cgroups_path:
         steps.append(_cgroup(linux.cgroups_path, linux.resources or Resources()))
@@ -241,7 +246,7 @@ def _cgroup_files(mount: Mount, below: tuple[CgroupMount, ...]) -> list[s.Inside
 def _devices(opened: list[s.Inside], *, userns: bool) -> list[s.Inside]:
     """The devices that every container has (config-linux.md, "Default Devices")."""
     steps: list[s.Inside] = []
-    for name, major, minor in _NODES:
+    for name, major, minor in NODES:
         path = f"/dev/{name}"
         if userns:
             # Device nodes cannot be made in a user namespace, but the host's may be shown.
@@ -268,9 +273,10 @@ def _kernel_view(spec: Spec, linux: Linux, own: frozenset[str]) -> list[s.Inside
     return steps
 
 
-def _process(
+def process_steps(
     process: Process, linux: Linux, idmap: IdMap, compile_filter: Compile, *, reaper: bool
 ) -> list[s.Inside]:
+    """What is last: limits, the user, the filters, the program."""
     # The session, and the terminal with it, are the program's own.
     steps: list[s.Inside] = [] if reaper else [s.NewSession()]
     if process.oom_score_adj is not None:

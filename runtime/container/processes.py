@@ -28,6 +28,10 @@ def of_exec(init: Identity, exec_id: str, cgroup: Cgroup | None, leader: int) ->
     its own process, which began a session."""
     if cgroup is not None:
         return cgroup.pids()
+    if _is_ours(init.pid):
+        from sandcell.runtime.container import descendants
+
+        return descendants.mates(leader)
     mark = f"{MARK}={exec_id}".encode()
     families = {pid: _family(pid) for pid in _in_pid_namespace(init.pid)}
     found = {pid for pid, (_, session) in families.items() if session == leader or mark in _environment(pid)}
@@ -47,7 +51,19 @@ def signal_all(pids: Iterable[int], signum: int) -> None:
             continue
 
 
+def _is_ours(pid: int) -> bool:
+    """Is the process in our own pid namespace, where its number says nothing?"""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return False
+
+
 def _in_pid_namespace(pid: int) -> list[int]:
+    if _is_ours(pid):
+        from sandcell.runtime.container import descendants
+
+        return descendants.mates(pid)
     try:
         wanted = os.readlink(f"/proc/{pid}/ns/pid")
     except OSError:

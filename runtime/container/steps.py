@@ -10,6 +10,12 @@ from typing import TypeAlias
 
 import msgspec
 
+from sandcell.runtime.container.root_steps import (
+    ChangeRoot as ChangeRoot,
+)
+from sandcell.runtime.container.root_steps import (
+    KeepBelow as KeepBelow,
+)
 from sandcell.runtime.container.steps_outside import (
     Connect as Connect,
 )
@@ -196,10 +202,11 @@ class Symlink(Step, frozen=True, tag=True, array_like=True):
 
 
 class Console(Step, frozen=True, tag=True, array_like=True):
-    """Open a pseudo-terminal in the container's own devpts and send the master to the monitor."""
+    """Open a pseudo-terminal, usually in the container's own devpts, and send the master to the monitor."""
 
     rows: int = 0
     columns: int = 0
+    path: str = "/dev/pts/ptmx"
 
     def describe(self) -> str:
         return "open a terminal (pty)"
@@ -364,6 +371,8 @@ Inside: TypeAlias = (
     | MountOverlay
     | BindRoot
     | PivotRoot
+    | ChangeRoot
+    | KeepBelow
     | Directory
     | Mount
     | AttachTree

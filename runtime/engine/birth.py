@@ -14,7 +14,7 @@ from sandcell.runtime.container.options import Options, parse_tmpfs, parse_volum
 from sandcell.runtime.container.plan import CgroupMount, Rootfs, plan
 from sandcell.runtime.container.ports import Publish
 from sandcell.runtime.container.users import resolve
-from sandcell.runtime.engine import filters, given, names, record, sharing
+from sandcell.runtime.engine import filters, given, lower, names, record, sharing
 from sandcell.runtime.engine.etc_files import etc_files
 from sandcell.runtime.engine.places import Places, make_skeleton
 from sandcell.runtime.engine.record import Record
@@ -104,6 +104,8 @@ def setting(
         cgroups_path=f"{CGROUP_PARENT}/{id}" if nursery.cgroups else "",
         kernel=kernel,
         machine=uname.machine,
+        namespaces=lower.namespaces(nursery.host),
+        proc=lower.has_proc(nursery.host),
         counted="pids" in cgroups.layout().controllers,
         volumes={v.source: f"{nursery.places.home}/volumes/{v.source}/_data" for v in volumes if v.named},
         anonymous={place: f"{base}/volumes/{number}" for number, place in enumerate(unnamed)},
@@ -132,7 +134,7 @@ def check(nursery: Nursery, options: Options) -> None:
     """``HostRefused`` or ``InvalidOption`` when this host, or the options, allow no such container."""
     options.check()
     obstacle = nursery.host.obstacle
-    if obstacle is not None or nursery.host.rung not in ("root", "rootless"):
+    if nursery.host.rung == "none":
         cause = f"{obstacle.layer}: {obstacle.detail}" if obstacle else "namespaces are refused"
         raise HostRefused(
             "run",
@@ -140,6 +142,7 @@ def check(nursery: Nursery, options: Options) -> None:
             cause,
             (obstacle.fix if obstacle else "") or "see `sandcell doctor`",
         )
+    lower.check(nursery.host, options)
     for flag, value, controller in (
         ("--memory", options.memory, "memory"),
         ("--memory-swap", options.memory_swap, "memory"),
@@ -243,7 +246,7 @@ def explain(
     id = record.new_id()
     spec = compose(config.config, command, options, setting(nursery, id, options, config.config, lowers))
     user_namespace = bool(spec.linux and spec.linux.uid_mappings)
-    files = rootfs(nursery.places, id, lowers, volatile=options.remove, user_namespace=user_namespace)
+    files = rootfs(nursery, id, lowers, volatile=options.remove, user_namespace=user_namespace)
     wire = None
     if options.network not in ("none", "host"):
         from sandcell.runtime.engine import wiring
@@ -317,10 +320,13 @@ def spec_of(places: Places, born: Record) -> Spec:
 
 
 def rootfs(
-    places: Places, id: str, lowers: tuple[str, ...], *, volatile: bool, user_namespace: bool
+    nursery: Nursery, id: str, lowers: tuple[str, ...], *, volatile: bool, user_namespace: bool
 ) -> Rootfs:
     """The directories of its file system. A container that is thrown away needs no syncing."""
+    places = nursery.places
     base = places.container(id)
+    if nursery.host.copying:
+        return Rootfs(lower.root(base))
     return Rootfs(
         places.mount_point,
         (places.skeleton, *lowers),
@@ -345,7 +351,7 @@ def plan_of(
 ) -> s.Plan:
     """The steps that start the container. ``wire``: what connects it to a network."""
     files = rootfs(
-        nursery.places,
+        nursery,
         born.id,
         lowers,
         volatile=born.options.remove,
@@ -382,6 +388,9 @@ def _start(
         network = wiring.begin(nursery, born)
         spec = sharing.replaced(spec, {"network": network.joins} if network.joins else {})
     spec = sharing.joined(places, born, spec)
+    if nursery.host.copying:
+        home = places.container(born.id)
+        lower.furnish(nursery.launcher, nursery.host, born.idmap, places, home, lowers)
     job = jobs.Run(
         id=born.id,
         plan=plan_of(nursery, born, spec, lowers, network.wire),

@@ -13,10 +13,11 @@ from sandcell.runtime.container import view_steps as v
 from sandcell.runtime.container.compose import compose
 from sandcell.runtime.container.options import Options
 from sandcell.runtime.container.plan import Rootfs, View, plan
-from sandcell.runtime.engine import birth, filters, lifecycle, record
+from sandcell.runtime.engine import birth, filters, lifecycle, lower, record
 from sandcell.runtime.engine.places import Places, make_skeleton
-from sandcell.runtime.errors import Conflict
+from sandcell.runtime.errors import Conflict, HostRefused
 from sandcell.runtime.linux import mounts, trees
+from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.oci.config import RunConfig
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class StepContainer:
                 volatile=True,
                 userxattr=self._engine.idmap.user_namespace,
             )
+            if nursery.host.copying:
+                rootfs = self._copied(step, places.container(id), facts.idmap)
             if step.secret_env and spec.process is not None:
                 # Only now: the document lies on the disk.
                 process = msgspec.structs.replace(spec.process, env=spec.process.env + step.secret_env)
@@ -74,7 +77,14 @@ class StepContainer:
                 run=places.running(id),
                 die_with_client=True,
             )
-            return self._carry_out(job, step, on_output, stopped)
+            status = self._carry_out(job, step, on_output, stopped)
+            if nursery.host.copying:
+                lifecycle.settle_at(places.running(id))
+                base, mounting = places.container(id), nursery.host.mounting
+                work = {"path": step.upper}
+                self._engine.store.worker.run("sandcell.runtime.layer.tasks.remove_tree", work)
+                lower.compare(self._engine.launcher, facts.idmap, base, step.upper, mounting=mounting)
+            return status
         finally:
             lifecycle.settle_at(places.running(id))
             _remove_group(facts.cgroups_path)
@@ -83,6 +93,15 @@ class StepContainer:
             except PermissionError:  # it left files of other ids in its place for results
                 lifecycle.discard(self._engine.launcher, facts.idmap, places.container(id))
             trees.remove(places.running(id))
+
+    def _copied(self, step: Step, base: str, ids: IdMap) -> Rootfs:
+        host = self._engine.host
+        if step.mounts and not host.mounting:
+            cause = f"on rung {host.rung} nothing can be mounted, so RUN --mount has no place"
+            raise HostRefused("build", "the step", cause, "use COPY instead; see `sandcell doctor`")
+        points = (step.points,) if step.points else ()
+        lower.furnish(self._engine.launcher, host, ids, self._engine.places, base, (*points, *step.lowers))
+        return Rootfs(lower.root(base))
 
     def _carry_out(self, job: jobs.Run, step: Step, on_output: OnOutput, stopped: Callable[[], bool]) -> int:
         started = running.begin(

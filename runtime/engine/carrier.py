@@ -138,6 +138,8 @@ def _open_root(root: dict[str, Any]) -> int:
         if not alive(init):
             raise Conflict("copy", "files", "the container ended meanwhile", "try again")
         return base
+    if "directory" in root:
+        return os.open(root["directory"], _DIRECTORY)
     unshare(CLONE_NEWNS)
     mounts.mount(None, b"/", None, mounts.MS_REC | mounts.MS_PRIVATE)
     overlay.mount_overlay(

@@ -2,13 +2,14 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sandcell.runtime.container import state
-from sandcell.runtime.engine import lifecycle, pausing, record
+from sandcell.runtime.engine import lifecycle, lower, pausing, record
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.work import Worker
@@ -16,6 +17,7 @@ from sandcell.runtime.errors import HostRefused, WrongState
 from sandcell.runtime.layer.compress import Compression
 from sandcell.runtime.layer.tasks import read_changes
 from sandcell.runtime.layer.tree import Change
+from sandcell.runtime.linux import trees
 from sandcell.runtime.oci.config import History
 from sandcell.runtime.oci.image import Image
 from sandcell.runtime.store.worker import DIFF, Here
@@ -26,19 +28,27 @@ if TYPE_CHECKING:
 
 def diff(engine: "Engine", who: Record) -> tuple[Change, ...]:
     """Files added (A), changed (C), deleted (D). While it runs, as they are at the moment."""
-    payload = {
-        "upper": upper(engine, who),
-        "lowers": [engine.places.skeleton, *engine.store.lowers_of(who)],
-        "recorded_owners": who.idmap.single,
-    }
-    # Only read, so where no ids have to be mapped it is done here: the list need not travel.
-    worker = _worker(engine, who) if who.idmap.user_namespace else Here()
-    return read_changes(worker.run(DIFF, payload))
+    with upper(engine, who) as directory:
+        payload = {
+            "upper": directory,
+            "lowers": [engine.places.skeleton, *engine.store.lowers_of(who)],
+            "recorded_owners": who.idmap.single,
+        }
+        # Only read, so where no ids have to be mapped it is done here: the list need not travel.
+        worker = _worker(engine, who) if who.idmap.user_namespace else Here()
+        return read_changes(worker.run(DIFF, payload))
 
 
-def upper(engine: "Engine", who: Record) -> str:
-    """The writable layer's directory."""
-    return f"{engine.places.container(who.id)}/upper"
+@contextmanager
+def upper(engine: "Engine", who: Record) -> Iterator[str]:
+    """The writable layer's directory; of a copy, one that is made for the moment."""
+    base = engine.places.container(who.id)
+    if not os.path.exists(f"{lower.root(base)}.seen"):
+        yield f"{base}/upper"
+        return
+    mounting = engine.host.mounting
+    with lower.changes(engine.launcher, who.idmap, base, mounting=mounting) as directory:
+        yield directory
 
 
 def _worker(engine: "Engine", who: Record) -> Worker:
@@ -65,9 +75,9 @@ def commit(
         settings = amended(settings, changes)
     paused = pause and _pause(engine, who)
     try:
-        with engine.store.store.leases.working():
+        with engine.store.store.leases.working(), upper(engine, who) as directory:
             layer = engine.store.store.layers.of_upper(
-                upper(engine, who),
+                directory,
                 _worker(engine, who),
                 compression=compression,
                 recorded_owners=who.idmap.single,
@@ -105,6 +115,9 @@ def reset(engine: "Engine", who: Record) -> None:
         raise WrongState("reset", who.name, "it is running", f"stop it first: stop {who.name}")
     with told("reset", who.name), lifecycle.alone(engine.places, who, "reset"):
         base = engine.places.container(who.id)
+        # Without its list a copy is made anew at the next start.
+        trees.remove(f"{lower.root(base)}.seen")
+        lifecycle.discard(engine.launcher, who.idmap, lower.root(base))
         for directory in ("upper", "work"):
             # Out of the way first: a reset that is interrupted leaves an empty layer, never half of one.
             old = f"{base}/old-{directory}"

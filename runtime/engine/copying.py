@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sandcell.runtime.container import jobs, state
-from sandcell.runtime.engine import birth, carrier, lifecycle, record
+from sandcell.runtime.engine import birth, carrier, lifecycle, lower, record
 from sandcell.runtime.engine.places import make_skeleton
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.work import run_apart
@@ -85,6 +85,9 @@ def _root(engine: "Engine", who: Record, path: str) -> Iterator[tuple[dict[str, 
     places = engine.places
     now = record.current(places, who)
     if now.status == state.RUNNING and now.init is not None:
+        if not engine.host.mounting:
+            yield {"directory": lower.root(places.container(who.id))}, None
+            return
         mapped = now.init if who.idmap.user_namespace else None
         yield msgspec.structs.asdict(now.init), mapped
         return
@@ -101,8 +104,13 @@ def _root(engine: "Engine", who: Record, path: str) -> Iterator[tuple[dict[str, 
     with ExitStack() as stack:
         stack.enter_context(lifecycle.alone(places, who, "copy files of"))
         make_skeleton(places)
+        if engine.host.copying:
+            base, lowers = places.container(who.id), engine.store.lowers_of(who)
+            lower.furnish(engine.launcher, engine.host, who.idmap, places, base, lowers)
+            yield {"directory": lower.root(places.container(who.id))}, None
+            return
         files = birth.rootfs(
-            places,
+            engine.nursery,
             who.id,
             engine.store.lowers_of(who),
             volatile=False,

@@ -9,9 +9,25 @@ _WIDTH = 100
 RUNGS: dict[Rung, str] = {
     "root": "containers run with everything the kernel has",
     "rootless": "containers run without root, in a user namespace",
-    "nomount": "no container runs yet: user namespaces work, but nothing can be mounted in them",
-    "chroot": "no container runs yet: only another root directory can be given",
+    "nomount": "containers run on a copy of their image's files: nothing can be mounted",
+    "chroot": "containers get another root directory, a copy of their image's files, and no more",
     "none": "no container runs: plans, images and builds that only copy are what is left",
+}
+
+# Who refuses things, in a sentence each; docs/words.md has the terms.
+LAYERS = {
+    "seccomp": "a filter of system calls; whoever started this session put it on",
+    "AppArmor": "a policy that refuses requests by the program that makes them",
+    "SELinux": "a policy that refuses requests by the label of who makes them",
+    "no_new_privs": "a promise that a process and all it starts never get more rights, not even by sudo",
+    "sysctl": "a setting of the kernel's that root may change",
+    "delegation": "control groups are limited by whoever owns the group above",
+    "masked /proc": "parts of /proc were covered when this session was started",
+    "capabilities": "pieces of root's power; this session was started without this one",
+    "file system": "the disk, or what stands for it, below the store",
+    "id ranges": "the ids in /etc/subuid and /etc/subgid that root gives to a user",
+    "tool": "a program that is not installed",
+    "kernel": "the kernel of this machine itself",
 }
 
 STATES = {"real": "real", "emulated": "something like it", "shared": "the host's own"}
@@ -30,6 +46,9 @@ def report(host: Host) -> str:
         lines += ["", "Refused here"]
         for check in host.refused:
             lines += _check(check)
+        lines += ["", "Who refused"]
+        for layer in dict.fromkeys(check.layer for check in host.refused):
+            lines += [f"  {layer}", *_wrapped("", LAYERS.get(layer, "something else"))]
     else:
         lines += ["", "Nothing was refused."]
     return "\n".join(lines) + "\n"

@@ -72,9 +72,10 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
         """What this host allows; probed at the first use."""
         with self._lock:
             if self._host is None:
+                from sandcell.runtime.engine import preferences
                 from sandcell.runtime.linux.host import probe
 
-                self._host = probe(self.places.home, self.places.run)
+                self._host = probe(self.places.home, self.places.run, rung=preferences.rung())
             return self._host
 
     def warm(self) -> None:
@@ -222,6 +223,10 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
 
     def exchange(self, running: "Running") -> str:
         """The host's directory that the process sees as /run/sandcell/out (or SANDCELL_OUT)."""
+        if running.exchange and not self.host.mounting:
+            from sandcell.runtime.engine import lower
+
+            lower.fetch(self.launcher, self.idmap, running.exchange)
         return running.exchange
 
     def wait(self, container: Who, timeout: float | None = None) -> int | None:
@@ -418,7 +423,7 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
     @property
     def idmap(self) -> idmap.IdMap:
         """The ids that containers have here: the host's for root, else mapped ones."""
-        return idmap.HOST if self.host.rung == "root" else idmap.mine(ranges=self.host.many_ids)
+        return idmap.HOST if self.host.rung in ("root", "chroot") else idmap.mine(ranges=self.host.many_ids)
 
     def _find(self, container: Who) -> record.Record:
         return record.find(self.places, container.id if isinstance(container, Container) else container)

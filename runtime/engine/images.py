@@ -214,7 +214,8 @@ class Images:
     @property
     def flavour(self) -> XattrFlavour:
         """Where overlay marks are kept: a user namespace may only write ``user.*``."""
-        return "user" if self._engine.idmap.user_namespace else "trusted"
+        host = self._engine.host
+        return "trusted" if host.rung == "root" and not host.copying else "user"
 
     @property
     def worker(self) -> Worker:

@@ -42,8 +42,11 @@ def update(places: Places, who: Record, given: dict[str, Any]) -> Record:
         )
     spec = birth.spec_of(places, who)
     assert spec.linux is not None
-    if spec.linux.resources is not None:
-        limits = msgspec.structs.replace(limits, devices=spec.linux.resources.devices)
+    old = spec.linux.resources
+    if old is not None:
+        limits = msgspec.structs.replace(limits, devices=old.devices)
+        if old.pids is None and options.pids_limit is None:
+            limits = msgspec.structs.replace(limits, pids=None)  # nobody counts them here
     changed = msgspec.structs.replace(spec, linux=msgspec.structs.replace(spec.linux, resources=limits))
     path = f"{places.container(who.id)}/config.json"
     with open(f"{path}.new", "wb") as file:

@@ -10,7 +10,7 @@ from sandcell.runtime.container.identity import NAMESPACES, identity
 from sandcell.runtime.container.options import ExecOptions, check_word
 from sandcell.runtime.container.plan import owners
 from sandcell.runtime.container.users import resolve
-from sandcell.runtime.engine import filters, record
+from sandcell.runtime.engine import filters, lower, record
 from sandcell.runtime.engine.birth import Nursery, group, open_directory, place_shared, spec_of
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.record import Record
@@ -67,6 +67,9 @@ def _enter(
     out = f"{places.container(born.id)}/shared/out/{exec_id}"
     if options.fetch:
         open_directory(out)
+    if not nursery.host.mounting:
+        home = places.container(born.id)
+        lower.share(nursery.launcher, born.idmap, home, exec_id, directory, options.fetch)
     begun = running.begin(
         nursery.launcher, job, members, born.name, command, listen=True, interactive=options.interactive
     )
@@ -127,9 +130,15 @@ def _steps(
     if options.fetch:
         values["SANDCELL_OUT"] = f"{SHARED}/out/{exec_id}"
     steps: list[s.Inside] = [s.EnterCgroup(new_namespace=False)] if linux.cgroups_path else []
-    steps += [s.Console(*options.console_size)] if options.tty else []
+    if not nursery.host.mounting:
+        terminal = [s.Console(*options.console_size, "/dev/ptmx")] if options.tty else []
+        steps += [*terminal, s.ChangeRoot(lower.root(nursery.places.container(born.id)))]
+    elif options.tty:
+        steps.append(s.Console(*options.console_size))
     steps.append(s.NewSession())
     steps.append(identity(user, capabilities, born.idmap, no_new_privileges=process.no_new_privileges))
+    if not nursery.host.mounting:
+        steps.append(s.KeepBelow())
     steps += owners(capabilities, born.idmap)
     if linux.seccomp is not None:
         steps.append(s.Filter(*filters.compiler(nursery.places)(linux.seccomp)))

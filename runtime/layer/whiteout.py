@@ -2,7 +2,8 @@
 
 In an archive (image-spec, layer.md, "Whiteouts"): an empty file ``.wh.NAME`` deletes ``NAME`` of the
 layers below, ``.wh..wh..opq`` deletes everything below its directory. On disk, as overlayfs wants
-it: a character device 0/0 called ``NAME``, and the attribute ``<flavour>.overlay.opaque`` = ``y`` on
+it: a character device 0/0 called ``NAME`` (where that may not be made, a socket that nobody may use: no
+layer holds sockets), and the attribute ``<flavour>.overlay.opaque`` = ``y`` on
 the directory (kernel documentation, filesystems/overlayfs.rst).
 """
 
@@ -23,12 +24,18 @@ _MARKS = {"trusted": "trusted.overlay.opaque", "user": "user.overlay.opaque"}
 
 def is_whiteout(status: os.stat_result) -> bool:
     """Is this, on disk, the mark of a deleted file?"""
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+    if stat.S_ISCHR(status.st_mode):
+        return status.st_rdev == 0
+    return stat.S_ISSOCK(status.st_mode) and not stat.S_IMODE(status.st_mode)
 
 
 def make_whiteout(name: bytes, dirfd: int) -> None:
     """Put the mark of a deleted ``name`` into a directory. Needs no privilege since Linux 5.8."""
-    os.mknod(name, stat.S_IFCHR | 0o600, 0, dir_fd=dirfd)
+    try:
+        os.mknod(name, stat.S_IFCHR | 0o600, 0, dir_fd=dirfd)
+    except PermissionError:
+        # In an overlay the mark is not to be made by others; there layers are not mounted but copied.
+        os.mknod(name, stat.S_IFSOCK, dir_fd=dirfd)
 
 
 def is_opaque(target: int | str) -> bool:

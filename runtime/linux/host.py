@@ -17,7 +17,18 @@ from sandcell.runtime.errors import HostRefused
 from sandcell.runtime.linux import cgroups
 from sandcell.runtime.linux.host_blame import LIMITS
 from sandcell.runtime.linux.host_judge import judge
-from sandcell.runtime.linux.host_model import LIMITED, Check, Facet, Facts, Groups, Host, Rung, State, Trial
+from sandcell.runtime.linux.host_model import (
+    LIMITED,
+    USER_RUNGS,
+    Check,
+    Facet,
+    Facts,
+    Groups,
+    Host,
+    Rung,
+    State,
+    Trial,
+)
 from sandcell.runtime.linux.idmap import subordinate
 from sandcell.runtime.linux.process import boot_id, read_text
 
@@ -37,18 +48,18 @@ _PROGRAM = (
 )
 
 
-def probe(store: str, run: str, *, fresh: bool = False) -> Host:
+def probe(store: str, run: str, *, fresh: bool = False, rung: str = "") -> Host:
     """What a container can be here, for this process's user and a store at ``store``.
 
     The trials take about 0.1 s and are then kept in a small file in ``run``, found again in well
     under a millisecond until the boot, the user and its rights, the kernel, the control group, the
     store's file system, a sysctl or the id ranges change; ``fresh`` tries anew. Both directories
     are made when missing; without a writable ``run`` nothing is kept. Repeating it is harmless,
-    and so is doing it in two processes at once. ``SANDCELL_RUNG`` chooses another rung than the
-    best: ``InvalidOption`` when there is none of that name, ``HostRefused`` when it is out of
+    and so is doing it in two processes at once. ``SANDCELL_RUNG``, else ``rung``, chooses another
+    rung than the best: ``InvalidOption`` when there is none of that name, ``HostRefused`` when it is out of
     reach.
     """
-    forced = os.environ.get("SANDCELL_RUNG", "")
+    forced = os.environ.get("SANDCELL_RUNG") or rung
     facts = None if fresh else _kept(_path(store, run, forced))
     if facts is None:
         facts = observe(store, forced)
@@ -59,7 +70,7 @@ def probe(store: str, run: str, *, fresh: bool = False) -> Host:
 
 def _path(store: str, run: str, forced: str) -> str:
     """Where the facts are kept: another name whenever an earlier answer may be wrong."""
-    parts = [boot_id(), store, str(forced == "rootless"), sys.executable, *os.uname()[2:5]]
+    parts = [boot_id(), store, str(forced in USER_RUNGS), sys.executable, *os.uname()[2:5]]
     parts += [str(os.geteuid()), str(os.getegid())]
     status = read_text("/proc/self/status")
     parts += [line for line in status.splitlines() if line.startswith(("CapEff", "NoNewPrivs", "Seccomp:"))]

@@ -72,7 +72,8 @@ def _filter(trial: Trial, _: Facts) -> Blame | None:
         f"{trial.call} is refused even with arguments for which the kernel itself has another "
         "answer, so a system-call filter speaks (Seccomp: 2 in /proc/self/status)",
         f"start the surrounding container with a seccomp profile that allows {trial.call} "
-        "(docker and podman: --security-opt seccomp=FILE; Kubernetes: seccompProfile)",
+        "(docker and podman: --security-opt seccomp=FILE; Kubernetes: seccompProfile in the pod's "
+        "securityContext; JupyterHub there: c.KubeSpawner.container_security_context)",
     )
 
 
@@ -168,7 +169,8 @@ def _profile(trial: Trial, facts: Facts) -> Blame | None:
             "AppArmor",
             f"the profile {profile} is on (/proc/self/attr/current), and no other layer was found",
             "start the surrounding container with --security-opt apparmor=unconfined "
-            "(Kubernetes: appArmorProfile: Unconfined)",
+            "(Kubernetes: appArmorProfile: Unconfined; JupyterHub there: "
+            "c.KubeSpawner.container_security_context)",
         )
     if facts.label.count(":") >= 2 and trial.errno == errno.EACCES:
         return Blame(

@@ -8,6 +8,8 @@ from sandcell.runtime.linux.host_model import LIMITED, RUNGS, Check, Facet, Fact
 FLOOR = (5, 11)
 MACHINES = ("x86_64", "aarch64")
 
+_COPY = "a copy of the image's files, without volumes and /proc, and /dev/null may be a plain file"
+
 # facet → (trials it needs to be real, what is lost without, what is meant by shared)
 _NAMESPACES = {
     "network": ("network namespace", "the host's network interfaces and ports are used"),
@@ -47,7 +49,7 @@ def _force(facts: Facts, best: Rung, forced: str, checks: tuple[Check, ...]) -> 
             break
     else:
         known = "one of " + ", ".join(RUNGS)
-        raise InvalidOption("read", "SANDCELL_RUNG", f"there is no rung {forced!r}", known)
+        raise InvalidOption("read", "the rung asked for", f"there is no rung {forced!r}", known)
     reach: dict[Rung, bool] = {
         "root": best == "root",
         "rootless": best == "rootless",
@@ -57,7 +59,8 @@ def _force(facts: Facts, best: Rung, forced: str, checks: tuple[Check, ...]) -> 
     }
     if not reach[rung]:
         why = next((f"{c.name}: {c.detail}" for c in checks if not c.ok), f"this host gives {best}")
-        raise HostRefused("stand on rung", rung, why, "unset SANDCELL_RUNG; sandcell doctor tells more")
+        hint = "ask for no rung (SANDCELL_RUNG, config.toml); sandcell doctor tells more"
+        raise HostRefused("stand on rung", rung, why, hint)
     return rung
 
 
@@ -115,7 +118,8 @@ def _ranges(facts: Facts) -> Check:
             trial.errno,
             "no_new_privs",
             "newuidmap needs the rights of its file, and gets none: NoNewPrivs is 1 in /proc/self/status",
-            "start this session without no_new_privs (Kubernetes: allowPrivilegeEscalation: true)",
+            "start this session without no_new_privs (Kubernetes: allowPrivilegeEscalation: true; "
+            "JupyterHub there: c.KubeSpawner.allow_privilege_escalation = True)",
         )
     said = f"newuidmap refused: {trial.step}"
     return Check(name, False, trial.errno, "id ranges", said, "see newuidmap(1)")
@@ -139,7 +143,7 @@ def _facets(facts: Facts, rung: Rung) -> tuple[Facet, ...]:
         return tuple(Facet(name, "shared", why) for name in names)
     facets = [_files(facts, rung), _processes(facts, rung)]
     for name, (trial, lost) in _NAMESPACES.items():
-        facets.append(_by_trial(name, facts, trial, "shared", lost))
+        facets.append(_namespace(name, facts, rung, trial, lost))
     facets.append(_users(facts, rung))
     facets.append(_limits(facts))
     facets.append(_by_trial("system calls", facts, "seccomp filter", "shared", "no system call is filtered"))
@@ -153,20 +157,27 @@ def _by_trial(name: str, facts: Facts, trial: str, otherwise: State, lost: str) 
     return Facet(name, otherwise, f"{lost} ({found.layer}: {found.detail})", found.fix)
 
 
+def _namespace(name: str, facts: Facts, rung: Rung, trial: str, lost: str) -> Facet:
+    if rung == "chroot" and facts.worked(trial):
+        return Facet(name, "shared", f"{lost}, because rung {rung} was asked for", "unset SANDCELL_RUNG")
+    return _by_trial(name, facts, trial, "shared", lost)
+
+
 def _files(facts: Facts, rung: Rung) -> Facet:
     if rung in ("root", "rootless"):
-        return _by_trial("files", facts, "overlay", "emulated", "changes cannot be laid over the image")
+        return _by_trial("files", facts, "overlay", "emulated", "a copy of the image's files")
     trial = facts.trials.get("mount") or facts.trials.get("mount as root") or Trial()
     if trial.ok:
-        return Facet("files", "emulated", f"a copy of the image's files, because rung {rung} was asked for")
+        return Facet("files", "emulated", f"{_COPY}, because rung {rung} was asked for")
     found = blame(trial, facts)
-    why = f"a copy of the image's files ({found.layer}: {found.detail})"
+    why = f"{_COPY} ({found.layer}: {found.detail})"
     return Facet("files", "emulated", why, found.fix)
 
 
 def _processes(facts: Facts, rung: Rung) -> Facet:
-    if not facts.worked("pid namespace"):
-        return _by_trial("processes", facts, "pid namespace", "shared", "processes of the host are seen")
+    if rung == "chroot" or not facts.worked("pid namespace"):
+        lost = "they are numbered, and can be signalled, as the host's are"
+        return _namespace("processes", facts, rung, "pid namespace", lost)
     if rung in ("root", "rootless"):
         return _by_trial("processes", facts, "proc", "emulated", "own process numbers, but no /proc")
     return Facet("processes", "emulated", "own process numbers, but no /proc, which would have to be mounted")

@@ -13,6 +13,8 @@ State = Literal["real", "emulated", "shared"]
 
 # What a container's use is limited in, by the names of cgroups(7).
 LIMITED = ("memory", "cpu", "pids")
+# Those that are reached through a user namespace.
+USER_RUNGS: tuple[Rung, ...] = ("rootless", "nomount")
 RUNGS: tuple[Rung, ...] = ("root", "rootless", "nomount", "chroot", "none")
 
 
@@ -156,7 +158,16 @@ class Host(msgspec.Struct, frozen=True):
     @property
     def obstacle(self) -> Check | None:
         """The first thing that keeps containers from running here; ``None`` when they run."""
-        if self.rung in ("root", "rootless"):
-            overlay = self.check("overlay")
-            return overlay if overlay is not None and not overlay.ok else None
-        return self.refused[0] if self.refused else None
+        return self.refused[0] if self.rung == "none" and self.refused else None
+
+    @property
+    def mounting(self) -> bool:
+        """True where a container's files are put together by mounting."""
+        return self.rung in ("root", "rootless")
+
+    @property
+    def copying(self) -> bool:
+        """True where a container's files are a copy of its image's: nothing can be mounted, or no
+        overlay on the store's file system."""
+        overlay = self.check("overlay")
+        return not self.mounting or (overlay is not None and not overlay.ok)

@@ -362,7 +362,7 @@ def run(store: str, forced: str, nested: bool, maps: list[tuple[str, int, int]])
         # Root of a container's user namespace cannot write trusted.* marks: there, and when it is
         # asked for, one more user namespace is the better way.
         can_mount = _worked(trials["mount as root"])
-        by_choice = nested or forced == "rootless" or not can_mount
+        by_choice = nested or forced in ("rootless", "nomount") or not can_mount
         chosen = user if by_choice and _worked(trials["user namespace"]) else own
         if chosen is user:
             trials["mount"] = user.run("mount")

@@ -14,7 +14,6 @@
 """
 
 import os
-import tomllib
 from typing import Annotated
 
 import msgspec
@@ -77,6 +76,8 @@ def read() -> Settings:
 
 def parse(data: bytes, path: str) -> Settings:
     """The settings written in ``data``."""
+    import tomllib  # most have no such file
+
     try:
         return msgspec.convert(tomllib.loads(data.decode()), Settings)
     except (ValueError, msgspec.ValidationError) as error:

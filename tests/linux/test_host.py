@@ -217,8 +217,9 @@ def test_a_store_on_an_overlay(tmp_path: Path) -> None:
     assert host.rung == "root"
     assert layer(host, "overlay") == "file system"
     assert host.facet("files").state == "emulated"
-    assert host.obstacle is not None
-    assert "SANDCELL_HOME" in host.obstacle.fix
+    assert host.copying
+    assert host.obstacle is None
+    assert "SANDCELL_HOME" in host.facet("files").fix
 
 
 @pytest.mark.kernel
@@ -228,8 +229,7 @@ def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
     wrapper = ("unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", str(tmp_path))
     host = probed(tmp_path, *wrapper)
     assert layer(host, "overlay") == "file system"
-    assert host.obstacle is not None
-    assert "cannot be written" in host.obstacle.detail
+    assert "cannot be written" in host.facet("files").reason
 
 
 @pytest.mark.rootless
