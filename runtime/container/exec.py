@@ -98,7 +98,11 @@ def _born(
     flags = 0
     for name in job.namespaces:
         flags |= FLAGS[name]
-    group = cgroups.Cgroup(job.cgroup, cgroups.layout()).child(job.exec_id) if job.cgroup else None
+    group = (
+        cgroups.Cgroup(job.cgroup, cgroups.around(job.cgroup, job.init.pid)).child(job.exec_id)
+        if job.cgroup
+        else None
+    )
     into = group.open() if group is not None else None
     announce, announced = os.pipe2(os.O_CLOEXEC)
     # Not dumpable before the child enters, so that there is no moment to look.

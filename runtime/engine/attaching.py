@@ -23,7 +23,7 @@ def attach(places: Places, who: Record) -> running.Running:
 
     def members(pid: int) -> Callable[[], list[int]]:
         init = identify(pid)
-        return lambda: processes.of_container(init, group(path)) if init else []
+        return lambda: processes.of_container(init, group(path, init)) if init else []
 
     try:
         return running.join(places.running(who.id), members, who.name)

@@ -24,7 +24,7 @@ from sandcell.runtime.engine.values import ContainerPlan
 from sandcell.runtime.errors import ContainerNotFound, HostRefused, InvalidOption, WrongState
 from sandcell.runtime.linux import cgroups, idmap, trees
 from sandcell.runtime.linux.host_model import Facet, Host
-from sandcell.runtime.linux.process import identify
+from sandcell.runtime.linux.process import Identity, identify
 from sandcell.runtime.oci.config import ImageConfig, RunConfig
 from sandcell.runtime.oci.decode import decode, encode
 from sandcell.runtime.oci.digest import Digest
@@ -408,7 +408,7 @@ def _start(
 
     def members(pid: int) -> Callable[[], list[int]]:
         init = identify(pid)
-        return lambda: processes.of_container(init, group(cgroup)) if init else []
+        return lambda: processes.of_container(init, group(cgroup, init)) if init else []
 
     begun = running.begin(
         nursery.launcher,
@@ -434,6 +434,9 @@ def refuse_if_running(places: Places, born: Record) -> None:
         )
 
 
-def group(path: str) -> cgroups.Cgroup | None:
-    """The control group at ``path``, or ``None`` for the empty path."""
-    return cgroups.Cgroup(path, cgroups.layout()) if path else None
+def group(path: str, init: Identity | None = None) -> cgroups.Cgroup | None:
+    """The control group at ``path``, or ``None`` for the empty path. ``init``: a process in it, by which
+    it is found also where another scope of systemd's made it."""
+    if not path:
+        return None
+    return cgroups.Cgroup(path, cgroups.around(path, init.pid) if init else cgroups.layout())

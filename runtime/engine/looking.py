@@ -56,7 +56,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 def top(places: Places, who: Record) -> tuple[ProcessEntry, ...]:
     """The processes of a running container, in the order of their numbers inside."""
     init = _init(places, who, "look at the processes of")
-    members = processes.of_container(init, group(lifecycle.cgroups_path(places, who)))
+    members = processes.of_container(init, group(lifecycle.cgroups_path(places, who), init))
     depth = len(_status(init.pid).get("NSpid", "").split())
     rows = {pid: row for pid in members if (row := _row(pid, depth, who.idmap.uids)) is not None}
     inside = {pid: entry.inside for pid, (entry, _) in rows.items()}
@@ -67,7 +67,7 @@ def top(places: Places, who: Record) -> tuple[ProcessEntry, ...]:
 def stats(places: Places, who: Record) -> Stats:
     """What a running container has used until now."""
     init = _init(places, who, "count what is used by")
-    cgroup = group(lifecycle.cgroups_path(places, who))
+    cgroup = group(lifecycle.cgroups_path(places, who), init)
     usage = cgroup.usage() if cgroup is not None else None
     received, sent = _network(init.pid)
     if usage is not None and usage.memory is not None and usage.cpu is not None and usage.pids is not None:

@@ -44,7 +44,7 @@ def thaw(places: Places, who: Record) -> None:
 
 def control_group(places: Places, who: Record, operation: str) -> cgroups.Cgroup:
     """The container's control group; ``HostRefused`` where it has none."""
-    found = group(lifecycle.cgroups_path(places, who))
+    found = group(lifecycle.cgroups_path(places, who), record.current(places, who).init)
     if found is None:
         cause = cgroups.layout().refused or "this host gave it no control group"
         raise HostRefused(operation, who.name, cause, "see limits in `sandcell doctor`")

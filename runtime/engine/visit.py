@@ -78,7 +78,7 @@ def _enter(
 
 
 def _members(init: Identity, exec_id: str, cgroup: str, leader: int) -> list[int]:
-    own = group(cgroup)
+    own = group(cgroup, init)
     return processes.of_exec(init, exec_id, own.child(exec_id) if own else None, leader)
 
 

@@ -116,6 +116,25 @@ def layout() -> CgroupLayout:
     return _here[0]
 
 
+def around(path: str, pid: int) -> CgroupLayout:
+    """The layout in which somebody of this user made the group ``path`` that the process ``pid`` is in,
+    or below: on v2 each scope of systemd's has a place of its own, and ours may be another."""
+    here = layout()
+    if here.version != "v2":
+        return here
+    try:
+        inside = parse_membership(read_text(f"/proc/{pid}/cgroup")).get("", "")
+        trees = parse_mounts(read_text("/proc/self/mountinfo"))
+    except OSError:
+        return here
+    above, found, rest = inside.partition(f"/{path}")
+    tree = next((tree for tree in trees if tree.unified), None)
+    base = _own(tree, above or "/") if tree is not None and found and rest[:1] in ("", "/") else ""
+    if not base or base == here.base:
+        return here
+    return CgroupLayout(version="v2", bases={"": base}, writable=may_write(base))
+
+
 def parse_mounts(mountinfo: str) -> tuple[Tree, ...]:
     """The control group trees in the text of /proc/PID/mountinfo. proc(5)."""
     trees = []

@@ -12,12 +12,27 @@ import msgspec
 from sandcell.runtime.linux.host import Host
 from tests.guest.registry import Place, holds
 
+# A container with its own processes and hostname, a change, and a limit that the kernel keeps.
+_CONFINED = """
+import sys
+from sandcell.runtime import Engine, Options
+from tests.engine.claims import IMAGE
+with Engine(sys.argv[1] + "/home", sys.argv[1] + "/run") as engine:
+    print(engine.host.rung, engine.host.check("mount").layer)
+    options = Options(hostname="inside", memory=64 << 20)
+    result = engine.run(IMAGE, ("sh", "-c", "echo $$; uname -n; echo x > /new"), options)
+    print(result.text, *(change.path for change in engine.diff(result.container)))
+    made = engine.create(IMAGE, ("sleep", "1000"), options)
+    engine.start(made)
+    print(engine.stats(made.id).memory_limit >> 20)
+    engine.remove(made.id, force=True)
+"""
 _SHOW = """
 import sys, msgspec
 from sandcell.runtime.linux.host import probe
 sys.stdout.buffer.write(msgspec.json.encode(probe(sys.argv[1] + "/store", sys.argv[1] + "/run")))
 """
-_PROFILE = """
+PROFILE = """
 profile guest-no-mounts {
   file,
   network,
@@ -81,11 +96,17 @@ def the_kernels_limit_is_found(place: Place) -> None:
 
 @holds("root")
 def a_profile_that_allows_no_mounts_is_found(place: Place) -> None:
-    path = place.folder / "profile"
-    path.write_text(_PROFILE)
-    subprocess.run(["apparmor_parser", "--replace", path], check=True, capture_output=True)
     host = probed(place, "aa-exec", "-p", "guest-no-mounts", "--")
     check = host.check("mount")
     assert check is not None
     assert (host.rung, check.layer) == ("nomount", "AppArmor"), check
     assert "guest-no-mounts" in check.detail
+
+
+@holds("user")
+def where_a_profile_refuses_mounts_containers_run_on_copies(place: Place) -> None:
+    assert place.engine.images()
+    argv = ("aa-exec", "-p", "guest-no-mounts", "--", sys.executable, "-c", _CONFINED, str(place.folder))
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["nomount", "AppArmor", "1", "inside", "new", "64"], done.stdout

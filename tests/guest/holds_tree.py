@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,34 @@ def without_controllers_containers_run_and_what_cannot_be_limited_is_said(place:
     with pytest.raises(HostRefused, match="no memory controller") as refused:
         engine.run(IMAGE, ("true",), Options(memory=64 << 20))
     assert refused.value.hint
+
+
+# What another terminal does with a container: all of it in the group that the container was born in.
+_ELSEWHERE = """
+import sys
+from pathlib import Path
+from sandcell.runtime import Engine
+from sandcell.runtime.linux.cgroups import layout
+with Engine(sys.argv[1] + "/home", sys.argv[1] + "/run") as engine:
+    id = sys.argv[2]
+    running = engine.launch_in(id, ("sleep", "1000"))
+    print(layout().base, Path("/proc", str(engine.top(id)[-1].pid), "cgroup").read_text().strip())
+    engine.pause(id)
+    print(engine.stats(id).counted, engine.stats(id).memory_limit)
+    engine.unpause(id)
+    running.close()
+"""
+
+
+@holds("scope")
+def another_scope_finds_the_group_where_it_was_made(place: Place) -> None:
+    with background(place.engine, "exec sleep 1000", memory=48 << 20) as id:
+        group = group_of(place.engine.container(id).pid)
+        scope = ("systemd-run", "--user", "--quiet", "--scope", "--property=Delegate=yes")
+        argv = (*scope, sys.executable, "-c", _ELSEWHERE, str(place.folder), id)
+        done = subprocess.run(argv, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        base, inside, counted = done.stdout.split(maxsplit=2)
+        assert base != layout().base
+        assert inside.startswith(f"0::{str(group).removeprefix(str(TREE))}/"), done.stdout
+        assert counted == f"control group {48 << 20}\n"

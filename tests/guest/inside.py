@@ -12,7 +12,7 @@ import time
 import traceback
 from pathlib import Path
 
-from tests.guest import holds
+from tests.guest import holds, holds_host
 from tests.guest.registry import CLAIMS, Place
 
 _LINE = "/dev/ttyS1"
@@ -58,6 +58,9 @@ def as_user(user: str, *more: str) -> tuple[str, ...]:
 
 def bare() -> None:
     """Without systemd."""
+    profile = Path("/run/profile")
+    profile.write_text(holds_host.PROFILE)
+    subprocess.run(["apparmor_parser", "--replace", profile], check=True, capture_output=True)
     setting("root")
     (_TREE / "cgroup.subtree_control").write_text("+memory +cpu +cpuset +pids +io +hugetlb")
     for name, path in (("user", _TREE / "given"), ("bare", _TREE / "empty/given")):

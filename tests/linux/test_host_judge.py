@@ -105,8 +105,8 @@ def test_user_namespace_without_mount() -> None:
     host = judge(NO_MOUNT)
     assert host.rung == "nomount"
     assert states(host) == {"files": "emulated", "processes": "emulated", "users": "emulated"}
-    assert host.obstacle is not None
-    assert (host.obstacle.name, host.obstacle.layer) == ("mount", "AppArmor")
+    assert host.obstacle is None
+    assert (host.copying, host.mounting) == (True, False)
     assert "cri-containerd.apparmor.d" in host.facet("files").reason
 
 
@@ -139,8 +139,16 @@ def test_real_root_without_sys_admin() -> None:
         "ipc": "shared",
         "users": "shared",
     }
-    assert host.obstacle is not None
-    assert host.obstacle.layer == "capabilities"
+    assert host.obstacle is None
+    assert (host.copying, host.mounting) == (True, False)
+    assert "CAP_SYS_ADMIN" in host.facet("files").reason
+
+
+def test_rung_chroot_by_choice_has_no_namespaces_either() -> None:
+    host = judge(ROOT, "chroot")
+    shared = {name for name, state in states(host).items() if state == "shared"}
+    assert shared == {"processes", "network", "hostname", "ipc", "users"}
+    assert "was asked for" in host.facet("network").reason
 
 
 def test_nothing_at_all() -> None:
@@ -237,7 +245,7 @@ def test_limits_that_are_missing(facts: Facts, state: str, fix: str) -> None:
     assert check.layer == "delegation"
 
 
-def test_an_overlay_that_is_refused_is_an_obstacle() -> None:
+def test_where_an_overlay_is_refused_files_are_copied() -> None:
     host = judge(
         but(
             ROOT,
@@ -247,9 +255,9 @@ def test_an_overlay_that_is_refused_is_an_obstacle() -> None:
     )
     assert host.rung == "root"
     assert states(host) == {"users": "shared", "files": "emulated"}
-    assert host.obstacle is not None
-    assert host.obstacle.layer == "file system"
-    assert "SANDCELL_HOME" in host.obstacle.fix
+    assert host.obstacle is None
+    assert (host.copying, host.mounting) == (True, True)
+    assert "SANDCELL_HOME" in host.facet("files").fix
 
 
 UBUNTU = {"kernel.apparmor_restrict_unprivileged_userns": 1}
