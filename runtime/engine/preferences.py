@@ -1,7 +1,7 @@
 """What config.toml says of the host: ``rung = "rootless"`` asks for another rung than the best."""
 
 from sandcell.runtime.errors import BadInput
-from sandcell.runtime.registry.settings import paths
+from sandcell.runtime.registry.config_file import paths
 
 
 def rung() -> str:

@@ -13,12 +13,12 @@
     chunk = 10_000_000
 """
 
-import os
 from typing import Annotated
 
 import msgspec
 
 from sandcell.runtime.errors import BadInput
+from sandcell.runtime.registry.config_file import paths
 from sandcell.runtime.registry.trust import folders
 
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/?#@]+(/[^?#]*)?$")]
@@ -48,15 +48,6 @@ class Settings(msgspec.Struct, frozen=True):
     def host(self, name: str) -> Host:
         """What is said of the registry ``name``."""
         return self.registries.get(name, Host())
-
-
-def paths() -> tuple[str, ...]:
-    """Where config.toml may be, the first one counts: SANDCELL_CONFIG, the user's, the machine's."""
-    named = os.environ.get("SANDCELL_CONFIG")
-    if named:
-        return (named,)
-    user = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return (f"{user}/sandcell/config.toml", "/etc/sandcell/config.toml")
 
 
 def read() -> Settings:
