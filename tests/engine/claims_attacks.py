@@ -72,6 +72,8 @@ def abstract_sockets_and_groups_of_the_host_are_out_of_reach(engine: Engine) -> 
         script = f"import socket; socket.socket(socket.AF_UNIX).connect('\\0{name}')"
         result = engine.run("host", ("python3", "-I", "-c", script), Options(remove=True))
     assert b"ConnectionRefusedError" in result.stderr
+    if engine.nursery.idmap.single:
+        return  # setgroups(2) is denied for good there, and all groups but one are nobody's
     assert set(sh(engine, "id -G").split()) <= {"0"}
     with background(engine) as id:
         assert set(engine.exec(id, ("id", "-G")).text.split()) <= {"0"}
