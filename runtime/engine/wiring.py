@@ -103,7 +103,15 @@ def begin(nursery: "Nursery", who: record.Record) -> Network:
         ports=ports,
         target=wires[0].address,
         afterwards=(leaving(places, who, linger=True),),
-        late=(jobs.Call("sandcell.runtime.network.live.end_idle", {"directory": directory(places)}),),
+        late=(
+            jobs.Call(
+                "sandcell.runtime.network.live.end_idle",
+                {
+                    "directory": directory(places),
+                    "links": {wire.bridge: live.index(wire.bridge) for wire in wires},
+                },
+            ),
+        ),
     )
 
 

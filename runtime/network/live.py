@@ -127,21 +127,34 @@ def leave_all(directory: str, id: str, *, linger: bool = False) -> None:
             leave(directory, live.name, id, linger=linger)
 
 
-def end_idle(directory: str) -> None:
+def index(bridge: str) -> int:
+    """The number of that link, 0 where there is none."""
+    try:
+        return socket.if_nametoindex(bridge)
+    except OSError:
+        return 0
+
+
+def end_idle(directory: str, links: dict[str, int]) -> None:
     """Take down the networks on which nobody has been for a moment. One process waits for them all;
-    others return at once. If it is killed, the next that comes to this does it, or ``sweep``."""
+    others return at once. If it is killed, the next that comes to this does it, or ``sweep``.
+    ``links``: the caller's bridges with their numbers, to go even if the records were deleted."""
     while _empty(directory):
         watch = os.open(f"{directory}/{_WATCH}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(watch, fcntl.LOCK_EX | fcntl.LOCK_NB)
             while before := _empty(directory):
                 time.sleep(_LINGER)
+                if not os.path.isdir(directory):
+                    break
                 for live in before:
                     end_if_empty(directory, live.name, live)
         except BlockingIOError:
             return
         finally:
             os.close(watch)
+    if not os.path.isdir(directory):
+        _end_orphans(links)
 
 
 def end_if_empty(directory: str, network: str, same: Live | None = None) -> None:
@@ -150,6 +163,16 @@ def end_if_empty(directory: str, network: str, same: Live | None = None) -> None
         now = _read(directory, network)
         if now is not None and not now.members and same in (None, now):
             _end(directory, now)
+
+
+def _end_orphans(links: dict[str, int]) -> None:
+    """Take down bridges whose records were deleted with their directory, if they are still the same and
+    nobody is on them."""
+    used = {link.master for link in kernel.links()}
+    for bridge, number in links.items():
+        if number and index(bridge) == number and number not in used:
+            firewall.take_down(bridge)
+            kernel.delete_link(bridge)
 
 
 def _empty(directory: str) -> list[Live]:

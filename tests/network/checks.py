@@ -19,7 +19,7 @@ from sandcell.runtime.errors import Conflict, InvalidOption, NotFound, StartFail
 from sandcell.runtime.linux import network as kernel
 from sandcell.runtime.linux import nftables
 from sandcell.runtime.linux.syscall import CLONE_NEWNET, setns
-from tests.engine.claims import IMAGE, background, until
+from tests.engine.claims import IMAGE, background, prepare, until
 
 CHECKS: list[Callable[[Engine], None]] = []
 
@@ -281,6 +281,18 @@ def killed_monitors_leave_what_prune_clears(engine: Engine) -> None:
         engine.prune()
         assert nothing_left(engine)
     assert record.every(engine.places) == []
+
+
+@check
+def who_deletes_the_records_leaves_no_bridge(engine: Engine) -> None:
+    home = f"{engine.places.home}-short"
+    with Engine(home, f"{home}-run") as short:
+        prepare(short)
+        assert short.run(IMAGE, ("true",), Options(network="bridge", remove=True)).status == 0
+        until(lambda: not short.containers(all=True), "it is removed")
+        shutil.rmtree(f"{home}-run/networks")
+    until(lambda: nothing_left(engine), "all gone")
+    shutil.rmtree(home)
 
 
 @check
