@@ -33,7 +33,7 @@ from sandcell.runtime.linux.host import probe
 sys.stdout.buffer.write(msgspec.json.encode(probe(sys.argv[1] + "/store", sys.argv[1] + "/run")))
 """
 PROFILE = """
-profile guest-no-mounts {
+profile guest-no-mounts flags=(attach_disconnected,mediate_deleted) {
   file,
   network,
   signal,
