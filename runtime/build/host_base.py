@@ -1,8 +1,8 @@
 """``FROM host``: a base image made of this machine's own programs, with no network.
 
 An image is files and a config, and the files may come from anywhere. ``host`` has a shell, the usual
-small tools and the Python that runs us; ``host:tiny`` the shell and the core tools only. It is made
-once, and again when the machine's programs change.
+small tools and the Python that runs us; ``host:kernel`` the Jupyter kernel of that Python, too;
+``host:tiny`` the shell and the core tools only. It is made once, and again when the machine's programs change.
 """
 
 import hashlib
@@ -18,9 +18,12 @@ from sandcell.runtime.oci.platform import Platform
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import Store
 
-VARIANTS = {"latest": "host", "tiny": "host:tiny"}
+VARIANTS = {"latest": "host", "tiny": "host:tiny", "kernel": "host:kernel"}
 BASE_LABEL = "sandcell.base"
 """Set to ``host`` in these images and all built on them: they only run on machines like this one."""
+
+KERNEL = "ipykernel"
+"""The package that makes a Jupyter kernel of Python."""
 
 _CREATED = "2020-01-01T00:00:00Z"
 _FORM = "1"
@@ -30,12 +33,12 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def host_image(store: Store, variant: str = "latest") -> Image:
     """The image ``host:VARIANT`` of the store, made if it is not there or no longer like the machine.
 
-    ``ImageNotFound`` for another variant than ``latest`` and ``tiny``; ``StoreFull``. Of several
-    callers one makes it.
+    ``ImageNotFound`` for a variant that is none of ``VARIANTS``; ``HostRefused`` for ``kernel`` where
+    no ipykernel is installed beside us; ``StoreFull``. Of several callers one makes it.
     """
     if variant not in VARIANTS:
         raise ImageNotFound(
-            "find image", f"host:{variant}", "there is no such host image", "use host or host:tiny"
+            "find image", f"host:{variant}", "there is no such host image", "use host, host:kernel or host:tiny"
         )
     key = _fingerprint(variant)
     found = _known(store, key)
@@ -77,11 +80,15 @@ def _make(store: Store, variant: str, key: str) -> Image:
     host_files.add_layout(tree)
     programs = host_files.add_programs(tree, host_files.CORE)
     certificates = False
-    if variant == "latest":
+    if variant != "tiny":
         programs += host_files.add_programs(tree, host_files.MORE)
         python = Interpreter.running()
         modules = add_python(tree, python)
         host_files.add_libraries(tree, loader, modules, under=python.executable, place=python.place)
+        if variant == "kernel":
+            from sandcell.runtime.build.host_packages import add_packages
+
+            add_packages(tree, loader, python, KERNEL)
         host_files.add_terminals(tree)
         host_files.add_locale(tree)
         certificates = host_files.add_certificates(tree)
@@ -91,7 +98,7 @@ def _make(store: Store, variant: str, key: str) -> Image:
     bash = any(program.endswith("/bash") for program in programs)
     host_files.add_settings(
         tree,
-        what="Python" if variant == "latest" else "little else",
+        what="little else" if variant == "tiny" else "Python",
         shell="/bin/bash" if bash else "/bin/sh",
     )
     with store.leases.working():
@@ -120,7 +127,7 @@ def _fingerprint(variant: str) -> str:
     """
     facts: list[object] = [_FORM, variant]
     paths = ["/usr/bin", "/bin", "/usr/sbin", "/lib", "/usr/lib", "/etc/ld.so.cache", "/etc/os-release"]
-    if variant == "latest":
+    if variant != "tiny":
         facts += [sys.version, sys.base_prefix]
         library = os.path.dirname(os.__file__)
         name = os.path.basename(library)
@@ -131,6 +138,10 @@ def _fingerprint(variant: str) -> str:
             f"{library}/lib-dynload",
         ]
         paths += ["/etc/ssl/certs", "/usr/local/share/ca-certificates"]
+    if variant == "kernel":
+        from sandcell.runtime.build.host_packages import versions
+
+        facts += versions(KERNEL)
     for path in paths:
         try:
             status = os.stat(path)

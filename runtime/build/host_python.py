@@ -13,6 +13,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Callable
 
 import msgspec
 
@@ -111,7 +112,7 @@ def add_python(tree: HostTree, python: Interpreter) -> tuple[str, ...]:
     sources: list[str] = []
     for library in dict.fromkeys((python.library, python.platform_library)):
         _walk(tree, library, python, modules, sources)
-    _add_bytecode(tree, sources, python)
+    add_bytecode(tree, sources, python, python.place, python.library)
     return (program, *modules)
 
 
@@ -155,19 +156,23 @@ def _add_build_facts(tree: HostTree, path: str, place: str, python: Interpreter)
     tree.text(place, text)
 
 
-def _add_bytecode(tree: HostTree, sources: list[str], python: Interpreter) -> None:
+def add_bytecode(
+    tree: HostTree, sources: list[str], python: Interpreter, place_of: Callable[[str], str], root: str
+) -> None:
+    """Bytecode of these files of the host, which stand at ``place_of`` them in ``tree``. ``root``: the
+    directory that they are below."""
     from importlib.util import MAGIC_NUMBER, source_hash
 
     missing: list[tuple[str, bytes]] = []
     for path in sources:
-        place = python.place(path)
+        place = place_of(path)
         content = tree.content(place)
         body = _valid_body(path, content, python)
         if body is None:
             missing.append((place, content))
         else:
             header = MAGIC_NUMBER + _UNCHECKED + source_hash(content)
-            name = f"{python.name}/{path.removeprefix(python.library + '/')}"
+            name = f"{os.path.basename(root)}/{path.removeprefix(root + '/')}"
             tree.text(_cached(place, python.tag), header + _moved(body, name, place))
     for (place, content), body in zip(missing, _compile(missing, python), strict=True):
         if body:
