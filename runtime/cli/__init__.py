@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, *, engine: "Engine | None" = No
     a failure is told on standard error as ``sandcell: operation object: cause``.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if engine is None and words[:1] and words[0] in _STARTING and COMPLETION not in os.environ:
+    if engine is None and _starts(words) and COMPLETION not in os.environ:
         from sandcell.runtime.container import boot
 
         boot.ahead()
@@ -61,6 +61,10 @@ def main(arguments: Sequence[str] | None = None, *, engine: "Engine | None" = No
         return tell(error, door.verb)
     finally:
         door.close()
+
+
+def _starts(words: list[str]) -> bool:
+    return (words[:1] != [] and words[0] in _STARTING) or words[:2] == ["kernel", "run"]
 
 
 def entry() -> Never:

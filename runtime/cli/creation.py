@@ -128,7 +128,7 @@ def options_of(flags: dict[str, Any]) -> "Options":
         "name": flags["name"],
         "replace": flags["replace"],
         "env": environment(flags["env"], flags["env_file"]),
-        "volumes": (*map(_volume, flags["volume"]), *mounts["volume"]),
+        "volumes": (*map(host_path, flags["volume"]), *mounts["volume"]),
         "tmpfs": (*flags["tmpfs"], *mounts["tmpfs"]),
         "workdir": flags["workdir"],
         "user": flags["user"],
@@ -175,7 +175,7 @@ def environment(words: Sequence[str], files: Sequence[str] = ()) -> dict[str, st
     return variables
 
 
-def _volume(text: str) -> str:
+def host_path(text: str) -> str:
     """A source that begins with a dot is a path from where we stand, as for docker's client."""
     source, sign, rest = text.partition(":")
     return f"{os.path.abspath(source)}{sign}{rest}" if source.startswith(".") else text

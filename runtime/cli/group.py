@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "import": ("archives", "Make an image of a root file system's archive"),
     "info": ("about", "Show the store and the host in numbers"),
     "inspect": ("changes", "Show everything about containers or images, as JSON"),
+    "kernel": ("kernel", "Jupyter kernels that run in containers"),
     "kill": ("lifecycle", "Send a signal to containers"),
     "lessons": ("lessons", "Copy the lessons to a folder"),
     "load": ("archives", "Take images from an archive or an OCI layout"),
