@@ -2,7 +2,8 @@
 
 An image is files and a config, and the files may come from anywhere. ``host`` has a shell, the usual
 small tools and the Python that runs us; ``host:kernel`` the Jupyter kernel of that Python, too;
-``host:tiny`` the shell and the core tools only. It is made once, and again when the machine's programs change.
+``host:tiny`` the shell and the core tools only. Each is made once, and again when the machine's programs
+change.
 """
 
 import hashlib
@@ -38,7 +39,10 @@ def host_image(store: Store, variant: str = "latest") -> Image:
     """
     if variant not in VARIANTS:
         raise ImageNotFound(
-            "find image", f"host:{variant}", "there is no such host image", "use host, host:kernel or host:tiny"
+            "find image",
+            f"host:{variant}",
+            "there is no such host image",
+            "use host, host:kernel or host:tiny",
         )
     key = _fingerprint(variant)
     found = _known(store, key)

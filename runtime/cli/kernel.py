@@ -26,7 +26,9 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _FLAGS = (
     click.option("--mount", is_flag=True, help=f"Show the notebook's folder as {_PLACE}, and start there."),
     click.option("-v", "--volume", multiple=True, metavar="SRC:DST[:ro]", help="As for 'sandcell run'."),
-    click.option("-e", "--env", multiple=True, metavar="KEY[=VALUE]", help="Set a variable, or pass ours on."),
+    click.option(
+        "-e", "--env", multiple=True, metavar="KEY[=VALUE]", help="Set a variable, or pass ours on."
+    ),
     click.option("--network", metavar="none|bridge|host|NAME", help="As for 'sandcell run'."),
     click.option("-m", "--memory", metavar="SIZE", help="Most memory, e.g. 2g."),
     click.option("--cpus", metavar="NUMBER", help="Most processor time, in processors, e.g. 1.5."),
@@ -54,6 +56,7 @@ def kernel_command() -> None:
 @click.pass_obj
 def install_command(
     door: Door,
+    /,
     image: str,
     name: str | None,
     display_name: str | None,
@@ -85,7 +88,7 @@ def install_command(
 @click.argument("image", type=IMAGE)
 @click.argument("connection_file")
 @click.pass_obj
-def run_command(door: Door, image: str, connection_file: str, **flags: Any) -> int:
+def run_command(door: Door, /, image: str, connection_file: str, **flags: Any) -> int:
     """Run a kernel in a container of IMAGE until it ends; Jupyter does this."""
     from sandcell.runtime.engine import kernels
 
@@ -105,7 +108,8 @@ def list_command(form: str) -> None:
     from sandcell.runtime.cli import kernelspecs
 
     rows = [
-        {"Kernel": one.name, "Image": one.image, "Directory": one.directory} for one in kernelspecs.installed()
+        {"Kernel": one.name, "Image": one.image, "Directory": one.directory}
+        for one in kernelspecs.installed()
     ]
     show(rows, _COLUMNS, form)
 

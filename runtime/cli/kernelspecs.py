@@ -84,7 +84,9 @@ def write(place: Path, name: str, image: str, title: str, flags: list[str]) -> P
         half.write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
         half.replace(path)
     except OSError as error:
-        raise BadInput("install kernel", name, f"{error.filename}: {error.strerror}", "try --prefix") from None
+        raise BadInput(
+            "install kernel", name, f"{error.filename}: {error.strerror}", "try --prefix"
+        ) from None
     return path.parent
 
 

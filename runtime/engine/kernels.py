@@ -9,7 +9,6 @@ to the socket of that name, byte by byte: what is signed or encrypted stays so.
 import os
 import socket
 import stat
-import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sandcell.runtime.container.options import Options
-from sandcell.runtime.errors import BadInput, HostRefused, SandcellError, StartFailed
+from sandcell.runtime.errors import BadInput, HostRefused, StartFailed
 
 if TYPE_CHECKING:
     from sandcell.runtime.container.running import Running
@@ -32,19 +31,24 @@ _SOCKET = f"{_INSIDE}/kernel"  # and "-" and the channel's number, as ZeroMQ's u
 _PIECE = 1 << 18
 _RETRY = 0.01
 
-# The file is copied because a kernel writes to its own, and removes it at its end.
+# The file is copied because a kernel writes to its own, and removes it at its end. Who is not root inside
+# is not us outside, and we must be let write to the sockets (unix(7)). The parent is pid 1, which does not go
+# away; a kernel that is told of no parent believes to be in a terminal, and says so.
 _BEGIN = f"""\
-import os, runpy, shutil, sys
+import os, runpy, shutil, sys, threading, time
+sockets = [f"{_SOCKET}-{{number}}" for number in range(1, {len(CHANNELS) + 1})]
 before = os.umask(0o077)
 shutil.copyfile("/run/sandcell/in/connection.json", "{_INSIDE}/connection.json")
-os.umask(before)
-sys.argv = ["ipykernel_launcher", "-f", "{_INSIDE}/connection.json"]
+os.umask(before if os.getuid() == 0 else 0)
+def settle():
+    while not all(map(os.path.exists, sockets)):
+        time.sleep(0.005)
+    os.umask(before)
+threading.Thread(target=settle, daemon=True).start()
+sys.argv = ["ipykernel_launcher", "-f", "{_INSIDE}/connection.json", "--IPKernelApp.parent_handle=1"]
 runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
 """
 _ASK = "import ipykernel, zmq; print(ipykernel.__version__)"
-
-# acl(5): owner, group and others may do everything with what is made here, whatever the umask.
-_FOR_ALL = struct.pack("<I" + "HHI" * 3, 2, *(word for tag in (1, 4, 32) for word in (tag, 7, 0xFFFFFFFF)))
 
 
 def read_connection(path: str) -> dict[str, Any]:
@@ -102,13 +106,7 @@ def launch(engine: "Engine", image: str, connection: Mapping[str, Any], options:
             remove=True,
             die_with_client=True,
         )
-        made = engine.create(image, ("python3", "-c", _BEGIN), options)
-        try:
-            _open_to_us(f"{engine.places.container(made.id)}/shared/out")
-            running = engine.relaunch(made)
-        except BaseException:
-            _remove(engine, made.id)
-            raise
+        running = engine.launch(image, ("python3", "-c", _BEGIN), options)
     except BaseException:
         for channel in listening:
             channel.close()
@@ -118,21 +116,6 @@ def launch(engine: "Engine", image: str, connection: Mapping[str, Any], options:
         name = f"{os.path.basename(_SOCKET)}-{number}"
         Thread(target=_serve, args=(channel, place, name), daemon=True).start()
     return running
-
-
-def _remove(engine: "Engine", id: str) -> None:
-    try:
-        engine.remove(id, force=True)
-    except SandcellError:
-        pass  # the error that led here says more
-
-
-def _open_to_us(directory: str) -> None:
-    """Let us speak to the sockets that another user, whose id is not ours, makes there."""
-    try:
-        os.setxattr(directory, "system.posix_acl_default", _FOR_ALL)
-    except OSError:
-        pass  # without it only images whose user is not root, on a plain user's machine, go wanting
 
 
 def _listen(connection: Mapping[str, Any]) -> list[socket.socket]:
@@ -177,12 +160,16 @@ def _serve(listening: socket.socket, place: int, name: str) -> None:
 
 
 def _carry(caller: socket.socket, place: int, name: str) -> None:
-    kernel = _call(place, name)
+    try:
+        kernel = call(place, name)
+    except OSError:
+        caller.close()
+        return
     Thread(target=_pour, args=(kernel, caller), daemon=True).start()
     _pour(caller, kernel)
 
 
-def _call(place: int, name: str) -> socket.socket:
+def call(place: int, name: str) -> socket.socket:
     """Connect to the kernel, as soon as it is there. A link that lies in the socket's place is not
     followed: what is in the directory is the container's doing, and the host's sockets are not for it."""
     while True:
