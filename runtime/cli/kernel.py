@@ -35,6 +35,9 @@ _FLAGS = (
 )
 
 
+_prefix_flag = click.option("--prefix", metavar="DIR", help="Below DIR/share/jupyter.")
+
+
 def _container_flags(function: _Function) -> _Function:
     for flag in reversed(_FLAGS):
         function = flag(function)
@@ -50,7 +53,7 @@ def kernel_command() -> None:
 @click.option("--name", metavar="NAME", help="Name of the kernel; made of the image's if not given.")
 @click.option("--display-name", metavar="TEXT", help="What Jupyter shows.")
 @click.option("--sys-prefix", is_flag=True, help="For this Python environment; for this user if not given.")
-@click.option("--prefix", metavar="DIR", help="Below DIR/share/jupyter.")
+@_prefix_flag
 @_container_flags
 @click.argument("image", type=IMAGE)
 @click.pass_obj
@@ -102,26 +105,26 @@ def run_command(door: Door, /, image: str, connection_file: str, **flags: Any) -
 
 
 @kernel_command.command("list")
+@_prefix_flag
 @format_option
-def list_command(form: str) -> None:
+def list_command(prefix: str | None, form: str) -> None:
     """List the kernels that run in containers."""
     from sandcell.runtime.cli import kernelspecs
 
-    rows = [
-        {"Kernel": one.name, "Image": one.image, "Directory": one.directory}
-        for one in kernelspecs.installed()
-    ]
+    found = kernelspecs.installed(kernelspecs.places(prefix))
+    rows = [{"Kernel": one.name, "Image": one.image, "Directory": one.directory} for one in found]
     show(rows, _COLUMNS, form)
 
 
 @kernel_command.command("remove")
+@_prefix_flag
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-def remove_command(names: tuple[str, ...]) -> None:
+def remove_command(prefix: str | None, names: tuple[str, ...]) -> None:
     """Remove kernels that 'kernel install' made. Images and running kernels stay."""
     from sandcell.runtime.cli import kernelspecs
 
     for name in names:
-        kernelspecs.remove(name)
+        kernelspecs.remove(kernelspecs.places(prefix), name)
         print(name)
 
 

@@ -45,13 +45,20 @@ def folder(prefix: str | None) -> Path:
     return Path(jupyter_data_dir(), "kernels")
 
 
-def installed() -> list[Installed]:
-    """All kernels of ours that Jupyter finds, of the same name the one that it takes."""
+def places(prefix: str | None) -> list[Path]:
+    """Where Jupyter looks for kernelspecs, first what it prefers; of ``prefix`` alone, if there is one."""
+    if prefix is not None:
+        return [folder(prefix)]
     from jupyter_core.paths import jupyter_path
 
+    return [Path(place) for place in jupyter_path("kernels")]
+
+
+def installed(places: list[Path]) -> list[Installed]:
+    """All kernels of ours that lie there, of the same name the one that Jupyter takes."""
     found: dict[str, Installed] = {}
-    for place in jupyter_path("kernels"):
-        for path in sorted(Path(place).glob("*/kernel.json")):
+    for place in places:
+        for path in sorted(place.glob("*/kernel.json")):
             image = _image(path)
             if image is not None:
                 found.setdefault(path.parent.name, Installed(path.parent.name, image, str(path.parent)))
@@ -90,15 +97,13 @@ def write(place: Path, name: str, image: str, title: str, flags: list[str]) -> P
     return path.parent
 
 
-def remove(name: str) -> None:
+def remove(places: list[Path], name: str) -> None:
     """Remove the kernelspec. ``NotFound`` without one of that name, ``Conflict`` where it is not ours."""
-    from jupyter_core.paths import jupyter_path
-
-    for one in installed():
+    for one in installed(places):
         if one.name == name:
             shutil.rmtree(one.directory)
             return
-    if any(Path(place, name, "kernel.json").exists() for place in jupyter_path("kernels")):
+    if any((place / name / "kernel.json").exists() for place in places):
         raise Conflict("remove kernel", name, "sandcell did not install it", "jupyter kernelspec remove")
     raise NotFound("remove kernel", name, "there is no such kernel", "sandcell kernel list")
 

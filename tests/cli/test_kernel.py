@@ -78,33 +78,27 @@ def test_a_link_in_a_sockets_place_is_not_followed(tmp_path: Path) -> None:
         kernel.close()
 
 
-def test_kernelspecs_are_made_listed_and_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
-    place = kernelspecs.folder(None)
+def test_kernelspecs_are_made_listed_and_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place, prefix = kernelspecs.folder(str(tmp_path)), f"--prefix={tmp_path}"
     for title in ("first", "second"):
         kernelspecs.write(place, "mine", "some:image", title, ["--mount"])
     spec = json.loads((place / "mine" / "kernel.json").read_bytes())
     assert spec["argv"][-5:] == ["run", "--mount", "--", "some:image", "{connection_file}"]
     assert (spec["display_name"], spec["interrupt_mode"]) == ("second", "message")
-    assert main(["kernel", "list", "--format", "json"]) == 0
+    assert main(["kernel", "list", prefix, "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["Image"] == "some:image"
-    assert main(["kernel", "remove", "mine"]) == 0
+    assert main(["kernel", "remove", prefix, "mine"]) == 0
     assert not (place / "mine").exists()
-    assert main(["kernel", "remove", "mine"]) == 1
+    assert main(["kernel", "remove", prefix, "mine"]) == 1
     assert "there is no such kernel" in capsys.readouterr().err
 
 
-def test_the_kernel_of_somebody_else_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
-    theirs = tmp_path / "kernels" / "theirs" / "kernel.json"
+def test_the_kernel_of_somebody_else_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = tmp_path / "share/jupyter/kernels/theirs/kernel.json"
     theirs.parent.mkdir(parents=True)
     theirs.write_text('{"argv": ["x"], "display_name": "x", "language": "x"}')
     for words in (["install", "--name", "theirs", "image"], ["remove", "theirs"]):
-        assert main(["kernel", *words]) == 1
+        assert main(["kernel", *words, f"--prefix={tmp_path}"]) == 1
     assert capsys.readouterr().err.count("theirs") >= 2
     assert theirs.exists()
     assert kernelspecs.name_of("reg.example:5000/A/b:1") == "sandcell-reg.example-5000-a-b-1"
