@@ -104,13 +104,12 @@ class _Planner:
         ]
         wanted = stages.needed(self.stages, parents, last, self.contexts)
         ops: list[Op] = []
-        ends: dict[int, tuple[RunConfig, str]] = {}
+        ends: dict[int, Evaluation] = {}
         for number in wanted:
-            evaluation = self.evaluate(number, images[number], parents[number], ends)
-            ends[number] = evaluation.config, evaluation.platform
-            ops += evaluation.ops
+            ends[number] = self.evaluate(number, images[number], parents[number], ends)
+            ops += ends[number].ops
         if labels:
-            ops.append(_labelled(ops[-1], ends[last][0], labels))
+            ops.append(_labelled(ops[-1], ends[last].config, labels))
         if len(wanted) == len(self.stages):
             self.arguments.tell_unused()
         fault = self.checks.fault()
@@ -150,7 +149,7 @@ class _Planner:
         return "" if self.here.runs(platform) else str(platform)
 
     def evaluate(
-        self, number: int, image: str, parent: int | None, ends: Mapping[int, tuple[RunConfig, str]]
+        self, number: int, image: str, parent: int | None, ends: Mapping[int, Evaluation]
     ) -> Evaluation:
         """All ops of one stage, the triggers of its base among them."""
         stage = self.stages[number]
@@ -159,7 +158,7 @@ class _Planner:
         platform = self.platform(begin)
         named = self.contexts.get(image)
         if parent is not None:
-            config, platform = ends[parent]
+            config, platform = ends[parent].config, ends[parent].platform
         elif named is not None and not named.image:
             config, context = SCRATCH, image
         elif image == "scratch":
@@ -167,6 +166,8 @@ class _Planner:
         else:
             name, config = self.base(begin, named.image if named else image, platform)
         evaluation = Evaluation(number, config, self.arguments, self.origin, platform)
+        if parent is not None:
+            evaluation.local.update(ends[parent].local)  # a stage has the ARGs of the one it stands on
         told = f"FROM {f'--platform={platform} ' if begin.platform and platform else ''}{image}"
         evaluation.ops.append(
             Begin(

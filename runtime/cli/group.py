@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "manifest": ("remote", "Look at what a name means in its registry"),
     "pause": ("living", "Let containers stand still"),
     "network": ("network", "Manage networks of containers"),
+    "notebook": ("notebook", "Make Dockerfiles of a notebook, and notebooks of a Dockerfile"),
     "port": ("network", "Show the published ports of a container"),
     "prune": ("image", "Remove what nothing refers to any more"),
     "ps": ("ps", "List containers"),
