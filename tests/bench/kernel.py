@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from contextlib import ExitStack
 from typing import Any, Self
 
@@ -37,12 +38,15 @@ def _time_of(action):
 class Kernel:
     """A Jupyter kernel as a notebook has it, with our store in its environment. Raises Unavailable."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], name: str = "python3", folder: str = "") -> None:
+        """``folder``: where the kernelspec ``name`` is, if Jupyter does not know of it."""
         try:
             from jupyter_client.manager import KernelManager
         except ImportError:
             raise Unavailable("jupyter_client is not installed") from None
-        self._manager: Any = KernelManager(kernel_name="python3")
+        self._manager: Any = KernelManager(kernel_name=name)
+        if folder:
+            self._manager.kernel_spec_manager.kernel_dirs.insert(0, folder)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._manager.start_kernel(env={**os.environ, **environment}, **quiet)
         self._client = self._manager.blocking_client()
@@ -88,6 +92,25 @@ def loading(world: World, stack: ExitStack) -> Sides:
     )
 
 
+def boxed(world: World, stack: ExitStack) -> Sides:
+    """From nothing until a client has its first answer."""
+    from sandcell.runtime.cli import kernelspecs
+    from sandcell.runtime.engine import kernels
+
+    kernels.check(world.engine, "host:kernel")
+    prefix = world.fresh()
+    kernelspecs.write(kernelspecs.folder(prefix), "boxed", "host:kernel", "boxed", [])
+    folder = str(kernelspecs.folder(prefix))
+
+    def start(name: str) -> float:
+        begin = time.perf_counter()
+        with Kernel(world.environment, name, folder):
+            return (time.perf_counter() - begin) * 1e3
+
+    peer = Side("the same ipykernel on the host", lambda: start("python3"), "host", Bound("ratio", 1.5))
+    return Sides(Side("a kernel in a container", lambda: start("boxed")), [peer])
+
+
 def overhead(world: World, stack: ExitStack) -> Sides:
     """The magic and the plain engine call take turns in one kernel; both run ``true`` by a shell."""
     kernel = stack.enter_context(Kernel(world.environment))
@@ -103,4 +126,5 @@ def overhead(world: World, stack: ExitStack) -> Sides:
 ROWS = (
     Row("kernel.load_ext", loading, rounds=6, gaps=(0.0,)),
     Row("kernel.container", overhead, rounds=20),
+    Row("kernel.boxed", boxed, rounds=8, gaps=(0.0,)),
 )
