@@ -4,6 +4,7 @@ import functools
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,11 @@ from tests.plain_user import PlainUser
 
 # The fixtures of tests/server; pytest takes them only here.
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+# A shell that starts us in the background lets us ignore Ctrl-C, and our children with us: kernels and
+# containers are interrupted here.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is not a fault of the code; and a submission is judged by the same examples twice.
 settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get("CI")))

@@ -25,28 +25,28 @@ def test_a_hundred_containers_keep_focus_and_place(lab: Lab, engine: Engine, pag
     engine.build("FROM scratch\nENV A=b\n", name="empty")
     engine.build("FROM host:tiny\n", name="small")
     for number in range(100):
-        engine.create("small", ("sleep", "9"), Options(name=f"c{number:03}"))
+        engine.create("small", ("sleep", "9"), Options(name=f"one-{number:03}"))
     for number in range(50):
         engine.tag("small", f"name{number:02}")
         engine.build(f"FROM host:tiny\nENV A={number}\n", name=f"image{number:02}")
     told = opened(page, lab)
-    page.wait_for_selector(box("c099"))
+    page.wait_for_selector(box("one-099"))
     until(lambda: page.locator(".sc-plate").count() >= 50, True, "all images")
     side = page.locator(".sc-containers")
-    page.locator(box("c050")).focus()
+    page.locator(box("one-050")).focus()
     page.keyboard.press("ArrowRight")
     place = side.evaluate("side => side.scrollTop = 400")
     # Every element is the same one afterwards: nothing was drawn anew.
     page.evaluate("document.querySelectorAll('.sc-glass').forEach(one => { one.mark = 1; })")
-    engine.create("small", ("sleep", "9"), Options(name="one-more"))
-    page.wait_for_selector(box("one-more"))
-    engine.remove("c000")
-    page.wait_for_selector(box("c000"), state="detached")
-    assert page.evaluate("document.activeElement.querySelector('.sc-name').textContent") == "c051"
+    engine.create("small", ("sleep", "9"), Options(name="newest"))
+    page.wait_for_selector(box("newest"))
+    engine.remove("one-000")
+    page.wait_for_selector(box("one-000"), state="detached")
+    assert page.evaluate("document.activeElement.querySelector('.sc-name').textContent") == "one-051"
     assert abs(side.evaluate("side => side.scrollTop") - place) < 200, "only by the box that went"
     assert page.evaluate("[...document.querySelectorAll('.sc-glass')].filter(one => !one.mark).length") == 1
     page.keyboard.press("/")
-    page.keyboard.type("c07")
+    page.keyboard.type("one-07")
     until(lambda: page.locator(".sc-glass").count(), 10, "what was searched")
     page.keyboard.press("Escape")
     until(lambda: page.locator(".sc-glass").count(), 100, "all again")
