@@ -285,13 +285,13 @@ def test_a_flood_and_a_slow_client(engine: Engine) -> None:
     running = engine.launch(TINY, ("yes",), Options(remove=True))
     pieces = running.output()
     for _ in range(3):
-        assert next(pieces).data.startswith(b"y")
+        assert set(next(pieces).data) <= set(b"y\n")
     monitor = state.read(engine.places.running(running.container.id), "").monitor
     assert monitor is not None
     until(lambda: _resident(monitor.pid) > 0, "the monitor")
     assert _resident(monitor.pid) < 60 << 20
     running.signal(signal.SIGKILL)
-    assert running.wait(5) == 137
+    assert running.wait(30) == 137
     got = sum(len(piece.data) for piece in pieces)
     assert got > 0
     running.close()

@@ -28,7 +28,7 @@ def resources_reach_the_files_of_version_2(place: Place) -> None:
     world = _world(place, "resources")
     data = _disk(3)
     place_of_data = f"{data['major']}:{data['minor']}"
-    resources: dict[str, Any] = world.config["linux"]["resources"]
+    resources: dict[str, Any] = world.config["linux"].setdefault("resources", {})
     resources |= {
         "memory": {"limit": 64 << 20, "swap": 64 << 20, "reservation": 32 << 20},
         "cpu": {"shares": 2048, "quota": 50000, "period": 100000, "burst": 10000, "cpus": "1", "mems": "0"},
