@@ -41,7 +41,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     if shutil.which("unshare") is None:
         pytest.skip("there is no unshare here to make a network namespace with")
     argv = ["unshare", "-n", sys.executable, "-c", _DRIVER, str(base / "home"), str(base / "run")]
-    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=300)
     found = {}
     for line in done.stdout.splitlines():
         word, _, rest = line.partition(" ")
@@ -53,6 +53,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.kernel
 @pytest.mark.slow
+@pytest.mark.timeout(330)
 @pytest.mark.parametrize("name", NAMES)
 def test_packets(verdicts: dict[str, str], name: str) -> None:
     assert verdicts.get(name, verdicts["stderr"]) == ""
