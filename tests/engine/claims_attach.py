@@ -14,11 +14,12 @@ from sandcell.runtime.errors import ContainerNotFound, Corrupted, WrongState
 from tests.engine.claims import IMAGE, background, claim, until
 
 
-def _hear(running: Running, wanted: bytes) -> bytes:
+def _hear(running: Running, *wanted: bytes) -> bytes:
+    """Listen until all of ``wanted`` was said; the two streams come in any order."""
     heard = b""
     for piece in running.output(timeout=20):
         heard += piece.data
-        if wanted in heard:
+        if all(word in heard for word in wanted):
             return heard
     raise AssertionError(heard)
 
@@ -29,18 +30,18 @@ def several_can_be_attached_and_all_hear_the_same(engine: Engine) -> None:
     with background(engine, script, interactive=True) as id:
         first, second = engine.attach(id), engine.attach(id)
         first.write(b"one\n")
-        assert {_hear(who, b"one") and _hear(who, b"one") for who in (first, second)}
+        assert all(_hear(who, b"out one", b"err one") for who in (first, second))
         second.write(b"two\n")
         heard = [{piece.stream for piece in _pieces(who, 2)} for who in (first, second)]
         assert heard == [{"stdout", "stderr"}] * 2
         first.close()
         second.write(b"three\n")
-        _hear(second, b"three")
+        _hear(second, b"out three", b"err three")
         second.close_input()  # only theirs: the container's own stays open
         second.close()
         third = engine.attach(id)
         third.write(b"four\n")
-        _hear(third, b"four")
+        _hear(third, b"out four", b"err four")
         engine.kill(id)
         assert third.wait(20) == 137
         third.close()
