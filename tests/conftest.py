@@ -28,6 +28,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("here")
 
+LEFT = pytest.StashKey[list[str]]()
 _SESSION = f"SANDCELL_TEST_SESSION={secrets.token_hex(8)}"
 
 
@@ -50,7 +51,9 @@ def session_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_left_behind(session_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def nothing_left_behind(
+    session_folder: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[None]:
     """Fails the run when it leaves a mount, control group, namespace, link or process.
 
     Control groups, namespaces and links cannot be told from those of somebody else who uses the
@@ -76,6 +79,7 @@ def nothing_left_behind(session_folder: Path, tmp_path_factory: pytest.TempPathF
     new = leftovers.new(before, leftovers.look(marks))
     alone = bool(os.environ.get("SANDCELL_TEST_ALONE"))
     found += [line for line in new if alone or line.startswith("mounts")]
+    pytestconfig.stash[LEFT] = found
     assert not found, "the tests left behind:\n" + "\n".join(found)
 
 
@@ -110,6 +114,12 @@ def run_home(tmp_path: Path) -> Path:
 def _this_host() -> Host:
     with tempfile.TemporaryDirectory(prefix="sandcell-probe-") as folder:
         return probe(folder, folder)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Keep what was left behind for ``tests/again.py``."""
+    if session.config.cache is not None:
+        session.config.cache.set("sandcell/left", session.config.stash.get(LEFT, []))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
