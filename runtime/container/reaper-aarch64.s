@@ -24,6 +24,12 @@ named:  mov     x0, 15                  // PR_SET_NAME
         mov     x8, 135                 // rt_sigprocmask(2)
         svc     0
 
+        mov     x0, 3                   // the program waits for the end of a pipe that we hold
+        mov     w1, -1
+        mov     x2, 0
+        mov     x8, 436                 // close_range(2)
+        svc     0
+
 reap:   mov     x0, -1
         mov     x1, sp
         mov     x2, 1                   // WNOHANG

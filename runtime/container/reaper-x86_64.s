@@ -26,6 +26,12 @@ named:  lea     rsi, [rip+name]
         mov     eax, 14                 # rt_sigprocmask(2)
         syscall
 
+        mov     edi, 3                  # the program waits for the end of a pipe that we hold
+        mov     esi, -1
+        xor     edx, edx
+        mov     eax, 436                # close_range(2)
+        syscall
+
 reap:   mov     edi, -1
         mov     rsi, rsp
         mov     edx, 1                  # WNOHANG

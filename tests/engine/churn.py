@@ -41,7 +41,12 @@ def _left(base: Path, known: set[str]) -> dict[str, list[str]]:
     found = {
         "files": os.listdir(base / "home/containers"),
         "names": os.listdir(base / "home/names"),
-        "run files": [str(path) for path in (base / "run").rglob("*") if path.name in known],
+        "run files": [
+            f"{place}/{name}"
+            for place, folders, files in os.walk(base / "run")
+            for name in (*folders, *files)
+            if name in known
+        ],
         "networks": [path.name for path in (base / "run/networks").glob("*.json")],
         "mounts": [line for line in mounts if str(base) in line or "nsfs" in line.split()],
         "groups": [place for place, _, _ in os.walk("/sys/fs/cgroup") if os.path.basename(place) in known],
@@ -73,13 +78,16 @@ def main(home: str, run: str, cycles: int) -> dict[str, list[str]]:
             thread.start()
         for thread in threads:
             thread.join()
+        most = len(os.listdir("/proc/self/ns")) * 4
+        with contextlib.suppress(AssertionError):
+            until(lambda: _namespaces(engine) <= most, "their namespaces are gone", _PATIENCE)
         spaces = _namespaces(engine)
     with contextlib.suppress(AssertionError):
         until(lambda: not _left(base, known), "nothing of them", _PATIENCE)
     left = _left(base, known)
     if failed or len(known) != cycles:
         left["failed"] = failed
-    if spaces > len(os.listdir("/proc/self/ns")) * 4:
+    if spaces > most:
         left["namespaces"] = [str(spaces)]
     return left
 
@@ -88,13 +96,17 @@ def _namespaces(engine: Engine) -> int:
     """How many namespaces the helper and its reserve hold, when all containers are gone."""
     found = set()
     for pid in [engine.launcher.pid, *_descendants(engine.launcher.pid)]:
-        for name in os.listdir(f"/proc/{pid}/ns"):
-            found.add(os.readlink(f"/proc/{pid}/ns/{name}"))
+        with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
+            for name in os.listdir(f"/proc/{pid}/ns"):
+                found.add(os.readlink(f"/proc/{pid}/ns/{name}"))
     return len(found)
 
 
 def _descendants(pid: int | None) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return [found for child in map(int, children) for found in (child, *_descendants(child))]
 
 

@@ -66,7 +66,7 @@ def background(engine: Engine, script: str = "sleep 1000", **options: object) ->
         engine.remove(made, force=True)
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
     """Wait for something that another process does; bounded."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -237,7 +237,7 @@ def exec_sees_the_same_world_and_its_signals_reach_only_its_own_processes(engine
         running.signal(signal.SIGINT)
         assert running.wait(0.05) is None
         running.signal(signal.SIGKILL)
-        assert running.wait(5) == 137
+        assert running.wait(20) == 137
         running.close()
         assert engine.container(id).state == "running"
         assert (
@@ -260,7 +260,7 @@ def exec_options_are_the_execs_alone(engine: Engine) -> None:
 def a_container_removed_at_its_end_leaves_nothing(engine: Engine) -> None:
     before = set(os.listdir(engine.places.containers))
     sh(engine, "true")
-    until(lambda: set(os.listdir(engine.places.containers)) == before, "the removal")
+    until(lambda: set(os.listdir(engine.places.containers)) <= before, "the removal")
 
 
 @claim
@@ -311,7 +311,8 @@ def bad_input_is_one_clear_error_each(engine: Engine) -> None:
             assert error.hint, str(error)
         else:
             raise AssertionError("no error")
-    assert set(os.listdir(engine.places.containers)) == before
+    # Those of earlier claims may just be removing themselves.
+    assert set(os.listdir(engine.places.containers)) <= before
 
 
 @claim

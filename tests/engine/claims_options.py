@@ -13,7 +13,7 @@ from sandcell.runtime.container.options import Options
 from sandcell.runtime.errors import HostRefused, InvalidDocument, InvalidOption, StartFailed, WrongState
 from sandcell.runtime.linux.capabilities import mask
 from sandcell.runtime.linux.cgroups import layout
-from tests.engine.claims import IMAGE, background, claim, sh
+from tests.engine.claims import IMAGE, background, claim, sh, until
 
 
 def _status(engine: Engine, field: str, **options: object) -> int:
@@ -157,7 +157,8 @@ def another_containers_processes_can_be_seen_and_the_hosts(engine: Engine) -> No
         engine.rename(other, "called-otherwise")
         mine, theirs = _spaces(engine, id), _spaces(engine, other)
         assert {k for k in mine if mine[k] == theirs[k]} == {"ipc", "pid"}
-        assert "sleep\x001003" in engine.exec(id, ("sh", "-c", "cat /proc/[0-9]*/cmdline")).text
+        listed = ("sh", "-c", "cat /proc/[0-9]*/cmdline")
+        until(lambda: "sleep\x001003" in engine.exec(id, listed).text, "the other's process")
         engine.restart(id, 0)
         engine.kill(id)
         engine.wait(id)
@@ -190,7 +191,8 @@ def its_own_stop_timeout_counts(engine: Engine) -> None:
         engine.stop(id)
         assert time.monotonic() - begun < 8
         assert engine.container(id).exit_status == 137
-    with background(engine, "trap 'exit 3' USR1; while :; do sleep 0.05; done", stop_timeout=-1) as id:
-        engine.exec(id, ("sleep", "0.2"))
+    script = "trap 'exit 3' USR1; echo ready; while :; do sleep 0.05; done"
+    with background(engine, script, stop_timeout=-1) as id:
+        until(lambda: any(engine.logs(id)), "the trap")
         engine.stop(id, signal="USR1")
         assert engine.container(id).exit_status == 3

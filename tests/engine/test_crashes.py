@@ -13,6 +13,8 @@ import pytest
 
 from sandcell.runtime import Engine, Options
 from sandcell.runtime.container import state
+from sandcell.runtime.engine.values import Container
+from sandcell.runtime.errors import SandcellError
 from tests import leftovers
 from tests.engine.claims import until
 from tests.engine.crafted import TINY
@@ -59,7 +61,7 @@ class Client:
         assert self.process.stdout is not None
         with self.process.stdout as stream:
             said = stream.read().splitlines()
-        self.process.wait(10)
+        self.process.wait(30)
         return said
 
 
@@ -106,7 +108,8 @@ def _age(base: Path) -> None:
     for folder in ("containers", "builds/containers"):
         for root in ("home", "run"):
             for path in (base / root / folder).glob("*"):
-                os.utime(path, (1, 1))
+                with contextlib.suppress(FileNotFoundError):
+                    os.utime(path, (1, 1))
 
 
 def _check_and_clear(base: Path) -> None:
@@ -116,9 +119,7 @@ def _check_and_clear(base: Path) -> None:
         assert engine.run(TINY, ("echo", "works"), Options(remove=True)).text == "works\n"
         for found in engine.containers(all=True):
             if found.state == "running":
-                assert found.pid is not None
-                assert Path(f"/proc/{found.pid}").exists()
-                assert engine.exec(found, ("echo", "true")).text == "true\n"
+                _runs_truly(engine, found)
             engine.remove(found, force=True)
         for image in engine.images():
             engine.image(image.name)
@@ -126,11 +127,23 @@ def _check_and_clear(base: Path) -> None:
                 engine.remove_image(image.name, force=True)
         _age(base)
         engine.prune()
-        until(lambda: _pruned(engine, base), "an empty store", 15)
-    assert leftovers.after_they_end("SANDCELL_NOBODY=", str(base), 10) == {}
+        until(lambda: _pruned(engine, base), "an empty store")
+    assert leftovers.after_they_end("SANDCELL_NOBODY=", str(base), 30) == {}
     assert not [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(base) in line]
     groups = [place for place, _, _ in os.walk("/sys/fs/cgroup") if os.path.basename(place) in ids]
     assert groups == []
+
+
+def _runs_truly(engine: Engine, found: Container) -> None:
+    assert found.pid is not None
+    try:
+        assert Path(f"/proc/{found.pid}").exists()
+        assert engine.exec(found, ("echo", "true")).text == "true\n"
+    except (AssertionError, SandcellError):
+        # A short one may have ended since it was listed; then it is listed so no more.
+        listed = {one.id: one.state for one in engine.containers(all=True)}
+        if listed.get(found.id) == "running":
+            raise
 
 
 def _pruned(engine: Engine, base: Path) -> bool:
@@ -206,7 +219,7 @@ def test_whoever_waits_for_the_end_of_a_clients_output_does_not_wait_for_its_con
         [sys.executable, "-c", code, f"{base}/home", f"{base}/run"],
         cwd=_CHECKOUT,
         capture_output=True,
-        timeout=20,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     _check_and_clear(base)

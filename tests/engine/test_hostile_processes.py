@@ -141,7 +141,7 @@ def test_nobody_inside_sees_or_touches_the_helper_of_an_exec(engine: Engine) -> 
         for _ in range(40):
             assert engine.exec(id, ("/bin/true",)).status == 0
         assert b"".join(piece.data for piece in pieces) == b"tried True found []\n"
-        assert watching.wait(5) == 0
+        assert watching.wait(30) == 0
         watching.close()
 
 
@@ -268,7 +268,7 @@ def test_a_fork_bomb_under_a_limit_is_ended_within_seconds(engine: Engine) -> No
     until(lambda: _tasks(engine, made.id) > 10, "the bomb")
     begun = time.monotonic()
     engine.remove(made, force=True)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
     assert made.id not in os.listdir(engine.places.containers)
 
 
@@ -304,7 +304,7 @@ def _resident(pid: int) -> int:
 def test_output_closed_early_is_no_end(engine: Engine) -> None:
     running = engine.launch(TINY, ("sh", "-c", "exec 1>&- 2>&-; sleep 0.1; exit 9"), Options(remove=True))
     assert list(running.output()) == []
-    assert running.wait(5) == 9
+    assert running.wait(30) == 9
     running.close()
 
 
@@ -312,7 +312,7 @@ def test_what_leaves_its_session_and_parent_ends_with_the_container(engine: Engi
     script = "(trap '' TERM HUP INT; (trap '' TERM HUP; sleep 900) & ) & sleep 0.1; exit 0"
     made = engine.create(TINY, ("sh", "-c", script))
     engine.start(made)
-    assert engine.wait(made, 10) == 0
+    assert engine.wait(made, 30) == 0
     until(lambda: not _marked(b"900", made.id), "the end of all its processes")
     engine.remove(made)
 
@@ -334,7 +334,7 @@ def test_an_exec_that_leaves_a_flood_behind_ends(engine: Engine) -> None:
         begun = time.monotonic()
         assert engine.exec(id, ("sh", "-c", "yes & exit 3")).status == 3
         assert engine.exec(id, ("sh", "-c", "sleep 900 & echo said; exit 4")).stdout == b"said\n"
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 60
 
 
 def test_the_first_process_takes_only_signals_it_asked_for(engine: Engine) -> None:
@@ -344,12 +344,12 @@ def test_the_first_process_takes_only_signals_it_asked_for(engine: Engine) -> No
         assert engine.exec(id, ("true",)).status == 0
         begun = time.monotonic()
         engine.stop(id, timeout=0.2)
-        assert 0.2 <= time.monotonic() - begun < 3
+        assert 0.2 <= time.monotonic() - begun < 8
         assert engine.container(id).exit_status == 137
     with background(engine, TINY, "trap 'exit 5' USR1; while :; do sleep 0.02; done") as id:
         until(lambda: b"sleep" in b" ".join(_commands(engine, id)), "the trap")
         engine.kill(id, "USR1")
-        assert engine.wait(id, 5) == 5
+        assert engine.wait(id, 30) == 5
 
 
 def _commands(engine: Engine, id: str) -> list[bytes]:
