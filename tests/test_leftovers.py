@@ -26,9 +26,11 @@ def test_a_process_that_carries_the_mark_is_seen_until_it_ends(tmp_path: Path) -
     with subprocess.Popen(
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={**os.environ, "MARK": str(tmp_path)}
     ) as process:
-        assert process.pid in leftovers.processes(mark, "/no such folder")
-        assert process.pid in leftovers.after_they_end(mark, "/no such folder", 0)
-        process.kill()
+        try:
+            assert process.pid in leftovers.processes(mark, "/no such folder")
+            assert process.pid in leftovers.after_they_end(mark, "/no such folder", 0)
+        finally:
+            process.kill()
     assert leftovers.after_they_end(mark, "/no such folder", 0) == {}
 
 
@@ -44,10 +46,12 @@ def test_a_process_that_sees_a_mount_of_ours_is_seen(tmp_path: Path) -> None:
     )
     argv = [sys.executable, "-c", program, str(tmp_path)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        assert process.pid in leftovers.processes("no such mark", str(tmp_path))
-        process.kill()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            assert process.pid in leftovers.processes("no such mark", str(tmp_path))
+        finally:
+            process.kill()
 
 
 def test_a_machine_at_rest_has_nothing_new() -> None:

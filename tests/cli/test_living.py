@@ -71,11 +71,13 @@ def test_copies(sandcell: Any, engine: Engine, tmp_path: Path) -> None:
 def test_events_of_another_process_are_seen(engine: Engine) -> None:
     argv = [sys.executable, "-m", "sandcell.runtime.cli", "events"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as listening:
-        assert listening.stdout is not None
-        until(lambda: Path(engine.places.run, "events").exists(), "it listens")
-        engine.kill("cli-lives")
-        seen = sorted(listening.stdout.readline().split(maxsplit=4)[2] for _ in range(2))
-        listening.terminate()
+        try:
+            assert listening.stdout is not None
+            until(lambda: Path(engine.places.run, "events").exists(), "it listens")
+            engine.kill("cli-lives")
+            seen = sorted(listening.stdout.readline().split(maxsplit=4)[2] for _ in range(2))
+        finally:
+            listening.terminate()
     assert seen == ["die", "kill"]
     Path(engine.places.run, "events").unlink(missing_ok=True)
 
