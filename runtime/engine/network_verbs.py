@@ -94,7 +94,7 @@ class NetworkVerbs:
         it; ``InvalidOption`` for one that is always there."""
         from sandcell.runtime.engine import wiring
         from sandcell.runtime.errors import Conflict, InvalidOption
-        from sandcell.runtime.network import live
+        from sandcell.runtime.network import ending
         from sandcell.runtime.network.networks import RESERVED
 
         if name in RESERVED:
@@ -105,7 +105,7 @@ class NetworkVerbs:
             hint = f"remove the container first: rm {users[0]}"
             raise Conflict("remove network", name, f"it belongs to {', '.join(users[:4])}", hint)
         wiring.networks(self.places).forget(name)
-        live.end_if_empty(wiring.directory(self.places), name)
+        ending.end_if_empty(wiring.directory(self.places), name)
 
     def connect_network(
         self, network: str, container: "Who", *, ip: str = "", aliases: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.sharing import OTHER
 from sandcell.runtime.errors import HostRefused, InvalidOption, SandcellError
 from sandcell.runtime.linux.host_model import Facet
-from sandcell.runtime.network import addresses, live
+from sandcell.runtime.network import addresses, ending, live
 from sandcell.runtime.network.networks import DEFAULT, Networks
 
 if TYPE_CHECKING:
@@ -103,15 +103,7 @@ def begin(nursery: "Nursery", who: record.Record) -> Network:
         ports=ports,
         target=wires[0].address,
         afterwards=(leaving(places, who, linger=True),),
-        late=(
-            jobs.Call(
-                "sandcell.runtime.network.live.end_idle",
-                {
-                    "directory": directory(places),
-                    "links": {wire.bridge: live.index(wire.bridge) for wire in wires},
-                },
-            ),
-        ),
+        late=(_ending(places, who, tuple(wire.bridge for wire in wires)),),
     )
 
 
@@ -126,6 +118,11 @@ def leaving(places: Places, who: record.Record, *, linger: bool = False) -> jobs
     """What its monitor does at its end, so that it leaves all of its networks."""
     payload = {"directory": directory(places), "id": who.id, "linger": linger}
     return jobs.Call("sandcell.runtime.network.live.leave_all", payload)
+
+
+def _ending(places: Places, who: record.Record, bridges: tuple[str, ...]) -> jobs.Call:
+    payload = {"directory": directory(places), "id": who.id, "bridges": bridges}
+    return jobs.Call("sandcell.runtime.network.ending.end_idle", payload)
 
 
 def _wire(seat: live.Seat) -> s.Connect:
@@ -178,7 +175,7 @@ def sweep(places: Places) -> None:
             there.add(who.id)
         else:
             pasta.clear(places.running(who.id))
-    live.sweep(directory(places), there.__contains__)
+    ending.sweep(directory(places), there.__contains__)
 
 
 def _needed(places: Places, who: record.Record) -> bool:

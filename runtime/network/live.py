@@ -7,11 +7,11 @@ after a crash knows.
 """
 
 import fcntl
+import hashlib
 import os
 import socket
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -22,8 +22,6 @@ from sandcell.runtime.network.networks import Network
 
 _BRIDGE = "sandcell"
 _LOCK = ".lock"
-_WATCH = ".watch"
-_LINGER = 0.5  # seconds for which a network without anybody stays
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -77,15 +75,15 @@ def join(directory: str, network: Network, guest: Guest) -> Seat:
     """Give a container an address, bring the network to life where it is not, and tell the others its
     names. Repeating it gives the same seat. ``HostRefused`` says what the kernel said; ``Conflict``
     when the address is taken; ``InvalidOption`` when it is none of the network's."""
-    with _locked(directory):
-        live = _read(directory, network.name) or _new(directory, network)
+    with locked(directory, make=True):
+        live = read(directory, network.name) or _new(directory, network)
         address = _address(live, guest)  # refused before anything is made
         _write(directory, live)
         try:
             live = _ensure(directory, live)
         except OSError as error:
             if not live.members:
-                _end(directory, live)
+                end(directory, live)
             cause = f"the kernel says: {error.strerror}"
             raise HostRefused("make network", network.name, cause, "see `sandcell doctor`") from None
         member = live.members.get(guest.id)
@@ -99,13 +97,13 @@ def join(directory: str, network: Network, guest: Guest) -> Seat:
 
 def leave(directory: str, network: str, id: str, *, linger: bool = False) -> None:
     """Give the address back, and take the network down behind the last one; with ``linger`` that is
-    left to ``end_idle``. May be repeated."""
-    live = _read(directory, network)
+    left to ``ending.end_idle``. May be repeated; nothing where the records are gone."""
+    live = read(directory, network)
     if live is not None and id in live.members:
         # Before the lock: it takes the kernel a while, and the next one shall not wait for that.
         kernel.delete_link(outside_name(id, live.members[id].number))
-    with _locked(directory):
-        live = _read(directory, network)
+    with suppress(FileNotFoundError), locked(directory):
+        live = read(directory, network)
         if live is None:
             return
         gone = live.members.get(id)
@@ -117,7 +115,7 @@ def leave(directory: str, network: str, id: str, *, linger: bool = False) -> Non
             _write(directory, live)
             _tell_names(live)
         else:
-            _end(directory, live)
+            end(directory, live)
 
 
 def leave_all(directory: str, id: str, *, linger: bool = False) -> None:
@@ -127,61 +125,9 @@ def leave_all(directory: str, id: str, *, linger: bool = False) -> None:
             leave(directory, live.name, id, linger=linger)
 
 
-def index(bridge: str) -> int:
-    """The number of that link, 0 where there is none."""
-    try:
-        return socket.if_nametoindex(bridge)
-    except OSError:
-        return 0
-
-
-def end_idle(directory: str, links: dict[str, int]) -> None:
-    """Take down the networks on which nobody has been for a moment. One process waits for them all;
-    others return at once. If it is killed, the next that comes to this does it, or ``sweep``.
-    ``links``: the caller's bridges with their numbers, to go even if the records were deleted."""
-    while _empty(directory):
-        watch = os.open(f"{directory}/{_WATCH}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(watch, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            while before := _empty(directory):
-                time.sleep(_LINGER)
-                if not os.path.isdir(directory):
-                    break
-                for live in before:
-                    end_if_empty(directory, live.name, live)
-        except BlockingIOError:
-            return
-        finally:
-            os.close(watch)
-    if not os.path.isdir(directory):
-        _end_orphans(links)
-
-
-def end_if_empty(directory: str, network: str, same: Live | None = None) -> None:
-    """Take a network down on which nobody is; with ``same`` only if nothing has happened since."""
-    with _locked(directory):
-        now = _read(directory, network)
-        if now is not None and not now.members and same in (None, now):
-            _end(directory, now)
-
-
-def _end_orphans(links: dict[str, int]) -> None:
-    """Take down bridges whose records were deleted with their directory, if they are still the same and
-    nobody is on them."""
-    used = {link.master for link in kernel.links()}
-    for bridge, number in links.items():
-        if number and index(bridge) == number and number not in used:
-            firewall.take_down(bridge)
-            kernel.delete_link(bridge)
-
-
-def _empty(directory: str) -> list[Live]:
-    return [live for live in every(directory) if not live.members]
-
-
 def rename(directory: str, id: str, old: str, new: str) -> None:
     """Let the others know a container by another name, on all of its networks."""
-    with _locked(directory):
+    with suppress(FileNotFoundError), locked(directory):
         for live in every(directory):
             member = live.members.get(id)
             if member is not None:
@@ -192,20 +138,13 @@ def rename(directory: str, id: str, old: str, new: str) -> None:
                 _tell_names(live)
 
 
-def sweep(directory: str, alive: Callable[[str], bool]) -> None:
-    """Take from every network those that are not alive: their monitors were killed."""
-    for live in every(directory):
-        dead = [id for id in live.members if not alive(id)]
-        for id in dead:
-            leave(directory, live.name, id)
-        if not live.members:
-            end_if_empty(directory, live.name)
-
-
 def every(directory: str) -> tuple[Live, ...]:
     """The networks in use."""
-    files = os.listdir(directory) if os.path.isdir(directory) else []
-    found = [_read(directory, name[:-5]) for name in sorted(files) if name.endswith(".json")]
+    try:
+        files = os.listdir(directory)
+    except FileNotFoundError:
+        return ()
+    found = [read(directory, name[:-5]) for name in sorted(files) if name.endswith(".json")]
     return tuple(live for live in found if live is not None)
 
 
@@ -231,6 +170,11 @@ def _seat(live: Live, id: str) -> Seat:
         "" if live.internal else addresses.dotted(live.gateway),
         bytes((0x02, 0x5C)) + member.address.to_bytes(4, "big"),
     )
+
+
+def mark(directory: str) -> str:
+    """How the notes on our bridges end: so they are known again if the records in ``directory`` are lost."""
+    return f" ({hashlib.blake2s(os.path.realpath(directory).encode(), digest_size=8).hexdigest()})"
 
 
 def _number(directory: str, id: str) -> int:
@@ -281,7 +225,7 @@ def _ensure(directory: str, live: Live) -> Live:
         socket.if_nametoindex(live.bridge)
     except OSError:
         base, prefix = live.subnet
-        alias = f"sandcell network {live.name}"
+        alias = f"sandcell network {live.name}{mark(directory)}"
         kernel.make_bridge(live.bridge, alias, addresses.dotted(live.gateway), prefix)
         firewall.set_up(live.bridge, base.to_bytes(4, "big"), prefix, internal=live.internal)
         if not live.internal:
@@ -291,7 +235,8 @@ def _ensure(directory: str, live: Live) -> Live:
     return msgspec.structs.replace(live, standing=firewall.pass_others(live.bridge))
 
 
-def _end(directory: str, live: Live) -> None:
+def end(directory: str, live: Live) -> None:
+    """Take a network down and forget it. The caller holds the lock."""
     try:
         firewall.take_down(live.bridge)
     except OSError:
@@ -311,7 +256,8 @@ def _tell_names(live: Live) -> None:
         names.rewrite(member.hosts, live.name, lines)
 
 
-def _read(directory: str, name: str) -> Live | None:
+def read(directory: str, name: str) -> Live | None:
+    """The record of that network, ``None`` where it is not in use."""
     try:
         with open(f"{directory}/{name}.json", "rb") as file:
             return msgspec.json.decode(file.read(), type=Live)
@@ -327,11 +273,22 @@ def _write(directory: str, live: Live) -> None:
 
 
 @contextmanager
-def _locked(directory: str) -> Iterator[None]:
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    fd = os.open(f"{directory}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def locked(directory: str, *, make: bool = False) -> Iterator[None]:
+    """Hold the lock of the records. ``FileNotFoundError`` where there are none, unless with ``make``: who
+    deletes them, by whatever means, shall not find them half made again."""
+    fd = _lock(directory, make=make)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)
+
+
+def _lock(directory: str, *, make: bool) -> int:
+    while True:
+        if make:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+        fd = os.open(f"{directory}/{_LOCK}", os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return fd
+        os.close(fd)  # it was deleted while we waited

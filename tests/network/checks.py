@@ -291,7 +291,12 @@ def who_deletes_the_records_leaves_no_bridge(engine: Engine) -> None:
         assert short.run(IMAGE, ("true",), Options(network="bridge", remove=True)).status == 0
         until(lambda: not short.containers(all=True), "it is removed")
         shutil.rmtree(f"{home}-run/networks")
-    until(lambda: nothing_left(engine), "all gone")
+        until(lambda: nothing_left(engine), "all gone")
+        for delete, what in ((os.unlink, "/bridge.json"), (shutil.rmtree, "")):
+            with background(short, network="bridge"):
+                delete(f"{home}-run/networks{what}")
+            until(lambda: nothing_left(engine), "all gone, also when it ran")
+        assert not os.path.exists(f"{home}-run/networks")
     shutil.rmtree(home)
 
 

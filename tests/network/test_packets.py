@@ -1,7 +1,6 @@
 """The checks with real packets, in a network namespace that the test makes for itself: links, rules
 and settings of this machine are never touched."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -13,10 +12,7 @@ from sandcell.runtime import Engine
 from tests.network import checks, checks_firewall, checks_naming  # noqa: F401
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# After its records were deleted a bridge sometimes outlives its last container by far, and what follows
-# waits for it: until that is mended those checks are run when asked for.
-_SURE = [one.__name__ for one in checks.CHECKS].index("who_deletes_the_records_leaves_no_bridge")
-CHECKS = checks.CHECKS if os.environ.get("SANDCELL_TEST_BRIDGES") else checks.CHECKS[:_SURE]
+CHECKS = checks.CHECKS
 NAMES = [function.__name__ for function in CHECKS]
 
 _DRIVER = """
