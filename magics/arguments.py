@@ -16,7 +16,7 @@ from sandcell.runtime.errors import InvalidOption
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True):
     """One flag. ``key``: the name it is asked by. ``value``: what stands for its value in the help;
-    empty for a switch. ``offers``: what Tab proposes (``image``, ``container``, ``name``).
+    empty for a switch. ``offers``: what Tab proposes (``image``, ``container``, ``network``).
     ``refused``: cause and hint of a flag that is known but cannot be had here."""
 
     key: str

@@ -35,7 +35,7 @@ INSTRUCTIONS = [
 ]
 
 Names = Callable[[str], Iterable[str]]
-"""Gives the known names of a kind: ``image`` or ``container``."""
+"""Gives the known names of a kind: ``image``, ``container`` or ``network``."""
 
 _MAGIC = re.compile(r"\s*(%{1,2})(image|container|sandcell)(\s.*)?$")
 _WORD = re.compile(r"\S*$")
@@ -66,6 +66,8 @@ def names_of(session: Session) -> Names:
             if kind == "image":
                 found = [entry.name for entry in engine.images()]
                 return [*found, *(name.removesuffix(":latest") for name in found), "host", "host:tiny"]
+            if kind == "network":
+                return [network.name for network in engine.networks()]
             return [container.name for container in engine.containers(all=True)]
         except SandcellError:
             return ()

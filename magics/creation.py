@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from sandcell.magics.arguments import Request
+from sandcell.runtime.container import run_flags
 from sandcell.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -15,14 +16,18 @@ def options_of(request: Request, **more: Any) -> "Options":
     the flags may override. Raises `InvalidOption` for a value that makes no sense."""
     from sandcell.runtime.container.options import Options, parse_cpus, parse_memory
 
+    networks = request.texts("network")
+    mounts = run_flags.mounted(request.texts("mount"))
     given: dict[str, Any] = {
+        **run_flags.fields(request.flags),
         "name": request.text("name"),
         "replace": request.on("replace"),
-        "volumes": tuple(_volume(text) for text in request.texts("volumes")),
-        "tmpfs": tuple(request.texts("tmpfs")),
+        "volumes": (*map(_volume, request.texts("volumes")), *mounts["volume"]),
+        "tmpfs": (*request.texts("tmpfs"), *mounts["tmpfs"]),
         "workdir": request.text("workdir"),
         "user": request.text("user"),
-        "network": request.text("network"),
+        "network": networks[0] if networks else "",
+        "more_networks": networks[1:],
         "publish": tuple(request.texts("publish")),
         "remove": request.on("remove"),
         "tty": request.on("tty"),
@@ -38,13 +43,15 @@ def options_of(request: Request, **more: Any) -> "Options":
     if request.on("cpus"):
         given["cpus"] = parse_cpus(request.text("cpus"))
     if request.on("pids_limit"):
-        given["pids_limit"] = _whole("--pids-limit", request.text("pids_limit"))
+        given["pids_limit"] = run_flags.whole("--pids-limit", request.texts("pids_limit"))
     if request.on("entrypoint"):
         given["entrypoint"] = tuple(filter(None, [request.text("entrypoint")]))
     if request.on("name") and not request.text("name"):
         raise InvalidOption("use", "--name", "the name is empty")
     # What was not given is left to the defaults; an empty ENTRYPOINT is something given.
-    chosen = {key: value for key, value in given.items() if value or key == "entrypoint"}
+    chosen = {
+        key: value for key, value in given.items() if value not in (None, "", (), {}) or key == "entrypoint"
+    }
     return Options(**chosen).check()
 
 
@@ -52,7 +59,10 @@ def environment(request: Request) -> dict[str, str]:
     """The variables of ``-e``: ``K=V``, or ``K`` alone for the value this notebook's kernel has."""
     from sandcell.runtime.container.options import parse_env
 
-    return dict(parse_env(text, dict(os.environ)) for text in request.texts("env"))
+    files = [line for path in request.texts("env_file") for line in run_flags.lines("--env-file", path)]
+    # As in docker, a name alone in a file that has no value here is nothing; on the line it is a mistake.
+    words = [line for line in files if "=" in line or line in os.environ]
+    return dict(parse_env(text, dict(os.environ)) for text in (*words, *request.texts("env")))
 
 
 def _volume(text: str) -> str:
@@ -62,11 +72,5 @@ def _volume(text: str) -> str:
 
 
 def _labels(request: Request) -> dict[str, str]:
-    return {key: value for key, _, value in (text.partition("=") for text in request.texts("labels"))}
-
-
-def _whole(flag: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise InvalidOption("use", f"{flag} {text}", "not a whole number") from None
+    files = (line for path in request.texts("label_file") for line in run_flags.lines("--label-file", path))
+    return run_flags.pairs((*files, *request.texts("labels")))

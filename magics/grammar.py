@@ -5,6 +5,7 @@ Names and flags are docker's unless the surface says otherwise.
 
 from sandcell.magics.arguments import Flag, Grammar
 from sandcell.magics.image_grammar import IMAGE_VERBS, verb
+from sandcell.runtime.container import run_flags
 
 _NAME = Flag(
     key="name", names=("--name",), value="NAME", help="name of the container; one is made up otherwise"
@@ -49,9 +50,11 @@ _CREATE = (
     Flag(key="pids_limit", names=("--pids-limit",), value="N", help="most processes"),
     Flag(
         key="network",
-        names=("--network",),
-        value="none|bridge|host",
-        help="nothing but loopback (none), a network with others (bridge or its name), or the host's",
+        names=("--network", "--net"),
+        value="none|bridge|host|NAME",
+        many=True,
+        offers="network",
+        help="nothing but loopback, a bridge, the host's, or container:NAME; several names may be given",
     ),
     Flag(
         key="publish",
@@ -72,6 +75,17 @@ _CREATE = (
     Flag(key="read_only", names=("--read-only",), help="make the container's files read-only"),
     Flag(key="stop_signal", names=("--stop-signal",), value="SIGNAL", help="what stop sends first"),
 )
+_RARE = (
+    *(
+        Flag(key=flag.key, names=flag.names, value=flag.value, many=flag.many, help=flag.help)
+        for flag in (*run_flags.FLAGS, *run_flags.MORE)
+    ),
+    *(
+        Flag(key=name[2:], names=(name,), value=value, help="", refused=(cause, hint))
+        for name, value, cause, hint in run_flags.REFUSED
+    ),
+)
+_ENV_FILE = next(flag for flag in _RARE if flag.key == "env_file")
 _DOCKER_ONLY = (
     Flag(key="entrypoint", names=("--entrypoint",), value="COMMAND", help="run this instead of ENTRYPOINT"),
 )
@@ -100,6 +114,7 @@ WITH_IN = {
     "send",
     "fetch",
     "env",
+    "env_file",
     "workdir",
     "user",
     "tty",
@@ -208,6 +223,7 @@ With --in NAME it runs inside that running container instead.
         *_CELL,
         *_SHARED,
         _EXPLAIN,
+        *_RARE,
     ),
     notes="""
 The cell is the read-only file /run/sandcell/cell. It is run by --with, else by its #! line, else
@@ -225,7 +241,7 @@ Running a cell again replaces the exited, unnamed container that the same cell m
 """,
 )
 
-_RUN_FLAGS = (*_CREATE, *_DOCKER_ONLY, *_SHARED, _EXPLAIN)
+_RUN_FLAGS = (*_CREATE, *_DOCKER_ONLY, *_SHARED, _EXPLAIN, *_RARE)
 
 
 def _many(name: str, about: str, *flags: Flag) -> Grammar:
@@ -253,7 +269,9 @@ CONTAINER_VERBS = {
         most=None,
         stops=True,
         offers="image",
-        flags=tuple(flag for flag in (*_CREATE, *_DOCKER_ONLY) if flag.key not in ("background", "remove")),
+        flags=tuple(
+            flag for flag in (*_CREATE, *_DOCKER_ONLY, *_RARE) if flag.key not in ("background", "remove")
+        ),
         terminal="sandcell run -it {0}",
     ),
     "exec": verb(
@@ -263,7 +281,7 @@ CONTAINER_VERBS = {
         least=2,
         most=None,
         stops=True,
-        flags=(_ENV, _WORKDIR, _USER, _TTY, *_SHARED),
+        flags=(_ENV, _ENV_FILE, _WORKDIR, _USER, _TTY, *_SHARED),
         terminal="sandcell exec -it {0} sh",
     ),
     "ls": verb(
@@ -330,7 +348,7 @@ CONTAINER_VERBS = {
         most=None,
         stops=True,
         offers="image",
-        flags=tuple(flag for flag in (*_CREATE, *_DOCKER_ONLY) if flag.key != "background"),
+        flags=tuple(flag for flag in (*_CREATE, *_DOCKER_ONLY, *_RARE) if flag.key != "background"),
     ),
 }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sandcell.runtime.cli import more_flags
+from sandcell.runtime.container.run_flags import lines, mounted, pairs
 from sandcell.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -58,12 +59,6 @@ _FLAGS = (
     click.option("--replace", is_flag=True, help="Remove a container of that name first."),
     click.option("-e", "--env", multiple=True, metavar="KEY[=VALUE]", help="Set a variable."),
     click.option(
-        "--env-file",
-        multiple=True,
-        type=click.Path(exists=True, dir_okay=False),
-        help="Variables, one a line.",
-    ),
-    click.option(
         "-v",
         "--volume",
         multiple=True,
@@ -83,10 +78,6 @@ _FLAGS = (
         metavar="none|bridge|host|NAME",
         help="Nothing but loopback, a bridge, the host's; several names may be given.",
     ),
-    click.option(
-        "--network-alias", multiple=True, metavar="NAME", help="What others on the network also call it."
-    ),
-    click.option("--ip", metavar="ADDRESS", help="Its address on the (first) network."),
     click.option("-h", "--hostname", metavar="NAME", help="Name of the machine inside."),
     click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="Note on the container."),
     click.option("--entrypoint", metavar="COMMAND", help="Run this instead of the image's ENTRYPOINT."),
@@ -102,7 +93,6 @@ _FLAGS = (
         metavar="[ADDR:]HOST:PORT[/udp]",
         help="Publish a port or a range, at 127.0.0.1.",
     ),
-    click.option("-P", "--publish-all", is_flag=True, help="Publish all ports that the image exposes."),
     *more_flags.FLAGS,
 )
 
@@ -122,7 +112,7 @@ def options_of(flags: dict[str, Any]) -> "Options":
     from sandcell.runtime.container.options import Options, parse_cpus, parse_memory
 
     more = more_flags.more_options(flags)
-    mounts = more_flags.mounted(flags["mount"])
+    mounts = mounted(flags["mount"])
     given: dict[str, Any] = {
         **more,
         "name": flags["name"],
@@ -137,12 +127,9 @@ def options_of(flags: dict[str, Any]) -> "Options":
         "pids_limit": flags["pids_limit"],
         "network": flags["network"][0] if flags["network"] else "",
         "more_networks": flags["network"][1:],
-        "network_aliases": flags["network_alias"],
-        "ip": flags["ip"],
-        "publish_all": flags["publish_all"],
         "publish": flags["publish"],
         "hostname": flags["hostname"],
-        "labels": {**more["labels"], **dict(_pair(text) for text in flags["label"])},
+        "labels": {**more["labels"], **pairs(flags["label"])},
         "entrypoint": None if flags["entrypoint"] is None else tuple(filter(None, [flags["entrypoint"]])),
         "read_only": flags["read_only"],
         "stop_signal": flags["stop_signal"],
@@ -159,12 +146,8 @@ def environment(words: Sequence[str], files: Sequence[str] = ()) -> dict[str, st
     ``KEY=VALUE`` sets one; ``KEY`` alone passes on our own value, or nothing if we have none. In a
     file, empty lines and lines that begin with ``#`` are skipped.
     """
-    lines: list[str] = []
-    for path in files:
-        with open(path, encoding="utf-8") as file:
-            lines += [line.rstrip("\r\n") for line in file if line.strip() and not line.startswith("#")]
     variables: dict[str, str] = {}
-    for word in [*lines, *words]:
+    for word in [*(line for path in files for line in lines("--env-file", path)), *words]:
         key, sign, value = word.partition("=")
         if not key:
             raise InvalidOption("read", f"-e {word}", "a variable needs a name", "write -e KEY=VALUE")
@@ -179,8 +162,3 @@ def host_path(text: str) -> str:
     """A source that begins with a dot is a path from where we stand, as for docker's client."""
     source, sign, rest = text.partition(":")
     return f"{os.path.abspath(source)}{sign}{rest}" if source.startswith(".") else text
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, _, value = text.partition("=")
-    return key, value

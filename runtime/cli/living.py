@@ -47,8 +47,8 @@ def update_command(
     **limits: Any,
 ) -> int:
     """Give CONTAINERS other limits, at once and for their next start."""
-    from sandcell.runtime.cli.more_flags import size
     from sandcell.runtime.container.options import parse_cpus, parse_memory
+    from sandcell.runtime.container.run_flags import size
 
     limits["memory"] = None if memory is None else parse_memory(memory)
     limits["memory_swap"] = None if memory_swap is None else size(memory_swap)

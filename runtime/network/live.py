@@ -242,9 +242,9 @@ def end(directory: str, live: Live) -> None:
     except OSError:
         pass  # its rules speak of a link that is about to go; the next sweep tries again
     kernel.delete_link(live.bridge)
-    os.unlink(f"{directory}/{live.name}.json")
-    if not every(directory):
+    if all(other.name == live.name for other in every(directory)):
         forwarding.put_back(directory)
+    os.unlink(f"{directory}/{live.name}.json")  # last: who looks whether it is gone finds all of it gone
 
 
 def _tell_names(live: Live) -> None:

@@ -11,7 +11,11 @@ from tests.magics.conftest import Notebook
 
 
 def names(kind: str) -> Iterable[str]:
-    return {"image": ["hello:latest", "hello", "host"], "container": ["web", "worker"]}.get(kind, [])
+    return {
+        "image": ["hello:latest", "hello", "host"],
+        "container": ["web", "worker"],
+        "network": ["front"],
+    }.get(kind, [])
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,9 @@ def names(kind: str) -> Iterable[str]:
         ("%%container he", "he", "hello"),
         ("%%container --in w", "w", "web"),
         ("%%container hello --no-r", "--no-r", "--no-raise-error"),
+        ("%%container hello --cap", "--cap", "--cap-add"),
+        ("%%container hello --network f", "f", "front"),
+        ("%container run --network front --network f", "f", "front"),
         ("%%image hello --no", "--no", "--no-cache"),
         ("%%image hello\nFR", "FR", "FROM"),
         ("%%image hello\nfr", "fr", "FROM"),
@@ -82,7 +89,7 @@ def test_nothing_to_offer(before: str) -> None:
 def test_flags_that_begin_so_are_offered() -> None:
     found = offers("%%container hello --p", names)
     assert found is not None
-    assert found[1] == ["--pids-limit", "--publish"]
+    assert found[1] == ["--pid", "--pids-limit", "--publish", "--publish-all"]
 
 
 def completions(notebook: Notebook, text: str) -> list[str]:

@@ -1,10 +1,16 @@
 """The line magics in a real IPython shell over a fake engine."""
 
 import json
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from sandcell.magics.complain import CellFailed
+from sandcell.magics.grammar import CONTAINER_CELL
+from sandcell.runtime.cli.creation import options_of
+from sandcell.runtime.cli.run import run_command
+from sandcell.runtime.container import run_flags
 from sandcell.runtime.container.output import Output
 from sandcell.runtime.errors import ContainerNotFound, ImageNotFound, InvalidOption, SandcellError
 from tests.magics.conftest import Notebook
@@ -44,6 +50,26 @@ def test_run_takes_dockers_other_flags(notebook: Notebook) -> None:
     asked = notebook.engine.calls[-1][3]
     assert (asked.entrypoint, asked.hostname, asked.labels) == (("/bin/echo",), "box", {"a": "b"})
     assert (asked.read_only, asked.stop_signal) == (True, "INT")
+
+
+def test_the_notebook_and_the_command_line_take_the_same_flags(notebook: Notebook, tmp_path: Path) -> None:
+    (tmp_path / "words").write_text("# a note\nA=1\nnot-set-anywhere\n")
+    words = (
+        "--network front --net back --network-alias db --ip 10.5.0.9 -P --init --stop-timeout 0 "
+        "--domainname d --annotation a=b --cap-add NET_ADMIN --cap-drop ALL --security-opt no-new-privileges "
+        "--sysctl net.core.somaxconn=9 --ulimit nofile=9 --device /dev/null --group-add 7 --ipc host "
+        "--pid host --uts host --shm-size 1m --memory-swap -1 -c 5 --cpuset-cpus 0 --cpuset-mems 0 "
+        "--oom-score-adj 0 --add-host h:192.0.2.1 --dns 192.0.2.2 --dns-search x --dns-option rotate "
+        f"--tmpfs /t --mount type=bind,src=/tmp,dst=/d,ro --mount type=tmpfs,dst=/e -e B=2 "
+        f"--env-file {tmp_path}/words --label-file {tmp_path}/words -l B=2 --name n --read-only --stop-signal INT"
+    )
+    told = options_of(run_command.make_context("run", ["--rm", *words.split(), "host"]).params)
+    notebook(f"%container run --rm {words} host true")
+    asked = notebook.engine.calls[-1][3]
+    assert told.more_networks == ("back",)
+    assert asked == msgspec.structs.replace(told, die_with_client=True, labels=asked.labels)
+    assert asked.labels.items() >= told.labels.items() >= {"A": "1", "B": "2"}.items()
+    assert {flag.key for flag in CONTAINER_CELL.flags} >= {flag.key for flag in run_flags.FLAGS}
 
 
 def test_exec(web: Notebook) -> None:

@@ -56,6 +56,7 @@ def test_loading_imports_little() -> None:
     ours = {name for name in out if name.startswith("sandcell.runtime")}
     assert ours <= {
         "sandcell.runtime.errors", "sandcell.runtime.events",
+        "sandcell.runtime.container", "sandcell.runtime.container.run_flags",
         "sandcell.runtime.oci", "sandcell.runtime.oci.reference", "sandcell.runtime.oci.digest",
     }  # fmt: skip
     assert not {"rich", "click", "ipywidgets", "httpx", "difflib", "isal"} & set(out)
