@@ -60,8 +60,8 @@ def test_the_notebook_and_the_command_line_take_the_same_flags(notebook: Noteboo
         "--sysctl net.core.somaxconn=9 --ulimit nofile=9 --device /dev/null --group-add 7 --ipc host "
         "--pid host --uts host --shm-size 1m --memory-swap -1 -c 5 --cpuset-cpus 0 --cpuset-mems 0 "
         "--oom-score-adj 0 --add-host h:192.0.2.1 --dns 192.0.2.2 --dns-search x --dns-option rotate "
-        f"--tmpfs /t --mount type=bind,src=/tmp,dst=/d,ro --mount type=tmpfs,dst=/e -e B=2 "
-        f"--env-file {tmp_path}/words --label-file {tmp_path}/words -l B=2 --name n --read-only --stop-signal INT"
+        f"--tmpfs /t --mount type=bind,src=/tmp,dst=/d,ro --mount type=tmpfs,dst=/e -e B=2 --read-only "
+        f"--env-file {tmp_path}/words --label-file {tmp_path}/words -l B=2 --name n"
     )
     told = options_of(run_command.make_context("run", ["--rm", *words.split(), "host"]).params)
     notebook(f"%container run --rm {words} host true")
