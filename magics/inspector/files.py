@@ -12,7 +12,7 @@ import msgspec
 from sandcell.magics.inspector.model import text
 
 if TYPE_CHECKING:
-    from sandcell.runtime.layer.tree import Change
+    from sandcell.runtime.layer.tree import Change, Entry
 
 MOST_ROWS = 1000
 """Rows in one answer."""
@@ -22,39 +22,54 @@ _KINDS = "ACD"
 
 class Folder(msgspec.Struct):
     """One directory. ``counts``: changes in it and below, added, changed and deleted; ``size``: bytes
-    that they hold; ``wasted``: bytes of lower layers that they hide."""
+    that they hold; ``wasted``: bytes of lower layers that they hide; ``files``: of all kinds but
+    directories."""
 
     names: dict[str, "Folder | None"]
     counts: list[int]
     size: int = 0
     wasted: int = 0
+    files: int = 0
     sorted: list[str] = []
 
 
 class Files:
-    """An index of ``changes``; ``wasted`` as in ``LayerFiles``."""
+    """An index of ``changes``; ``wasted`` as in ``LayerFiles``. ``whole``: files that are simply there, as
+    in an image with all its layers together."""
 
-    def __init__(self, changes: "Iterable[Change]", wasted: Mapping[str, int] | None = None) -> None:
-        self._changes: dict[str, Change] = {}
+    def __init__(
+        self,
+        changes: "Iterable[Change]" = (),
+        wasted: Mapping[str, int] | None = None,
+        whole: "Iterable[Entry]" = (),
+    ) -> None:
+        self._changes: dict[str, tuple[str, Entry]] = {}
         self._wasted = wasted or {}
         self._root = Folder({}, [0, 0, 0])
         for change in changes:
-            self._add(change)
+            self._add(change.path, change.kind, change.entry)
+        for entry in whole:
+            self._add(entry.path, "", entry)
 
-    def _add(self, change: "Change") -> None:
-        path = change.path
-        self._changes[path] = change
-        at = _KINDS.index(change.kind)
-        size = change.entry.size if change.entry.kind == "file" and change.kind != "D" else 0
+    def holds(self, path: str) -> bool:
+        """Whether there is a file of that path, and it is not deleted."""
+        return self._changes.get(path, ("D",))[0] != "D"
+
+    def _add(self, path: str, kind: str, entry: "Entry") -> None:
+        self._changes[path] = kind, entry
+        at = _KINDS.index(kind) if kind else None
+        size = entry.size if entry.kind == "file" and kind != "D" and not (entry.link and not kind) else 0
         wasted = self._wasted.get(path, 0)
         folder, parts = self._root, path.split("/")
         for number, name in enumerate(parts):
-            folder.counts[at] += 1
+            if at is not None:
+                folder.counts[at] += 1
+            folder.files += entry.kind != "dir"
             folder.size += size
             folder.wasted += wasted
             last = number == len(parts) - 1
             inner = folder.names.get(name)
-            if inner is None and (not last or (change.entry.kind == "dir" and change.kind != "D")):
+            if inner is None and (not last or (entry.kind == "dir" and kind != "D")):
                 inner = Folder({}, [0, 0, 0])
             folder.names[name] = inner
             if inner is None or last:
@@ -62,9 +77,9 @@ class Files:
             folder = inner
 
     def totals(self) -> dict[str, Any]:
-        """Of all: counts of added, changed and deleted, bytes held and bytes wasted."""
+        """Of all: counts of added, changed and deleted, bytes held and bytes wasted, and of files."""
         root = self._root
-        return {"counts": root.counts, "size": root.size, "wasted": root.wasted}
+        return {"counts": root.counts, "size": root.size, "wasted": root.wasted, "files": root.files}
 
     def rows(self, path: str, offset: int = 0, limit: int = MOST_ROWS) -> dict[str, Any]:
         """The rows of a directory: folders first, by name. ``{"total", "offset", "rows": […]}``; an
@@ -99,8 +114,8 @@ class Files:
         folder = parent.names.get(name) if parent is not None else self._find(path)
         row: dict[str, Any] = {"path": text(path), "name": text(name)}
         if change is not None:
-            entry = change.entry
-            row |= {"change": change.kind, "kind": entry.kind, "mode": entry.mode, "size": entry.size}
+            kind, entry = change
+            row |= {"change": kind, "kind": entry.kind, "mode": entry.mode, "size": entry.size}
             row |= {"owner": f"{entry.uid}:{entry.gid}"}
             if entry.link:
                 row["link"] = text(entry.link)

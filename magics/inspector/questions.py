@@ -1,19 +1,21 @@
-"""What somebody may ask of the inspector, and what is done: one table for the notebook and the server.
+"""What somebody may ask of the inspector: one table for the notebook and the server.
 
 Each takes the engine and plain values and gives a value that JSON can carry. Errors are
-``SandcellError``. Those in ``VERBS`` change something, those in ``QUESTIONS`` only look.
+``SandcellError``. These only look; what changes something is in ``verbs``.
 """
 
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from sandcell.magics.inspector import verbs
 from sandcell.magics.inspector.files import MOST_ROWS, Files
 from sandcell.magics.inspector.model import container_value, image_value, process_value, stats_value, text
-from sandcell.runtime.errors import InvalidOption, SandcellError
+from sandcell.runtime.errors import InvalidOption, NotFound, SandcellError
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine import Engine
+    from sandcell.runtime.oci.image import Image
 
 MOST_LOG = 256 * 1024
 """Bytes of a log that are shown."""
@@ -66,7 +68,36 @@ def image(engine: "Engine", name: str) -> dict[str, Any]:
         {"text": text(one.created_by), "size": one.size, "layer": not one.empty_layer, "created": one.created}
         for one in engine.history(str(found.digest))
     ]
-    return _clean_all(image=image_value(found, names), history=history)
+    return _clean_all(image=image_value(found, names), history=history, blobs=_blobs(engine, found))
+
+
+def _blobs(engine: "Engine", image: "Image") -> list[dict[str, Any]]:
+    """What the host keeps of an image: its manifest, its configuration and its layers, each as one file."""
+    blobs = engine.store.store.blobs
+    parts = [("manifest", image.descriptor), ("configuration", image.manifest.config)]
+    parts += [(f"layer {number}", layer.descriptor) for number, layer in enumerate(image.layers, 1)]
+    return [
+        {"what": what, "digest": str(one.digest), "size": one.size, "path": blobs.path(one.digest)}
+        for what, one in parts
+    ]
+
+
+def image_files(
+    engine: "Engine", name: str, path: str = "", offset: int = 0, limit: int = MOST_ROWS, search: str = ""
+) -> dict[str, Any]:
+    """A window of a directory of an image, all its layers together: what a container of it begins with."""
+    digest = str(engine.image(name).digest)
+    files = _files(("i", digest), lambda: Files(whole=engine.image_files(digest)))
+    return files.search(search, limit) if search else files.rows(path.strip("/"), offset, limit)
+
+
+def image_text(engine: "Engine", name: str, path: str) -> dict[str, Any]:
+    """A file of an image as text, out of the highest layer that has it; ``number`` says which."""
+    image = engine.image(name)
+    for number in range(len(image.layers), 0, -1):
+        if _layer_index(engine, image, number).holds(path.strip("/")):
+            return {**layer_text(engine, str(image.digest), number, path), "number": number}
+    raise NotFound("read", path, f"{name} has no such file")
 
 
 def container_files(
@@ -88,14 +119,16 @@ def layer_files(
     search: str = "",
 ) -> dict[str, Any]:
     """A window of a directory of what a layer changes."""
-    found = engine.image(digest)
+    files = _layer_index(engine, engine.image(digest), number)
+    return files.search(search, limit) if search else files.rows(path.strip("/"), offset, limit)
 
+
+def _layer_index(engine: "Engine", image: "Image", number: int) -> Files:
     def index() -> Files:
-        layer = engine.layer_files(found, number)
+        layer = engine.layer_files(image, number)
         return Files(layer.changes, layer.wasted)
 
-    files = _files(("l", str(found.digest), str(number)), index)
-    return files.search(search, limit) if search else files.rows(path.strip("/"), offset, limit)
+    return _files(("l", str(image.digest), str(number)), index)
 
 
 def container_text(engine: "Engine", id: str, path: str) -> dict[str, Any]:
@@ -133,105 +166,24 @@ def command(engine: "Engine", id: str) -> dict[str, Any]:
     return {"command": f"sandcell exec -it {engine.container(id).name} sh"}
 
 
-def start(engine: "Engine", id: str) -> dict[str, Any]:
-    """Start it in the background."""
-    return container_value(engine.start(id))
-
-
-def stop(engine: "Engine", id: str, timeout: float = 10) -> dict[str, Any]:
-    """Ask it to end, and make it after ``timeout`` seconds."""
-    engine.stop(id, timeout=timeout)
-    return _state(engine, id)
-
-
-def restart(engine: "Engine", id: str, timeout: float = 10) -> dict[str, Any]:
-    """Stop it, and start it again."""
-    return container_value(engine.restart(id, timeout=timeout))
-
-
-def kill(engine: "Engine", id: str, signal: str = "KILL") -> dict[str, Any]:
-    """Send a signal to its first process."""
-    engine.kill(id, signal)
-    return _state(engine, id)
-
-
-def pause(engine: "Engine", id: str) -> dict[str, Any]:
-    """Let all its processes stand still."""
-    engine.pause(id)
-    return _state(engine, id)
-
-
-def unpause(engine: "Engine", id: str) -> dict[str, Any]:
-    """Let it go on."""
-    engine.unpause(id)
-    return _state(engine, id)
-
-
-def reset(engine: "Engine", id: str) -> dict[str, Any]:
-    """Throw its writable layer away."""
-    engine.reset(id)
-    return _state(engine, id)
-
-
-def rename(engine: "Engine", id: str, name: str) -> dict[str, Any]:
-    """Give it another name."""
-    return container_value(engine.rename(id, name))
-
-
-def commit(engine: "Engine", id: str, name: str = "", message: str = "") -> dict[str, Any]:
-    """Make an image of what it changed."""
-    return image_value(engine.commit(id, name or None, message=message), [name] if name else [])
-
-
-def remove(engine: "Engine", id: str, force: bool = False) -> dict[str, Any]:
-    """Remove it with its writable layer and its log."""
-    found = engine.container(id)
-    engine.remove(found, force=force)
-    return {"removed": found.id}
-
-
-def remove_image(engine: "Engine", name: str, force: bool = False) -> dict[str, Any]:
-    """Take a name away; with the last one the image goes."""
-    gone = engine.remove_image(name, force=force)
-    return {"untagged": list(gone.untagged), "deleted": list(gone.deleted)}
-
-
-def tag(engine: "Engine", source: str, target: str) -> dict[str, Any]:
-    """Give an image one more name."""
-    engine.tag(source, target)
-    return dict(image(engine, target)["image"])
-
-
 QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "about": about,
     "container": container,
     "image": image,
     "container_files": container_files,
+    "image_files": image_files,
     "layer_files": layer_files,
     "container_text": container_text,
+    "image_text": image_text,
     "layer_text": layer_text,
     "log": log,
     "command": command,
-}
-VERBS: dict[str, Callable[..., dict[str, Any]]] = {
-    "start": start,
-    "stop": stop,
-    "restart": restart,
-    "kill": kill,
-    "pause": pause,
-    "unpause": unpause,
-    "reset": reset,
-    "rename": rename,
-    "commit": commit,
-    "remove": remove,
-    "remove_image": remove_image,
-    "tag": tag,
 }
 
 
 def answer(engine: "Engine", question: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Ask one of them by name: ``{"value": …}``, or ``{"error": {…}}`` with the error's four parts."""
-    asked = QUESTIONS.get(question) or VERBS.get(question)
+    asked = QUESTIONS.get(question) or verbs.VERBS.get(question)
     try:
         if asked is None:
             raise InvalidOption("ask", question, "there is no such question")
@@ -251,16 +203,6 @@ def told(error: SandcellError) -> dict[str, str]:
         "cause": text(error.cause),
         "hint": text(error.hint),
     }
-
-
-def _state(engine: "Engine", id: str) -> dict[str, Any]:
-    """How it stands after a verb; a container that removes itself at its end is gone."""
-    from sandcell.runtime.errors import ContainerNotFound
-
-    try:
-        return container_value(engine.container(id))
-    except ContainerNotFound:
-        return {"removed": id}
 
 
 def _files(key: tuple[str, ...], index: Callable[[], Files], *, fresh: bool = False) -> Files:

@@ -17,7 +17,7 @@ from tornado import web
 
 from sandcell.magics.inspector.questions import told
 from sandcell.magics.server import inputs
-from sandcell.magics.server.routes import PATH, PREFIX, Route, by_path, pattern
+from sandcell.magics.server.routes import PREFIX, Route, by_path, given, pattern
 from sandcell.runtime import errors
 
 if TYPE_CHECKING:
@@ -109,14 +109,12 @@ class Rest(Answering):
         if route is None:
             self.set_header("Allow", ", ".join(self._routes))
             raise web.HTTPError(405)
-        given = {**places, **inputs.query(route.query, self.request.query_arguments)}
-        if route.query is PATH and "path" not in given:
-            raise errors.InvalidOption("read", "parameter path", "it is needed", "path=etc/passwd")
+        asked = given(route, places, self.request.query_arguments)
         if route.body is not None:
-            given |= inputs.body(route.body, self.request.body)
-        value = await self.room.run(lambda: route.call(self.room.engine, **given))
+            asked |= inputs.body(route.body, self.request.body)
+        value = await self.room.run(lambda: route.call(self.room.engine, **asked))
         if route.kind == "bytes":
-            self._send(value, given["path"])
+            self._send(value, asked["path"])
         else:
             self.finish(json.dumps(value))
 
@@ -230,10 +228,15 @@ def addresses(room: "Room") -> list[tuple[str, type[Any], dict[str, Any]]]:
     """All our addresses with who answers them."""
     from sandcell.magics.server import proxy, stream
     from sandcell.magics.server.app import STATIC
+    from sandcell.magics.server.archives import Archives
 
     place = r"(?P<id>[^/]+)"
     shared = {"room": room}
-    rest = [(pattern(path), Rest, {**shared, "routes": routes}) for path, routes in by_path().items()]
+    rest = [
+        (pattern(path), Archives if any(one.streams for one in routes.values()) else Rest,
+         {**shared, "routes": routes})
+        for path, routes in by_path().items()
+    ]  # fmt: skip
     return [
         *rest,
         (rf"{PREFIX}/openapi\.json", Document, shared),

@@ -118,10 +118,20 @@ class Networking(Body, frozen=True, kw_only=True):
     subnet: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
+class Joining(Body, frozen=True, kw_only=True):
+    """``container``: by name or id."""
+
+    container: Name
+
+
 class Volumes(Body, frozen=True, kw_only=True):
     """A named volume."""
 
     name: Name
+
+
+class Archive(Body, frozen=True, kw_only=True):
+    """Not JSON: the bytes of a tar."""
 
 
 def body(kind: type[Body], data: bytes) -> dict[str, Any]:

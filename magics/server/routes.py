@@ -4,12 +4,13 @@ A GET looks, and needs the right to read; POST and DELETE do something, and need
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from sandcell.magics.inspector import questions
-from sandcell.magics.server import inputs, verbs
+from sandcell.magics.inspector import verbs as doing
+from sandcell.magics.server import carry, inputs, verbs
 from sandcell.runtime.errors import InvalidOption
 
 PREFIX = "/sandcell/api"
@@ -18,7 +19,8 @@ _PLACE = r"(?P<{}>[^/]+)"
 
 class Route(msgspec.Struct, frozen=True):
     """``call`` takes the engine, the parts of ``path`` in braces, ``query`` and the ``body``'s fields.
-    ``kind``: json, or bytes for a file."""
+    ``kind``: json, bytes for a file, or tar: then, and where the body is an archive, ``call`` takes the
+    descriptor of a pipe as well. ``needs``: parameters without which it cannot be asked."""
 
     method: str
     path: str
@@ -27,9 +29,19 @@ class Route(msgspec.Struct, frozen=True):
     body: type[inputs.Body] | None = None
     query: Mapping[str, Any] = {}
     kind: str = "json"
+    needs: tuple[str, ...] = ()
+
+    @property
+    def streams(self) -> bool:
+        """Whether an archive goes out or comes in."""
+        return self.kind == "tar" or self.body is inputs.Archive
 
 
-PATH = {"path": inputs.Word}
+_PATH = {"path": inputs.Word}
+_NAME = {"name": inputs.Word}
+_OTHER = {"other": inputs.Name}
+_FORM = {"form": Literal["oci-archive", "docker-archive"]}
+_P = ("path",)
 _WINDOW = {"path": inputs.Word, "offset": inputs.Number, "limit": inputs.Number, "search": inputs.Word}
 _FORCE = {"force": bool}
 
@@ -56,8 +68,16 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _image_files(engine: Any, image: str, **window: Any) -> Any:
+    return questions.image_files(engine, image, **window)
+
+
+def _image_text(engine: Any, image: str, path: str) -> Any:
+    return questions.image_text(engine, image, path)
+
+
 def _tag(engine: Any, image: str, target: str) -> Any:
-    return questions.tag(engine, image, target)
+    return doing.tag(engine, image, target)
 
 
 def _push(engine: Any, image: str) -> Any:
@@ -65,7 +85,7 @@ def _push(engine: Any, image: str) -> Any:
 
 
 def _remove_image(engine: Any, image: str, force: bool = False) -> Any:
-    return questions.remove_image(engine, image, force)
+    return doing.remove_image(engine, image, force)
 
 
 def _image(engine: Any, image: str) -> Any:
@@ -83,15 +103,32 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", I, _remove_image, "Take a name away; with the last the image goes", query=_FORCE),
     Route("POST", I + "/tag", _tag, "Give an image one more name", inputs.Tagging),
     Route("POST", I + "/push", _push, "Send an image to its registry", inputs.Nothing),
+    Route("GET", I + "/explain", verbs.explain, "The steps that would make a container of it"),
+    Route("GET", I + "/diff", verbs.image_diff, "How another image differs", query=_OTHER, needs=("other",)),
+    Route("GET", I + "/waste", verbs.image_waste, "Bytes that its upper layers hide"),
+    Route("GET", I + "/files", _image_files, "A directory of it, all layers together", query=_WINDOW),
+    Route("GET", I + "/text", _image_text, "A file as text", query=_PATH, needs=_P),
+    Route("GET", I + "/archive", carry.save, "The image as an archive (save)", query=_FORM, kind="tar"),
+    Route("POST", "/load", carry.load, "All images of an archive", inputs.Archive, query=_NAME),
+    Route(
+        "POST",
+        "/import",
+        carry.import_image,
+        "An image of the tar of a root file system",
+        inputs.Archive,
+        query=_NAME,
+    ),
     Route(
         "GET", I + "/layers/{layer}/files", _layer_files, "A directory of a layer's changes", query=_WINDOW
     ),
-    Route("GET", I + "/layers/{layer}/file", _layer_file, "A file's bytes", query=PATH, kind="bytes"),
-    Route("GET", I + "/layers/{layer}/text", _layer_text, "A file as text", query=PATH),
+    Route(
+        "GET", I + "/layers/{layer}/file", _layer_file, "A file's bytes", query=_PATH, kind="bytes", needs=_P
+    ),
+    Route("GET", I + "/layers/{layer}/text", _layer_text, "A file as text", query=_PATH, needs=_P),
     Route("GET", "/containers", verbs.containers, "All containers, newest first"),
-    Route("POST", "/containers", verbs.create, "Make a container, and start it if asked", inputs.Creating),
+    Route("POST", "/containers", doing.create, "Make a container, and start it if asked", inputs.Creating),
     Route("GET", C, questions.container, "A container with its processes and what it uses"),
-    Route("DELETE", C, questions.remove, "Remove a container with its files", query=_FORCE),
+    Route("DELETE", C, doing.remove, "Remove a container with its files", query=_FORCE),
     Route("GET", C + "/inspect", verbs.inspect, "A container under docker's names"),
     Route("GET", C + "/top", verbs.processes, "Its processes, by both of their numbers"),
     Route("GET", C + "/stats", verbs.stats, "What it has used until now"),
@@ -101,25 +138,48 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", C + "/command", questions.command, "The command line that opens a terminal in it"),
     Route("GET", C + "/files", questions.container_files, "A directory of what it changed", query=_WINDOW),
-    Route("GET", C + "/text", questions.container_text, "A file as text", query=PATH),
-    Route("GET", C + "/file", _container_file, "A file's bytes", query=PATH, kind="bytes"),
-    Route("POST", C + "/start", questions.start, "Start it", inputs.Nothing),
-    Route("POST", C + "/stop", questions.stop, "Ask it to end, then make it", inputs.Stopping),
-    Route("POST", C + "/restart", questions.restart, "Stop it, then start it", inputs.Stopping),
-    Route("POST", C + "/kill", questions.kill, "Send it a signal", inputs.Killing),
-    Route("POST", C + "/pause", questions.pause, "Let it stand still", inputs.Nothing),
-    Route("POST", C + "/unpause", questions.unpause, "Let it go on", inputs.Nothing),
-    Route("POST", C + "/reset", questions.reset, "Throw its writable layer away", inputs.Nothing),
-    Route("POST", C + "/rename", questions.rename, "Give it another name", inputs.Renaming),
-    Route("POST", C + "/commit", questions.commit, "Make an image of what it changed", inputs.Committing),
-    Route("POST", C + "/update", verbs.update, "Give it other limits", inputs.Updating),
+    Route("GET", C + "/text", questions.container_text, "A file as text", query=_PATH, needs=_P),
+    Route("GET", C + "/file", _container_file, "A file's bytes", query=_PATH, kind="bytes", needs=_P),
+    Route(
+        "GET",
+        C + "/archive",
+        carry.read,
+        "A file or directory of it as a tar (cp)",
+        query=_PATH,
+        kind="tar",
+        needs=_P,
+    ),
+    Route(
+        "POST",
+        C + "/archive",
+        carry.write,
+        "Files of a tar into a directory of it (cp)",
+        inputs.Archive,
+        query=_PATH,
+        needs=_P,
+    ),
+    Route("GET", C + "/export", carry.export, "All its files as a tar", kind="tar"),
+    Route("POST", C + "/start", doing.start, "Start it", inputs.Nothing),
+    Route("POST", C + "/stop", doing.stop, "Ask it to end, then make it", inputs.Stopping),
+    Route("POST", C + "/restart", doing.restart, "Stop it, then start it", inputs.Stopping),
+    Route("POST", C + "/kill", doing.kill, "Send it a signal", inputs.Killing),
+    Route("POST", C + "/pause", doing.pause, "Let it stand still", inputs.Nothing),
+    Route("POST", C + "/unpause", doing.unpause, "Let it go on", inputs.Nothing),
+    Route("POST", C + "/reset", doing.reset, "Throw its writable layer away", inputs.Nothing),
+    Route("POST", C + "/rename", doing.rename, "Give it another name", inputs.Renaming),
+    Route("POST", C + "/commit", doing.commit, "Make an image of what it changed", inputs.Committing),
+    Route("POST", C + "/update", doing.update, "Give it other limits", inputs.Updating),
     Route("POST", C + "/exec", verbs.execute, "Run a command in it and wait", inputs.Executing),
     Route("GET", "/networks", verbs.networks, "All networks"),
     Route("POST", "/networks", verbs.create_network, "A new bridge network", inputs.Networking),
+    Route("POST", "/networks/{name}/connect", verbs.connect, "A container joins it", inputs.Joining),
+    Route("POST", "/networks/{name}/disconnect", verbs.disconnect, "A container leaves it", inputs.Joining),
     Route("DELETE", "/networks/{name}", verbs.remove_network, "Remove a network"),
     Route("GET", "/volumes", verbs.volumes, "All named volumes"),
     Route("POST", "/volumes", verbs.create_volume, "A new volume", inputs.Volumes),
     Route("DELETE", "/volumes/{name}", verbs.remove_volume, "Remove a volume with what is in it"),
+    Route("GET", "/usage", verbs.usage, "Who takes how many bytes, and what prune would free"),
+    Route("GET", "/host", verbs.host, "What this host allows, and what would help"),
     Route("POST", "/prune", verbs.prune, "Delete what nothing needs any more", inputs.Nothing),
 )
 
@@ -129,6 +189,15 @@ STREAMS = {
     "/containers/{id}/terminal": "POST: a terminal of Jupyter's own in the container; its name",
 }
 """What is not plain question and answer."""
+
+
+def given(route: Route, places: Mapping[str, str], asked: Mapping[str, list[bytes]]) -> dict[str, Any]:
+    """The parts of an address and its parameters, checked. ``InvalidOption``."""
+    found = {**places, **inputs.query(route.query, asked)}
+    for name in route.needs:
+        if name not in found:
+            raise InvalidOption("read", f"parameter {name}", "it is needed", f"{name}=…")
+    return found
 
 
 def by_path() -> dict[str, dict[str, Route]]:
@@ -148,7 +217,7 @@ def pattern(path: str) -> str:
 def document(version: str) -> dict[str, Any]:
     """The OpenAPI 3.1 description of it all."""
     paths: dict[str, Any] = {}
-    kinds: list[Any] = [route.body for route in ROUTES if route.body is not None]
+    kinds: list[Any] = [one.body for one in ROUTES if one.body not in (None, inputs.Archive)]
     schemas, parts = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     bodies = dict(zip(kinds, schemas, strict=True))
     for route in ROUTES:
@@ -187,11 +256,13 @@ def _operation(route: Route, bodies: dict[Any, Any]) -> dict[str, Any]:
         for name in places
     ]
     for name, kind in route.query.items():
-        needed = route.query is PATH
         schema = msgspec.json.schema(kind)
+        needed = name in route.needs
         parameters.append({"name": name, "in": "query", "required": needed, "schema": schema})
     if route.kind == "bytes":
         good: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
+    elif route.kind == "tar":
+        good = {TAR: {"schema": _BYTES}}
     else:
         good = {"application/json": {"schema": {"type": "object"}}}
     bad = {"application/json": {"schema": {"$ref": "#/components/schemas/Failure"}}}
@@ -205,9 +276,13 @@ def _operation(route: Route, bodies: dict[Any, Any]) -> dict[str, Any]:
     }
     if parameters:
         told["parameters"] = parameters
-    if route.body is not None:
+    if route.body is inputs.Archive:
+        told["requestBody"] = {"required": True, "content": {TAR: {"schema": _BYTES}}}
+    elif route.body is not None:
         told["requestBody"] = {"content": {"application/json": {"schema": bodies[route.body]}}}
     return told
 
 
+TAR = "application/x-tar"
+_BYTES = {"type": "string", "format": "binary"}
 _PLAIN = str.maketrans({"/": "_", "{": None, "}": None})

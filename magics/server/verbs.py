@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sandcell.runtime.engine import Engine
 
 _MOST_OUTPUT = 1 << 20
+_MOST_FILES = 1000
 
 
 def state(engine: "Engine") -> dict[str, Any]:
@@ -29,21 +30,6 @@ def images(engine: "Engine") -> dict[str, Any]:
 def containers(engine: "Engine") -> dict[str, Any]:
     """All containers, newest first."""
     return {"containers": [container_value(one) for one in engine.containers(all=True)]}
-
-
-def create(engine: "Engine", *, image: str, command: list[str] | None, start: bool, **options: Any) -> Any:
-    """A new container, started if ``start``."""
-    from sandcell.runtime.container.options import Options
-
-    for name in ("publish", "volumes", "tmpfs"):
-        options[name] = tuple(options[name])
-    made = engine.create(image, tuple(command) if command else None, Options(**options).check())
-    return container_value(engine.start(made) if start else made)
-
-
-def update(engine: "Engine", id: str, **limits: Any) -> dict[str, Any]:
-    """Other limits, at once."""
-    return container_value(engine.update(id, **limits))
 
 
 def execute(
@@ -132,3 +118,51 @@ def prune(engine: "Engine") -> dict[str, Any]:
 def inspect(engine: "Engine", id: str) -> dict[str, Any]:
     """A container under docker's names."""
     return dict(questions.container(engine, id)["inspect"])
+
+
+def image_diff(engine: "Engine", image: str, other: str) -> dict[str, Any]:
+    """What ``other`` has more (A), otherwise (C) or no more (D) than ``image``; the first thousand files."""
+    changes = engine.image_diff(image, other)
+    rows = [[one.kind, text(one.path)] for one in changes[:_MOST_FILES]]
+    return {"total": len(changes), "changes": rows}
+
+
+def image_waste(engine: "Engine", image: str) -> dict[str, Any]:
+    """Bytes of lower layers that upper ones hide, the largest first."""
+    waste = engine.image_waste(image)
+    rows = [
+        {"path": text(one.path), "size": one.size, "layer": one.number, "change": one.change}
+        for one in waste.files[:_MOST_FILES]
+    ]
+    return {"wasted": waste.wasted, "total": waste.total, "files": rows}
+
+
+def usage(engine: "Engine") -> dict[str, Any]:
+    """Who takes how many bytes, and what ``prune`` would free."""
+    used = engine.usage()
+    images = [{**msgspec.structs.asdict(one), "digest": str(one.digest)} for one in used.images]
+    freed = {"removed": list(used.prunable.removed), "size": used.prunable.size}
+    return {"images": images, "blobs": used.blobs, "unpacked": used.unpacked, "prunable": freed}
+
+
+def host(engine: "Engine") -> dict[str, Any]:
+    """What this host allows: its rung, and each facet with who refused it and how to get it."""
+    facets = [msgspec.to_builtins(one) for one in engine.host.facets]
+    return {"rung": engine.host.rung, "kernel": engine.host.kernel, "facets": facets}
+
+
+def explain(engine: "Engine", image: str) -> dict[str, Any]:
+    """The steps that would make a container of an image; nothing is done."""
+    return {"steps": text(str(engine.explain(image))).splitlines()}
+
+
+def connect(engine: "Engine", name: str, container: str) -> dict[str, Any]:
+    """Let a container be on one more network."""
+    engine.connect_network(name, container)
+    return container_value(engine.container(container))
+
+
+def disconnect(engine: "Engine", name: str, container: str) -> dict[str, Any]:
+    """Take a container from a network."""
+    engine.disconnect_network(name, container)
+    return container_value(engine.container(container))
