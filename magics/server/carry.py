@@ -1,23 +1,24 @@
 """Images and files of containers as archives, to and from a descriptor. Whoever calls closes it."""
 
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, cast
 
 from sandcell.magics.inspector.model import image_value
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine import Engine
-    from sandcell.runtime.store.store import ArchiveForm
+
+Form: TypeAlias = Literal["oci-archive", "docker-archive"]
 
 
 def _open(end: int, mode: str) -> BinaryIO:
     return cast("BinaryIO", os.fdopen(os.dup(end), mode))
 
 
-def save(engine: "Engine", out: int, image: str, form: str = "oci-archive") -> None:
+def save(engine: "Engine", out: int, image: str, form: Form = "oci-archive") -> None:
     """An image as ``oci-archive`` or ``docker-archive``."""
     with _open(out, "wb") as file:
-        engine.save(image, file, form=cast("ArchiveForm", form))
+        engine.save(image, file, form=form)
 
 
 def load(engine: "Engine", source: int, name: str = "") -> dict[str, Any]:

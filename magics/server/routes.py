@@ -4,7 +4,7 @@ A GET looks, and needs the right to read; POST and DELETE do something, and need
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -40,7 +40,7 @@ class Route(msgspec.Struct, frozen=True):
 _PATH = {"path": inputs.Word}
 _NAME = {"name": inputs.Word}
 _OTHER = {"other": inputs.Name}
-_FORM = {"form": Literal["oci-archive", "docker-archive"]}
+_FORM = {"form": carry.Form}
 _P = ("path",)
 _WINDOW = {"path": inputs.Word, "offset": inputs.Number, "limit": inputs.Number, "search": inputs.Word}
 _FORCE = {"force": bool}

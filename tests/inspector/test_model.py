@@ -72,10 +72,23 @@ def test_a_directory_is_given_in_windows_with_folders_first() -> None:
 def test_changes_are_added_up_to_the_top() -> None:
     changes = [change("A", "a/b/new", 5), change("C", "a/old", 7), change("D", "a/gone", 3)]
     files = Files(changes, {"a/old": 6, "a/gone": 3})
-    assert files.totals() == {"counts": [1, 1, 1], "size": 12, "wasted": 9}
+    assert files.totals() == {"counts": [1, 1, 1], "size": 12, "wasted": 9, "files": 3}
     rows = files.rows("a")["rows"]
     assert [(row["name"], row["change"]) for row in rows] == [("b", ""), ("gone", "D"), ("old", "C")]
     assert rows[2]["wasted"] == 6
+
+
+def test_a_whole_image_is_a_tree_without_marks() -> None:
+    entries = [
+        Entry("bin", "dir"),
+        Entry("bin/sh", "file", size=5),
+        Entry("bin/ash", "file", size=5, link="bin/sh"),
+    ]
+    files = Files(whole=entries)
+    assert files.totals() == {"counts": [0, 0, 0], "size": 5, "wasted": 0, "files": 2}
+    assert [(row["name"], row["change"]) for row in files.rows("bin")["rows"]] == [("ash", ""), ("sh", "")]
+    assert files.holds("bin/sh")
+    assert not files.holds("bin/zsh")
 
 
 def test_a_deleted_directory_is_a_row_and_an_added_one_opens() -> None:
