@@ -65,7 +65,8 @@ def names_of(session: Session) -> Names:
         try:
             if kind == "image":
                 found = [entry.name for entry in engine.images()]
-                return [*found, *(name.removesuffix(":latest") for name in found), "host", "host:tiny"]
+                bases = ("host", "host:tiny", "host:pip")
+                return [*found, *(name.removesuffix(":latest") for name in found), *bases]
             if kind == "network":
                 return [network.name for network in engine.networks()]
             return [container.name for container in engine.containers(all=True)]

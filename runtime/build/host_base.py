@@ -1,9 +1,9 @@
 """``FROM host``: a base image made of this machine's own programs, with no network.
 
 An image is files and a config, and the files may come from anywhere. ``host`` has a shell, the usual
-small tools and the Python that runs us; ``host:kernel`` the Jupyter kernel of that Python, too;
-``host:tiny`` the shell and the core tools only. Each is made once, and again when the machine's programs
-change.
+small tools and the Python that runs us; ``host:pip`` pip, too; ``host:kernel`` the Jupyter kernel of that
+Python; ``host:tiny`` the shell and the core tools only. Each is made once, and again when the machine's
+programs change.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from sandcell.runtime.oci.platform import Platform
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import Store
 
-VARIANTS = {"latest": "host", "tiny": "host:tiny", "kernel": "host:kernel"}
+VARIANTS = {"latest": "host", "tiny": "host:tiny", "pip": "host:pip", "kernel": "host:kernel"}
 BASE_LABEL = "sandcell.base"
 """Set to ``host`` in these images and all built on them: they only run on machines like this one."""
 
@@ -35,14 +35,15 @@ def host_image(store: Store, variant: str = "latest") -> Image:
     """The image ``host:VARIANT`` of the store, made if it is not there or no longer like the machine.
 
     ``ImageNotFound`` for a variant that is none of ``VARIANTS``; ``HostRefused`` for ``kernel`` where
-    no ipykernel is installed beside us; ``StoreFull``. Of several callers one makes it.
+    no ipykernel is installed beside us, for ``pip`` where this Python came without; ``StoreFull``. Of
+    several callers one makes it.
     """
     if variant not in VARIANTS:
         raise ImageNotFound(
             "find image",
             f"host:{variant}",
             "there is no such host image",
-            "use host, host:kernel or host:tiny",
+            f"there are {', '.join(VARIANTS.values())}",
         )
     key = _fingerprint(variant)
     found = _known(store, key)
@@ -93,6 +94,10 @@ def _make(store: Store, variant: str, key: str) -> Image:
             from sandcell.runtime.build.host_packages import add_packages
 
             add_packages(tree, loader, python, KERNEL)
+        elif variant == "pip":
+            from sandcell.runtime.build.host_pip import add_pip
+
+            add_pip(tree, loader, python)
         host_files.add_terminals(tree)
         host_files.add_locale(tree)
         certificates = host_files.add_certificates(tree)
@@ -146,6 +151,10 @@ def _fingerprint(variant: str) -> str:
         from sandcell.runtime.build.host_packages import versions
 
         facts += versions(KERNEL)
+    elif variant == "pip":
+        from sandcell.runtime.build import host_pip
+
+        facts += host_pip.facts()
     for path in paths:
         try:
             status = os.stat(path)
