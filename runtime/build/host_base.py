@@ -27,7 +27,7 @@ KERNEL = "ipykernel"
 """The package that makes a Jupyter kernel of Python."""
 
 _CREATED = "2020-01-01T00:00:00Z"
-_FORM = "1"
+_FORM = "2"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -158,7 +158,8 @@ def _fingerprint(variant: str) -> str:
     for path in paths:
         try:
             status = os.stat(path)
-            facts.append((path, status.st_mtime_ns, status.st_ino))
+            # Whole seconds, which an image of this machine keeps: what was made with it is found there.
+            facts.append((path, int(status.st_mtime)))
         except OSError:
             facts.append(path)
     return "host-" + hashlib.sha256(msgspec.json.encode(facts)).hexdigest()

@@ -1,13 +1,12 @@
 """Images for the engine: the store, the layers as directories, and builds."""
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from sandcell.runtime.container import state
-from sandcell.runtime.engine import record
+from sandcell.runtime.engine import preferences, record
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.values import HistoryEntry, ImageEntry, Removed
 from sandcell.runtime.engine.work import Worker
@@ -36,8 +35,8 @@ class Images:
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
-        self.store = Store(engine.places.home)
-        self._version = (0, 0, 0)
+        self.store = Store(engine.places.home, preferences.stores())
+        self._version: tuple[tuple[int, int, int], ...] = ()
         self._found: dict[str, Image] = {}
 
     # ------------------------------------------------------------ finding
@@ -45,8 +44,7 @@ class Images:
     def find(self, name: str) -> Image:
         """The image of that name or digest; ``host`` and ``host:tiny`` are made when asked for."""
         # A name means what index.json says: as long as that file is the same, so is the answer.
-        state = os.stat(f"{self.store.layout_path}/index.json")
-        version = (state.st_ino, state.st_mtime_ns, state.st_size)
+        version = self.store.names.version()
         if version != self._version:
             self._version, self._found = version, {}
         if name not in self._found:
@@ -150,6 +148,13 @@ class Images:
         image = self.store.image(name)
         names = [n for n, one in self.store.names.all().items() if self._leads_to(one, image)]
         going = names if reference is None else [reference.familiar]
+        if any(self.store.names.shared(Reference.parse(each)) for each in going):
+            raise Conflict(
+                "remove image",
+                name,
+                "it is in a shared store, which is only read",
+                "who keeps that store can remove it there",
+            )
         users = [who.name for who in self._made_of(image)]
         if users and set(going) == set(names) and not force:
             raise Conflict(

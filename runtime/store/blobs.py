@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -16,16 +16,33 @@ _CHUNK = 1 << 20
 
 
 class BlobStore:
-    """Blobs are never changed, only added and deleted. ``path``: the directory ``blobs``."""
+    """Blobs are never changed, only added and deleted. ``path``: the directory ``blobs``; ``shared``: those
+    of other stores, in which blobs are only read."""
 
-    def __init__(self, path: str, litter: Litter, locks: Locks) -> None:
+    def __init__(self, path: str, litter: Litter, locks: Locks, shared: Sequence[str] = ()) -> None:
         self._path = path
+        self._shared = shared
         self._litter = litter
         self._locks = locks
 
     def path(self, digest: Digest) -> str:
         """Where the blob lies, or would lie."""
+        own = self.own(digest)
+        if not self._shared or os.path.exists(own):
+            return own
+        return self._shared_path(digest) or own
+
+    def own(self, digest: Digest) -> str:
+        """Where the blob lies in this store, or would lie."""
         return f"{self._path}/{digest.algorithm}/{digest.hex}"
+
+    def shared(self, digest: Digest) -> bool:
+        """Has another store it?"""
+        return bool(self._shared_path(digest))
+
+    def _shared_path(self, digest: Digest) -> str:
+        paths = (f"{folder}/{digest.algorithm}/{digest.hex}" for folder in self._shared)
+        return next(filter(os.path.exists, paths), "")
 
     def has(self, digest: Digest) -> bool:
         """Is it here? Its bytes are not looked at."""
@@ -65,7 +82,7 @@ class BlobStore:
         _compare(digest, Digest.from_hasher(hasher))
 
     def list(self) -> Iterator[Digest]:
-        """The digests of all blobs, in no order."""
+        """The digests of all blobs of this store, in no order."""
         for algorithm in ("sha256", "sha512"):
             try:
                 names = os.listdir(f"{self._path}/{algorithm}")
@@ -79,10 +96,10 @@ class BlobStore:
         digest = Digest.of(data)
         with self._locks.hold("blobs", shared=True):
             try:
-                with open(self.path(digest), "rb") as file:
+                with open(self.own(digest), "rb") as file:
                     known = file.read(len(data) + 1) == data
                 if known:
-                    os.utime(self.path(digest))
+                    os.utime(self.own(digest))
                     return Descriptor(media_type, digest, len(data))
             except FileNotFoundError:
                 pass
@@ -97,9 +114,9 @@ class BlobStore:
         """
         with self._locks.hold("blobs", shared=True):
             try:
-                os.utime(self.path(digest))
+                os.utime(self.own(digest))
             except FileNotFoundError:
-                return False
+                return self.shared(digest)
             return True
 
     def writer(self, resume: Digest | None = None) -> "BlobWriter":
@@ -116,7 +133,7 @@ class BlobStore:
         ``None`` where it is not here, or was written or touched at ``unused_since`` (nanoseconds) or later.
         ``dry_run``: it stays all the same.
         """
-        path = self.path(digest)
+        path = self.own(digest)
         # Alone: nobody finds it here, and means to use it, while it goes.
         with self._locks.hold("blobs"):
             try:
@@ -199,8 +216,11 @@ class BlobWriter:
         return self.adopt(Descriptor(media_type, Digest.from_hasher(hasher), self.size))
 
     def adopt(self, written: Descriptor) -> Descriptor:
-        """Give the file its name as it is: it was written through ``path``, and hashed there."""
-        path = self._blobs.path(written.digest)
+        """Give the file its name as it is: it was written through ``path``, and hashed there. What another
+        store has is not kept twice."""
+        if self._blobs.shared(written.digest):
+            return written
+        path = self._blobs.own(written.digest)
         try:
             os.fsync(self._fd)
             with self._locks.hold("blobs", shared=True):

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -16,19 +16,24 @@ _DIGEST = re.compile(rb'"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})"')
 
 
 class Cache:
-    """Records by key. ``path``: the directory of them. A record holds what JSON can hold."""
+    """Records by key. ``path``: the directory of them; ``shared``: those of other stores, which are only
+    read. A record holds what JSON can hold."""
 
-    def __init__(self, path: str, litter: Litter) -> None:
+    def __init__(self, path: str, litter: Litter, shared: Sequence[str] = ()) -> None:
         self._path = path
+        self._shared = shared
         self._litter = litter
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The record of ``key``; ``None`` where there is none, or not a whole one."""
-        try:
-            with open(self._file(key), "rb") as file:
-                return msgspec.json.decode(file.read(), type=dict[str, Any])
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return None
+        name = _name(key)
+        for folder in (self._path, *self._shared):
+            try:
+                with open(f"{folder}/{name}", "rb") as file:
+                    return msgspec.json.decode(file.read(), type=dict[str, Any])
+            except (OSError, msgspec.MsgspecError):
+                pass
+        return None
 
     def put(self, key: str, record: dict[str, Any]) -> None:
         """Remember ``record``. It is not synced: after a crash of the machine it may be gone.
@@ -36,7 +41,7 @@ class Cache:
         A disk that takes no more is no error here: the step will be done again.
         """
         try:
-            replace(self._file(key), msgspec.json.encode(record), self._litter, synced=False)
+            replace(f"{self._path}/{_name(key)}", msgspec.json.encode(record), self._litter, synced=False)
         except SandcellError:
             pass
 
@@ -58,6 +63,7 @@ class Cache:
                 continue
             yield from (Digest(found.decode()) for found in _DIGEST.findall(data))
 
-    def _file(self, key: str) -> str:
-        # A key may hold anything, a file name not.
-        return f"{self._path}/{hashlib.sha256(key.encode()).hexdigest()}"
+
+def _name(key: str) -> str:
+    # A key may hold anything, a file name not.
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -131,7 +131,7 @@ def _digest(names: Names, text: str) -> Digest | None:
         return Digest("sha256:" + digits)
     if not digits or (not text.startswith("sha256:") and names.get(Reference.parse(text)) is not None):
         return None
-    found = {root.digest for root in names.roots() if root.digest.hex.startswith(digits)}
+    found = {root.digest for root in names.roots(shared=True) if root.digest.hex.startswith(digits)}
     return found.pop() if len(found) == 1 else None
 
 

@@ -5,6 +5,7 @@ not understand in it stays as it is.
 """
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -20,17 +21,33 @@ LAYOUT_VERSION = "1.0.0"
 
 
 class Names:
-    """``path``: the file index.json."""
+    """``path``: the file index.json; ``shared``: those of other stores, which are only read. Of several
+    entries for one name this store's own counts, then that of the first store."""
 
-    def __init__(self, path: str, litter: Litter, locks: Locks) -> None:
+    def __init__(self, path: str, litter: Litter, locks: Locks, shared: Sequence[str] = ()) -> None:
         self._path = path
+        self._shared = shared
         self._litter = litter
         self._locks = locks
 
     def get(self, reference: Reference) -> Descriptor | None:
         """What ``reference`` names: a manifest, or an index of them. A digest in it is not looked at."""
-        entry = _find(_entries(self._read()), reference)
-        return None if entry is None else _descriptor(entry)
+        for path in (self._path, *self._shared):
+            entry = _find(_entries(self._read(path)), reference)
+            if entry is not None:
+                return _descriptor(entry)
+        return None
+
+    def shared(self, reference: Reference) -> bool:
+        """Is it a name of another store only, so that it cannot be removed here?"""
+        if _find(_entries(self._read()), reference) is not None:
+            return False
+        return any(_find(_entries(self._read(path)), reference) is not None for path in self._shared)
+
+    def version(self) -> tuple[tuple[int, int, int], ...]:
+        """Changes whenever a name does."""
+        states = [os.stat(path) for path in (self._path, *self._shared)]
+        return tuple((state.st_ino, state.st_mtime_ns, state.st_size) for state in states)
 
     def set(self, reference: Reference, descriptor: Descriptor) -> None:
         """Let ``reference`` name ``descriptor``; what it named before loses the name. Durable on return."""
@@ -60,8 +77,9 @@ class Names:
 
         Entries that make no sense are left out.
         """
-        found = {}
-        for entry in _entries(self._read()):
+        found: dict[str, Descriptor] = {}
+        entries = [entry for path in (self._path, *self._shared) for entry in _entries(self._read(path))]
+        for entry in reversed(entries):
             name = _name(entry)
             if name:
                 try:
@@ -74,20 +92,23 @@ class Names:
                     pass
         return dict(sorted(found.items()))
 
-    def roots(self) -> tuple[Descriptor, ...]:
-        """Everything the index leads to, named or not; ``InvalidDocument`` if we cannot tell."""
-        return tuple(_descriptor(entry) for entry in _entries(self._read()))
+    def roots(self, *, shared: bool = False) -> tuple[Descriptor, ...]:
+        """Everything the index leads to, named or not, with ``shared`` the other stores' too;
+        ``InvalidDocument`` if we cannot tell."""
+        paths = (self._path, *(self._shared if shared else ()))
+        return tuple(_descriptor(entry) for path in paths for entry in _entries(self._read(path)))
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self, path: str = "") -> dict[str, Any]:
+        path = path or self._path
         try:
-            with open(self._path, "rb") as file:
+            with open(path, "rb") as file:
                 index = msgspec.json.decode(file.read())
         except FileNotFoundError:
             return empty_index()
         except msgspec.DecodeError as error:
-            raise _broken(self._path, str(error)) from None
+            raise _broken(path, str(error)) from None
         if not isinstance(index, dict) or not isinstance(index.get("manifests") or [], list):
-            raise _broken(self._path, "it is no index")
+            raise _broken(path, "it is no index")
         return index
 
     def _write(self, index: dict[str, Any]) -> None:

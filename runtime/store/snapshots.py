@@ -59,10 +59,14 @@ def snapshot_key(chain_id: Digest, idmap: IdMap, flavour: XattrFlavour) -> str:
 
 
 class Snapshots:
-    """``path``: the directory of snapshots."""
+    """``path``: the directory of snapshots; ``shared``: those of other stores, whose complete ones are
+    used."""
 
-    def __init__(self, path: str, blobs: BlobStore, litter: Litter, locks: Locks) -> None:
+    def __init__(
+        self, path: str, blobs: BlobStore, litter: Litter, locks: Locks, shared: Sequence[str] = ()
+    ) -> None:
         self._path = path
+        self._shared = shared
         self._blobs = blobs
         self._litter = litter
         self._locks = locks
@@ -77,7 +81,7 @@ class Snapshots:
         """
         layers = image.layers
         found = [self._snapshot(layer.chain_id, idmap, flavour) for layer in layers]
-        missing = [at for at, snapshot in enumerate(found) if not self._touch(snapshot.key)]
+        missing = [at for at, snapshot in enumerate(found) if not self._ready(snapshot)]
         if missing:
             try:
                 self._unpack(layers, found, missing[0], idmap, flavour, worker or Here())
@@ -95,7 +99,7 @@ class Snapshots:
         """
         snapshot = self._snapshot(chain_id, idmap, flavour)
         with self._locks.hold(_lock(snapshot.key)):
-            if self._touch(snapshot.key) or os.path.lexists(snapshot.path):
+            if self._ready(snapshot) or os.path.lexists(snapshot.path):
                 return False
             _sync_filesystem(os.path.dirname(upper))
             try:
@@ -152,12 +156,16 @@ class Snapshots:
 
     def _snapshot(self, chain_id: Digest, idmap: IdMap, flavour: XattrFlavour) -> Snapshot:
         key = snapshot_key(chain_id, idmap, flavour)
-        return Snapshot(key, f"{self._path}/{key}", chain_id)
+        own = f"{self._path}/{key}"
+        paths = (f"{folder}/{key}" for folder in self._shared)
+        return Snapshot(key, next((path for path in paths if os.path.exists(f"{path}.json")), own), chain_id)
 
-    def _touch(self, key: str) -> bool:
-        """Is it complete? Marks it as in use from now."""
+    def _ready(self, snapshot: Snapshot) -> bool:
+        """Is it complete? Marks one of this store as in use from now."""
+        if not snapshot.path.startswith(f"{self._path}/"):
+            return True
         try:
-            os.utime(f"{self._path}/{key}.json")
+            os.utime(f"{snapshot.path}.json")
         except FileNotFoundError:
             return False
         return True
@@ -178,7 +186,7 @@ class Snapshots:
             for at in range(first, len(layers)):
                 # Always from the bottom up, so two who share layers cannot wait for each other.
                 held.enter_context(self._locks.hold(_lock(found[at].key)))
-                if self._touch(found[at].key):
+                if self._ready(found[at]):
                     continue
                 # Moved only within its directory: one that an image made read-only could not leave it.
                 target = paths[at] = f"{self._path}/{_NEW}{found[at].key}"

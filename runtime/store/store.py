@@ -48,17 +48,26 @@ class Store:
     ``blobs``, ``names``, ``layers``, ``snapshots``, ``cache`` and ``leases`` do the work; each may be
     used by many processes and threads at once. ``HostRefused`` and ``StoreFull`` where the directory cannot
     be made, ``Corrupted`` where it is a layout of another version.
+
+    ``shared``: homes of other stores, whose names, blobs, unpacked layers and cached steps are used as well,
+    and never written. ``BadInput`` where one is no store.
     """
 
-    def __init__(self, home: str | os.PathLike[str]) -> None:
+    def __init__(self, home: str | os.PathLike[str], shared: Sequence[str] = ()) -> None:
         self.home = os.path.abspath(home)
+        others = tuple(path for each in shared if (path := os.path.abspath(each)) != self.home)
+        for path in others:
+            _check_shared(path)
         self._locks = Locks(f"{self.home}/locks")
         self.litter = Litter(f"{self.home}/tmp", self._locks)
-        self.blobs = BlobStore(f"{self.layout_path}/blobs", self.litter, self._locks)
-        self.names = Names(f"{self.layout_path}/index.json", self.litter, self._locks)
+        blobs = [f"{path}/layout/blobs" for path in others]
+        self.blobs = BlobStore(f"{self.layout_path}/blobs", self.litter, self._locks, blobs)
+        indexes = [f"{path}/layout/index.json" for path in others]
+        self.names = Names(f"{self.layout_path}/index.json", self.litter, self._locks, indexes)
         self.layers = Layers(self.blobs)
-        self.snapshots = Snapshots(f"{self.home}/snapshots", self.blobs, self.litter, self._locks)
-        self.cache = Cache(f"{self.home}/cache", self.litter)
+        trees = [f"{path}/snapshots" for path in others]
+        self.snapshots = Snapshots(f"{self.home}/snapshots", self.blobs, self.litter, self._locks, trees)
+        self.cache = Cache(f"{self.home}/cache", self.litter, [f"{path}/cache" for path in others])
         self.leases = Leases(f"{self.home}/leases", self._locks)
         self._open()
 
@@ -184,6 +193,17 @@ class Store:
                 "open", self.layout_path, f"it is no OCI image layout of version {LAYOUT_VERSION}",
                 "choose another directory with SANDCELL_HOME",
             )  # fmt: skip
+
+
+def _check_shared(path: str) -> None:
+    try:
+        with open(f"{path}/layout/index.json", "rb"):
+            pass
+    except OSError as error:
+        raise BadInput(
+            "use shared store", path, f"{path}/layout/index.json: {os.strerror(error.errno or 0)}",
+            "mount it, let everybody read it, or take it out of `stores` in config.toml",
+        ) from None  # fmt: skip
 
 
 def _several(wanted: str | Reference | Sequence[str]) -> Sequence[str | Reference]:
