@@ -6,6 +6,7 @@ from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.each import each
 from sandcell.runtime.cli.names import CONTAINER
 from sandcell.runtime.cli.table import as_json, format_option, show
+from sandcell.runtime.errors import InvalidOption
 
 _COLUMNS = (("NAME", "Name"), ("DRIVER", "Driver"), ("SUBNET", "Subnet"), ("CONTAINERS", "Containers"))
 
@@ -16,30 +17,60 @@ def network_command() -> None:
 
 
 @network_command.command("create")
-@click.option("--subnet", default="", metavar="NETWORK", help="Its addresses, e.g. 10.5.0.0/24.")
-@click.option("--gateway", default="", metavar="ADDRESS", help="The host's address in it.")
+@click.option("--subnet", multiple=True, metavar="NETWORK", help="Its addresses: 10.5.0.0/24, fd00:5::/64.")
+@click.option("--gateway", multiple=True, metavar="ADDRESS", help="The host's address in it.")
+@click.option("--ipv6", is_flag=True, help="With IPv6, in a network of its own unless --subnet names one.")
 @click.option("--internal", is_flag=True, help="No way out of it.")
 @click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="Note on the network.")
 @click.argument("name")
 @click.pass_obj
 def create_command(
-    door: Door, name: str, subnet: str, gateway: str, internal: bool, label: tuple[str, ...]
+    door: Door,
+    name: str,
+    subnet: tuple[str, ...],
+    gateway: tuple[str, ...],
+    ipv6: bool,
+    internal: bool,
+    label: tuple[str, ...],
 ) -> None:
     """Make the network NAME. Use it with run --network NAME."""
     labels = {key: value for key, _, value in (text.partition("=") for text in label)}
-    made = door.engine.create_network(name, subnet=subnet, gateway=gateway, internal=internal, labels=labels)
+    subnet4, subnet6 = _by_family("--subnet", subnet)
+    gateway4, gateway6 = _by_family("--gateway", gateway)
+    made = door.engine.create_network(
+        name,
+        subnet=subnet4,
+        gateway=gateway4,
+        ipv6=ipv6,
+        subnet6=subnet6,
+        gateway6=gateway6,
+        internal=internal,
+        labels=labels,
+    )
     print(made.name)
+
+
+def _by_family(flag: str, texts: tuple[str, ...]) -> tuple[str, str]:
+    """The one of IPv4 and the one of IPv6."""
+    four, six = [text for text in texts if ":" not in text], [text for text in texts if ":" in text]
+    for doubled in (four[1:], six[1:]):
+        if doubled:
+            raise InvalidOption("use", f"{flag} {doubled[0]}", "there is one already", "one of each kind")
+    return "".join(four), "".join(six)
 
 
 @network_command.command("connect")
 @click.option("--ip", default="", metavar="ADDRESS", help="Its address there.")
+@click.option("--ip6", default="", metavar="ADDRESS", help="Its IPv6 address there.")
 @click.option("--alias", multiple=True, metavar="NAME", help="What others also call it.")
 @click.argument("network")
 @click.argument("container", type=CONTAINER)
 @click.pass_obj
-def connect_command(door: Door, network: str, container: str, ip: str, alias: tuple[str, ...]) -> None:
+def connect_command(
+    door: Door, network: str, container: str, ip: str, ip6: str, alias: tuple[str, ...]
+) -> None:
     """Let CONTAINER, running or not, be on NETWORK too."""
-    door.engine.connect_network(network, container, ip=ip, aliases=alias)
+    door.engine.connect_network(network, container, ip=ip, ip6=ip6, aliases=alias)
 
 
 @network_command.command("disconnect")
@@ -65,7 +96,7 @@ def ls_command(door: Door, quiet: bool, form: str) -> None:
         {
             "Name": network.name,
             "Driver": network.driver,
-            "Subnet": network.subnet,
+            "Subnet": ", ".join(filter(None, (network.subnet, network.subnet6))),
             "Containers": len(network.members),
         }
         for network in found
@@ -85,9 +116,13 @@ def inspect_command(door: Door, names: tuple[str, ...]) -> None:
             "Driver": network.driver,
             "Subnet": network.subnet,
             "Gateway": network.gateway,
+            "EnableIPv6": bool(network.subnet6),
+            "Subnet6": network.subnet6,
+            "Gateway6": network.gateway6,
             "Bridge": network.bridge,
             "Internal": network.internal,
             "Containers": network.members,
+            "Containers6": network.members6,
             "Labels": network.labels,
             "Firewall": {"AcceptsAddedTo": list(network.passed), "Obstacle": network.obstacle},
         }

@@ -63,9 +63,10 @@ def _bind(channel: socket.socket, port: Publish) -> None:
                 raise OSError(error.errno, error.strerror, f"{port.address}:{number}") from None
 
 
-def begin(listening: Listening, init: int, target: str) -> int:
+def begin(listening: Listening, init: int, target: str, target6: str = "") -> int:
     """Start the process that serves; its pid. It ends with us. ``target``: the container's address as
-    seen in its own network namespace. The sockets are closed on our side."""
+    seen in its own network namespace; ``target6``: its IPv6 one, to which our ports of IPv6 lead, and the
+    others where nobody listens at the first. The sockets are closed on our side."""
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -78,7 +79,7 @@ def begin(listening: Listening, init: int, target: str) -> int:
             os.close(pidfd)
             process.prctl(process.PR_SET_DUMPABLE, 0)
             process.end_with(parent)
-            _serve(listening, target)
+            _serve(listening, target, target6)
         finally:
             os._exit(1)
     for channel, _ in listening:
@@ -89,11 +90,20 @@ def begin(listening: Listening, init: int, target: str) -> int:
 class _Call:
     """One connection: what came from one side waits in a buffer until the other side takes it."""
 
-    __slots__ = ("connected", "ended", "inner", "outer", "shut", "waiting")
+    __slots__ = ("connected", "ended", "failed", "inner", "more", "outer", "port", "shut", "waiting")
 
-    def __init__(self, outer: socket.socket, inner: socket.socket) -> None:
+    def __init__(self, outer: socket.socket, port: int, targets: tuple[str, ...]) -> None:
         self.outer = outer
-        self.inner = inner
+        self.port = port
+        self.call(targets)
+
+    def call(self, targets: tuple[str, ...]) -> None:
+        """Call the first of the addresses; the others where nobody listens there."""
+        self.inner = inner = _inner(targets[0], socket.SOCK_STREAM)
+        inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.failed = inner.connect_ex((targets[0], self.port)) not in (0, errno.EINPROGRESS)
+        self.more = targets[1:]
+        outer = self.outer
         self.connected = False
         self.waiting = {inner: bytearray(), outer: bytearray()}  # by who shall get it
         self.ended = {inner: False, outer: False}  # by who has said all
@@ -105,9 +115,12 @@ class _Call:
     def work(self) -> bool:
         """Move what can be moved; False when the connection is over."""
         if not self.connected:
-            refused = self.inner.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if refused:
-                return False
+            if self.failed or self.inner.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                if not self.more:
+                    return False
+                self.inner.close()
+                self.call(self.more)
+                return True
             try:
                 self.inner.getpeername()
             except OSError:
@@ -172,9 +185,7 @@ class _Datagrams:
             return
         if caller not in self.callers:
             self._forget_idle()
-            inner = socket.socket(
-                socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-            )
+            inner = _inner(self.target[0], socket.SOCK_DGRAM)
             inner.connect(self.target)
             self.owners[inner.fileno()] = caller
             self.callers[caller] = (inner, 0.0)
@@ -205,21 +216,23 @@ class _Datagrams:
             inner.close()
 
 
-def _serve(listening: Listening, address: str) -> Never:
+def _serve(listening: Listening, target: str, target6: str) -> Never:
     poll = select.poll()
-    doors = {channel.fileno(): (channel, port.port) for channel, port in listening if port.protocol == "tcp"}
-    floods = {
-        channel.fileno(): _Datagrams(channel, (address, port.port), poll)
-        for channel, port in listening
-        if port.protocol == "udp"
-    }
+    doors, floods = {}, {}
+    for channel, port in listening:
+        both = (target6, target) if ":" in port.address else (target, target6)
+        targets = tuple(filter(None, both))
+        if port.protocol == "tcp":
+            doors[channel.fileno()] = (channel, port.port, targets)
+        else:
+            floods[channel.fileno()] = _Datagrams(channel, (targets[0], port.port), poll)
     for fd in (*doors, *floods):
         poll.register(fd, select.POLLIN)
     calls: dict[int, _Call] = {}
     while True:
         for fd, _ in poll.poll():
             if fd in doors:
-                call = _accept(*doors[fd], address)
+                call = _accept(*doors[fd])
             elif fd in floods:
                 floods[fd].from_outside()
                 continue
@@ -232,29 +245,31 @@ def _serve(listening: Listening, address: str) -> Never:
                 continue
             if call is None:
                 continue
+            before = call.inner.fileno()
             goes_on = call.work()
+            for number in {before, call.inner.fileno(), call.outer.fileno()} & calls.keys():
+                poll.unregister(number)
+                del calls[number]
             for one in (call.outer, call.inner):
-                number = one.fileno()
-                if number in calls:
-                    poll.unregister(number)
-                    del calls[number]
                 # Not for nothing: a socket that has hung up would wake us again and again.
                 wishes = call.wishes(one) if goes_on else 0
                 if wishes:
-                    calls[number] = call
-                    poll.register(number, wishes)
+                    calls[one.fileno()] = call
+                    poll.register(one.fileno(), wishes)
             if not goes_on:
                 call.close()
 
 
-def _accept(door: socket.socket, port: int, address: str) -> _Call | None:
+def _accept(door: socket.socket, port: int, targets: tuple[str, ...]) -> _Call | None:
     try:
         outer, _ = door.accept()
     except OSError:
         return None  # the caller has gone, or there are too many
     outer.setblocking(False)
-    inner = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-    for one in (outer, inner):
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    inner.connect_ex((address, port))
-    return _Call(outer, inner)
+    outer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return _Call(outer, port, targets)
+
+
+def _inner(target: str, kind: socket.SocketKind) -> socket.socket:
+    family = socket.AF_INET6 if ":" in target else socket.AF_INET
+    return socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)

@@ -30,8 +30,9 @@ class Run(msgspec.Struct, frozen=True, tag=True):
     ``home``: its directory in the store; ``run``: its directory of run state. ``remove``: both go
     at the end. ``die_with_client``: it is killed when the control socket closes.
     ``interactive``: its standard input stays open while nobody listens. ``ports`` of the host lead to
-    the address ``target`` in its network namespace. ``afterwards``: to be done when it has ended, or
-    was never made; ``late``: when nothing else is left to do, and nobody waits for anything of it.
+    the address ``target`` in its network namespace, those of IPv6 to ``target6`` where there is one.
+    ``afterwards``: to be done when it has ended, or was never made; ``late``: when nothing else is left to
+    do, and nobody waits for anything of it.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Run(msgspec.Struct, frozen=True, tag=True):
     interactive: bool = False
     ports: tuple[Publish, ...] = ()
     target: str = ""
+    target6: str = ""
     afterwards: tuple[Call, ...] = ()
     late: tuple[Call, ...] = ()
 

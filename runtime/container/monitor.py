@@ -158,7 +158,7 @@ def _forward(job: jobs.Run, listening: "forward.Listening", init: int) -> int:
 
     try:
         ports.write(job.run, tuple(port for _, port in listening))
-        return forward.begin(listening, init, job.target)
+        return forward.begin(listening, init, job.target, job.target6)
     except OSError:
         return 0  # the container has ended already, or the disk is full
 

@@ -27,8 +27,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``memory``: bytes. ``cpus``: processors, 0.5 is half of one. ``volumes``: ``SRC:DST[:ro]``,
     where SRC is a path of the host or the name of a volume. ``tmpfs``: ``DST[:size=64m,…]``.
     ``network``: none, host, bridge, a network's name, or ``container:NAME``; ``more_networks``: names of
-    further ones. ``network_aliases``: what others on them also call it. ``ip``: its address on the first.
-    ``publish``: ``[ADDR:]HOST:PORT[/udp]``, also ranges; ``publish_all``: what the image exposes too.
+    further ones. ``network_aliases``: what others on them also call it. ``ip``, ``ip6``: its addresses
+    on the first. ``publish``: ``[ADDR:]HOST:PORT[/udp]``, also ranges; ``publish_all``: what the image
+    exposes too.
     ``files``: placed read-only and executable at ``/run/sandcell/NAME`` (``NAME`` or ``in/NAME``),
     no part of the container's own files; what a process writes to ``/run/sandcell/out`` the client
     can read.
@@ -57,6 +58,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     more_networks: tuple[str, ...] = ()
     network_aliases: tuple[str, ...] = ()
     ip: str = ""
+    ip6: str = ""
     publish: tuple[str, ...] = ()
     publish_all: bool = False
     remove: bool = False
@@ -209,11 +211,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                     f"not together with --network {self.network}" if alone else "not another network's name"
                 )
                 raise InvalidOption("use", f"--network {name}", cause, "name networks, each once")
-        for flag, value in (("--ip", self.ip), *(("--network-alias", name) for name in self.network_aliases)):
+        aliases = (("--network-alias", name) for name in self.network_aliases)
+        for flag, value in (("--ip6", self.ip6), ("--ip", self.ip), *aliases):
             if value and alone:
                 hint = "use --network bridge or a network's name"
                 raise InvalidOption("use", f"{flag} {value}", f"--network {self.network} has no others", hint)
-            if not _HOSTNAME.fullmatch(value or "x"):
+            if flag != "--ip6" and not _HOSTNAME.fullmatch(value or "x"):
                 raise InvalidOption("use", f"{flag} {value}", "not a name", "letters, digits, . and -")
 
 

@@ -192,7 +192,7 @@ def connect(ours: socket.socket, born: Born, wire: s.Connect | s.Slirp) -> None:
             from sandcell.runtime.linux import network
 
             for one in (wire, *wire.others):
-                inner = (one.inside, one.mac, one.address, one.prefix, one.gateway)
+                inner = (one.inside, one.mac, one.address, one.prefix, one.gateway, one.six)
                 network.connect(born.pid, one.bridge, one.outside, *inner)
     except OSError as error:
         raise OSError(error.errno, error.strerror, wire.describe()) from None

@@ -94,6 +94,7 @@ def _many(name: str, value: str, field: str, help: str, read: Callable[[str, Tex
 FLAGS = (
     _many("--network-alias", "NAME", "network_aliases", "what others on its networks also call it"),
     _one("--ip", "ADDRESS", "its address on the (first) network"),
+    _one("--ip6", "ADDRESS", "its IPv6 address on the (first) network"),
     _one("-P --publish-all", "", "publish all ports that the image exposes", _switch),
     _one("--init", "", "let a small init be pid 1: it reaps and passes signals on", _switch),
     _one("--stop-timeout", "SECONDS", "how long 'stop' waits", whole),

@@ -47,7 +47,8 @@ class NewNamespaces(Step, frozen=True, tag=True, array_like=True):
 
 
 class Connect(Step, frozen=True, tag=True, array_like=True):
-    """Connect the new network namespace to a bridge by a pair of virtual links. veth(4)."""
+    """Connect the new network namespace to a bridge by a pair of virtual links. veth(4). ``six``: address,
+    prefix and gateway of IPv6, empty for none."""
 
     bridge: str
     outside: str
@@ -57,9 +58,11 @@ class Connect(Step, frozen=True, tag=True, array_like=True):
     mac: bytes
     inside: str = "eth0"
     others: tuple["Connect", ...] = ()
+    six: tuple[str, int, str] = ("", 0, "")
 
     def describe(self) -> str:
-        mine = f"{self.inside} ({self.address}/{self.prefix}) to the bridge {self.bridge}"
+        more = f", {self.six[0]}/{self.six[1]}" if self.six[0] else ""
+        mine = f"{self.inside} ({self.address}/{self.prefix}{more}) to the bridge {self.bridge}"
         return "connect " + ", ".join((mine, *(other.describe()[8:] for other in self.others)))
 
 

@@ -40,6 +40,7 @@ class Network(msgspec.Struct, frozen=True):
     joins: str = ""
     ports: tuple[Publish, ...] = ()
     target: str = "127.0.0.1"
+    target6: str = ""
     afterwards: tuple[jobs.Call, ...] = ()
     late: tuple[jobs.Call, ...] = ()
 
@@ -401,6 +402,7 @@ def _start(
         interactive=born.options.interactive,
         ports=network.ports,
         target=network.target,
+        target6=network.target6,
         afterwards=network.afterwards,
         late=network.late,
     )

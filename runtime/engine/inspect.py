@@ -87,7 +87,9 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
         ],
         "NetworkSettings": {
             "Networks": {
-                name: {"IPAddress": _address(engine, found, name)}
+                name: dict(
+                    zip(("IPAddress", "GlobalIPv6Address"), _addresses(engine, found, name), strict=True)
+                )
                 for name in (options.network, *options.more_networks)
             }
         },
@@ -105,16 +107,17 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
     }
 
 
-def _address(engine: "Engine", found: "Container", network: str) -> str:
-    """Its address on a network that it is on; empty where it has none, or does not run."""
+def _addresses(engine: "Engine", found: "Container", network: str) -> tuple[str, str]:
+    """Its addresses on a network that it is on; empty where it has none, or does not run."""
     from sandcell.runtime.errors import SandcellError
 
     if network in ("none", "host") or network.startswith("container:"):
-        return ""
+        return "", ""
     try:
-        return engine.network(network).members.get(found.name, "")
+        entry = engine.network(network)
     except SandcellError:
-        return ""  # the network was removed
+        return "", ""  # the network was removed
+    return entry.members.get(found.name, ""), entry.members6.get(found.name, "")
 
 
 def image(engine: "Engine", name: str) -> dict[str, Any]:

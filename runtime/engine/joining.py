@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _KERNEL = "sandcell.runtime.linux.network."
 
 
-def connect(engine: "Engine", who: Record, network: str, ip: str, aliases: tuple[str, ...]) -> None:
+def connect(engine: "Engine", who: Record, network: str, ip: str, ip6: str, aliases: tuple[str, ...]) -> None:
     """See ``NetworkVerbs.connect_network``. If it fails, the container is where it was."""
     places, options = engine.places, who.options
     if engine.host.rung != "root":
@@ -38,13 +38,14 @@ def connect(engine: "Engine", who: Record, network: str, ip: str, aliases: tuple
         network=wanted[0],
         more_networks=wanted[1:],
         ip=options.ip if mine else ip,
+        ip6=options.ip6 if mine else ip6,
         network_aliases=tuple(dict.fromkeys((*options.network_aliases, *aliases))),
     ).check()
     wiring.check(engine.nursery, changed)
     after = msgspec.structs.replace(who, options=changed)
     now = record.current(places, who)
     if now.status == state.RUNNING and now.init is not None:
-        seat = wiring.join(places, who, network, ip, aliases)
+        seat = wiring.join(places, who, network, ip, ip6, aliases)
         try:
             jobs.add(places.running(who.id), wiring.leaving(places, who))
             payload = {
@@ -56,6 +57,7 @@ def connect(engine: "Engine", who: Record, network: str, ip: str, aliases: tuple
                 "address": seat.address,
                 "prefix": seat.prefix,
                 "gateway": seat.gateway,
+                "six": seat.six,
             }
             _apart(engine, "connect", payload)
         except BaseException as error:
@@ -81,6 +83,7 @@ def disconnect(engine: "Engine", who: Record, network: str) -> None:
         network=rest[0],
         more_networks=rest[1:],
         ip="" if network == mine[0] else options.ip,
+        ip6="" if network == mine[0] else options.ip6,
         network_aliases=() if rest == ("none",) else options.network_aliases,
     )
     record.write(places, msgspec.structs.replace(who, options=changed))
@@ -88,10 +91,10 @@ def disconnect(engine: "Engine", who: Record, network: str) -> None:
     live.leave(directory, network, who.id)
     now = record.current(places, who)
     if now.status == state.RUNNING and now.init is not None:
-        for seat in live.seats(directory, who.id):
-            if seat.gateway:  # its way out may have been by the network that it left
-                _apart(engine, "lead_out", {"pid": now.init.pid, "gateway": seat.gateway})
-                return
+        seats = live.seats(directory, who.id)
+        for ways in ([seat.gateway for seat in seats], [seat.six[2] for seat in seats]):
+            for gateway in list(filter(None, ways))[:1]:  # its way out may have been by the one that it left
+                _apart(engine, "lead_out", {"pid": now.init.pid, "gateway": gateway})
 
 
 def _apart(engine: "Engine", function: str, payload: dict[str, object]) -> None:

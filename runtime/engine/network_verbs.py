@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 
 class NetworkEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A network as it stands. ``bridge`` and ``subnet``: empty while nobody is on it and none was asked
-    for. ``members``: name of each running container → its address. ``passed``: chains of others' firewalls
-    that let it through by rules of ours; ``obstacle``: who may drop its packets all the same."""
+    for; what ends in 6 is of IPv6, empty without. ``members``: name of each running container → its
+    address. ``passed``: chains of others' firewalls that let it through by rules of ours; ``obstacle``: who
+    may drop its packets all the same."""
 
     name: str
     driver: str = "bridge"
     subnet: str = ""
     gateway: str = ""
+    subnet6: str = ""
+    gateway6: str = ""
     bridge: str = ""
     created: float = 0.0
     labels: dict[str, str] = {}
     members: dict[str, str] = {}
+    members6: dict[str, str] = {}
     internal: bool = False
     passed: tuple[str, ...] = ()
     obstacle: str = ""
@@ -41,15 +45,24 @@ class NetworkVerbs:
         *,
         subnet: str = "",
         gateway: str = "",
+        ipv6: bool = False,
+        subnet6: str = "",
+        gateway6: str = "",
         internal: bool = False,
         labels: dict[str, str] | None = None,
     ) -> NetworkEntry:
         """A new bridge network, apart from the others. ``subnet``: ``10.5.0.0/24``; left out, one that no
         route of this machine touches is taken when its first container starts. ``gateway``: the bridge's
-        address in it, its first unless given. ``internal``: no way out. ``NameInUse``."""
+        address in it, its first unless given. ``ipv6``: with IPv6 too, in ``subnet6`` (``fd00:5::/64``) or
+        a random network of this machine's own, which it keeps. ``internal``: no way out. ``NameInUse``."""
         from sandcell.runtime.engine import wiring
+        from sandcell.runtime.network import addresses6
 
-        wiring.networks(self.places).create(name, subnet, labels, gateway=gateway, internal=internal)
+        if ipv6 and not subnet6 and not gateway6:
+            subnet6 = addresses6.fresh()
+        wiring.networks(self.places).create(
+            name, subnet, labels, gateway=gateway, subnet6=subnet6, gateway6=gateway6, internal=internal
+        )
         return self.network(name)
 
     def networks(self) -> tuple[NetworkEntry, ...]:
@@ -62,13 +75,15 @@ class NetworkVerbs:
     def network(self, name: str) -> NetworkEntry:
         """How that network stands; ``NotFound`` with the nearest name."""
         from sandcell.runtime.engine import wiring
-        from sandcell.runtime.network import addresses, live
+        from sandcell.runtime.network import addresses, addresses6, live
 
         found = wiring.networks(self.places).find(name)
         entry = NetworkEntry(
             name=name,
             subnet=found.subnet,
             gateway=found.gateway,
+            subnet6=found.subnet6,
+            gateway6=found.gateway6,
             internal=found.internal,
             created=found.created,
             labels=found.labels,
@@ -82,6 +97,12 @@ class NetworkVerbs:
                     entry,
                     subnet=addresses.show(use.subnet),
                     gateway=addresses.dotted(use.gateway),
+                    gateway6=addresses6.shown(use.gateway6) if use.subnet6 else "",
+                    members6={
+                        one.names[0]: addresses6.shown(one.address6)
+                        for one in use.members.values()
+                        if one.address6
+                    },
                     bridge=use.bridge,
                     members=members,
                     passed=use.standing.passed,
@@ -108,14 +129,14 @@ class NetworkVerbs:
         ending.end_if_empty(wiring.directory(self.places), name)
 
     def connect_network(
-        self, network: str, container: "Who", *, ip: str = "", aliases: tuple[str, ...] = ()
+        self, network: str, container: "Who", *, ip: str = "", ip6: str = "", aliases: tuple[str, ...] = ()
     ) -> None:
-        """Let a container, running or not, be on one more network. ``ip``: its address there, any free
-        one unless given. ``Conflict`` when it is on it already, or has no network of its own."""
+        """Let a container, running or not, be on one more network. ``ip``, ``ip6``: its addresses there, any
+        free ones unless given. ``Conflict`` when it is on it already, or has no network of its own."""
         from sandcell.runtime.engine import joining
 
         engine = cast("Engine", self)
-        joining.connect(engine, engine._find(container), network, ip, aliases)
+        joining.connect(engine, engine._find(container), network, ip, ip6, aliases)
 
     def disconnect_network(self, network: str, container: "Who") -> None:
         """Take a container, running or not, from a network; ``NotFound`` when it is not on it."""

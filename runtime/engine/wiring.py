@@ -16,7 +16,7 @@ from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.sharing import OTHER
 from sandcell.runtime.errors import HostRefused, InvalidOption, SandcellError
 from sandcell.runtime.linux.host_model import Facet
-from sandcell.runtime.network import addresses, ending, live
+from sandcell.runtime.network import addresses, addresses6, ending, live
 from sandcell.runtime.network.networks import DEFAULT, Networks
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ def check(nursery: "Nursery", options: Options) -> None:
                 cause = f"the network {name} takes whatever subnet is free"
                 raise InvalidOption("use", f"--ip {options.ip}", cause, hint)
             addresses.within(addresses.parse(found.subnet), "--ip", options.ip)
+        if options.ip6 and name == options.network:
+            if not found.subnet6:
+                cause = f"the network {name} has no IPv6"
+                raise InvalidOption("use", f"--ip6 {options.ip6}", cause, "make one: network create --ipv6")
+            addresses6.within(addresses6.parse(found.subnet6), "--ip6", options.ip6)
 
 
 def way_out() -> str:
@@ -94,7 +99,8 @@ def begin(nursery: "Nursery", who: record.Record) -> Network:
     try:
         for name in (network, *who.options.more_networks):
             address = who.options.ip if name == network else ""
-            wires.append(_wire(join(places, who, name, address, who.options.network_aliases)))
+            address6 = who.options.ip6 if name == network else ""
+            wires.append(_wire(join(places, who, name, address, address6, who.options.network_aliases)))
     except SandcellError:
         live.leave_all(directory(places), who.id)
         raise
@@ -102,15 +108,18 @@ def begin(nursery: "Nursery", who: record.Record) -> Network:
         wire=msgspec.structs.replace(wires[0], others=tuple(wires[1:])),
         ports=ports,
         target=wires[0].address,
+        target6=wires[0].six[0],
         afterwards=(leaving(places, who, linger=True),),
         late=(_ending(places, who, tuple(wire.bridge for wire in wires)),),
     )
 
 
-def join(places: Places, who: record.Record, name: str, address: str, aliases: tuple[str, ...]) -> live.Seat:
+def join(
+    places: Places, who: record.Record, name: str, address: str, address6: str, aliases: tuple[str, ...]
+) -> live.Seat:
     """The container's place on that network, taken if it has none yet."""
     called = (who.name, who.options.hostname or who.id[:12], who.id[:12], *aliases)
-    guest = live.Guest(who.id, called, f"{places.container(who.id)}/hosts", address)
+    guest = live.Guest(who.id, called, f"{places.container(who.id)}/hosts", address, address6)
     return live.join(directory(places), networks(places).find(name), guest)
 
 
@@ -127,7 +136,14 @@ def _ending(places: Places, who: record.Record, bridges: tuple[str, ...]) -> job
 
 def _wire(seat: live.Seat) -> s.Connect:
     return s.Connect(
-        seat.bridge, seat.outside, seat.address, seat.prefix, seat.gateway, seat.mac, seat.inside
+        seat.bridge,
+        seat.outside,
+        seat.address,
+        seat.prefix,
+        seat.gateway,
+        seat.mac,
+        seat.inside,
+        six=seat.six,
     )
 
 
@@ -138,18 +154,16 @@ def preview(nursery: "Nursery", options: Options) -> s.Connect | s.Slirp | None:
         return s.Slirp(way_out())
     if options.network.startswith(OTHER):
         return None
-    wires = [
-        s.Connect(
-            f"of network {name}",
-            "",
-            (number == 0 and options.ip) or "the next free address",
-            addresses.PREFIX,
-            "",
-            b"",
-            f"eth{number}",
-        )
-        for number, name in enumerate((options.network, *options.more_networks))
-    ]
+    wires = []
+    for number, name in enumerate((options.network, *options.more_networks)):
+        found = networks(nursery.places).find(name)
+        prefix = addresses.parse(found.subnet)[1] if found.subnet else addresses.PREFIX
+        address = (number == 0 and options.ip) or "the next free address"
+        six = ("", 0, "")
+        if found.subnet6:
+            address6 = (number == 0 and options.ip6) or "the next free IPv6 address"
+            six = (address6, addresses6.parse(found.subnet6)[1], "")
+        wires.append(s.Connect(f"of network {name}", "", address, prefix, "", b"", f"eth{number}", six=six))
     return msgspec.structs.replace(wires[0], others=tuple(wires[1:]))
 
 

@@ -26,7 +26,7 @@ _ADDRESS, _NAME, _MASTER, _INFO, _PID, _ALIAS = 1, 3, 10, 18, 19, 20
 _KIND, _DATA = 1, 2
 _PEER = 1
 _UP = 1
-_PREFIX_ROUTE = 0x200
+_NO_DAD = 0x02
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -63,11 +63,11 @@ def _text(data: bytes | None) -> str:
     return (data or b"").rstrip(b"\0").decode(errors="replace")
 
 
-def routes() -> tuple[tuple[int, int], ...]:
-    """The IPv4 networks that this namespace knows a way to, as (address, prefix length); all tables,
-    without the default route."""
+def routes(family: int = socket.AF_INET) -> tuple[tuple[int, int], ...]:
+    """The networks of ``family`` that this namespace knows a way to, as (address, prefix length); all
+    tables, without the default route."""
     with Netlink(ROUTE) as channel:
-        listed = channel.dump(Message(_GETROUTE, DUMP, struct.pack("=BBBBBBBBI", socket.AF_INET, *[0] * 8)))
+        listed = channel.dump(Message(_GETROUTE, DUMP, struct.pack("=BBBBBBBBI", family, *[0] * 8)))
     found = set()
     for kind, body in listed:
         prefix = body[1]
@@ -87,7 +87,21 @@ def make_bridge(name: str, alias: str, address: str, prefix: int) -> None:
         channel.batch(note, _address(index, address, prefix))
 
 
+def add_address6(name: str, address: str, prefix: int) -> None:
+    """Give the link ``name`` an IPv6 address. ``OSError`` when this kernel has no IPv6."""
+    # Links of a machine may begin without: sysctl net.ipv6.conf.default.disable_ipv6.
+    with open(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "w", encoding="ascii") as file:
+        file.write("0")
+    with Netlink(ROUTE) as channel:
+        channel.batch(_address(socket.if_nametoindex(name), address, prefix))
+
+
 def _address(index: int, address: str, prefix: int) -> Message:
+    if ":" in address:
+        # Nobody else has it, so it can be used at once, without being asked for on the link before.
+        body = struct.pack("=BBBBi", socket.AF_INET6, prefix, _NO_DAD, 0, index)
+        body += attribute(1, socket.inet_pton(socket.AF_INET6, address))
+        return Message(_NEWADDR, ACK | CREATE | EXCLUSIVE, body)
     raw = socket.inet_aton(address)
     broadcast = (int.from_bytes(raw, "big") | ((1 << (32 - prefix)) - 1)).to_bytes(4, "big")
     body = struct.pack("=BBBBi", socket.AF_INET, prefix, 0, 0, index)
@@ -106,11 +120,19 @@ def delete_link(name: str) -> None:
 
 
 def connect(
-    pid: int, bridge: str, outside: str, inside: str, mac: bytes, address: str, prefix: int, gateway: str
+    pid: int,
+    bridge: str,
+    outside: str,
+    inside: str,
+    mac: bytes,
+    address: str,
+    prefix: int,
+    gateway: str,
+    six: tuple[str, int, str] = ("", 0, ""),
 ) -> None:
     """Connect the network namespace of process ``pid`` to ``bridge``: a pair of virtual links, made
     with its inner end already in there (moving it takes 20 ms), its address and its way out (none where
-    ``gateway`` is empty, or where it has one already).
+    ``gateway`` is empty, or where it has one already). ``six``: address, prefix and gateway of IPv6.
 
     The pair goes with the namespace. Single-threaded processes only: for a moment the caller is in
     the other namespace.
@@ -126,9 +148,11 @@ def connect(
     with inside_of(pid) as channel:
         index = _index(channel, inside)
         up = Message(_NEWLINK, ACK, _link(index, _UP))
-        channel.batch(_address(index, address, prefix), up)
-        if gateway:
-            _lead_out(channel, gateway)
+        address6, prefix6, gateway6 = six
+        more = [_address(index, address6, prefix6)] if address6 else []
+        channel.batch(_address(index, address, prefix), up, *more)
+        for way in filter(None, (gateway, gateway6)):
+            _lead_out(channel, way)
 
 
 def lead_out(pid: int, gateway: str) -> None:
@@ -139,8 +163,9 @@ def lead_out(pid: int, gateway: str) -> None:
 
 
 def _lead_out(channel: Netlink, gateway: str) -> None:
-    way = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 254, 4, 0, 1, 0)
-    way += attribute(5, socket.inet_aton(gateway))
+    family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
+    way = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 254, 4, 0, 1, 0)
+    way += attribute(5, socket.inet_pton(family, gateway))
     try:
         channel.batch(Message(_NEWROUTE, ACK | CREATE | EXCLUSIVE, way))
     except FileExistsError:

@@ -24,7 +24,7 @@ from sandcell.runtime.linux.netlink import (
     nested,
 )
 
-INET, IPV4 = 1, 2
+INET, IPV4, IPV6 = 1, 2, 10
 FORWARD, POSTROUTING = 2, 4
 DROP, ACCEPT = 0, 1
 _NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN = 0, 1, 2, 3, 4
@@ -153,22 +153,24 @@ def link_is(*, incoming: bool, name: str, equal: bool = True) -> tuple[bytes, ..
 
 
 def source_in(address: bytes, prefix: int) -> tuple[bytes, ...]:
-    """The IPv4 source address is in that network."""
-    mask = _be32(0xFFFFFFFF << (32 - prefix))
+    """The source address, of IPv4 or IPv6 by its length, is in that network. RFC 791 and RFC 8200 have it
+    12 and 8 bytes from the header's beginning."""
+    size = len(address)
+    mask = ((1 << 8 * size) - (1 << (8 * size - prefix))).to_bytes(size, "big")
     load = _expression(
         "payload",
         attribute(1, _be32(1)),
         attribute(2, _be32(1)),
-        attribute(3, _be32(12)),
-        attribute(4, _be32(4)),
+        attribute(3, _be32(12 if size == 4 else 8)),
+        attribute(4, _be32(size)),
     )
     cut = _expression(
         "bitwise",
         attribute(1, _be32(1)),
         attribute(2, _be32(1)),
-        attribute(3, _be32(4)),
+        attribute(3, _be32(size)),
         nested(4, attribute(1, mask)),
-        nested(5, attribute(1, bytes(4))),
+        nested(5, attribute(1, bytes(size))),
     )
     return load, cut, _compare(address, equal=True)
 

@@ -30,9 +30,11 @@ def table_name(bridge: str) -> str:
 
 
 def set_up(bridge: str, network: bytes, prefix: int, *, internal: bool = False) -> None:
-    """The bridge's table, made anew. ``internal``: nothing leaves the network, and nothing comes in.
+    """The bridge's table for the family of ``network`` (4 or 16 bytes), made anew. ``internal``: nothing
+    leaves the network, and nothing comes in.
     ``OSError`` when the kernel refuses, or has understood something else than was meant."""
     own = table_name(bridge)
+    family = nft.IPV4 if len(network) == 4 else nft.IPV6
     from_bridge = nft.link_is(incoming=True, name=bridge)
     others = nft.link_is(incoming=True, name=bridge, equal=False)
     to_bridge = nft.link_is(incoming=False, name=bridge)
@@ -49,18 +51,18 @@ def set_up(bridge: str, network: bytes, prefix: int, *, internal: bool = False) 
     )
     wanted = closed if internal else opened
     # Only where a crash has left one: a change that deletes waits for all processors.
-    stale = [nft.delete_table(nft.IPV4, own)] if (nft.IPV4, own) in nft.tables() else []
+    stale = [nft.delete_table(family, own)] if (family, own) in nft.tables() else []
     nft.change(
         [
             *stale,
-            nft.table(nft.IPV4, own),
-            nft.chain(nft.IPV4, own, "outward", "nat", nft.POSTROUTING, 100),
-            nft.chain(nft.IPV4, own, "between", "filter", nft.FORWARD, 0),
-            *(nft.rule(nft.IPV4, own, chain, does, comment) for chain, does, comment in wanted),
+            nft.table(family, own),
+            nft.chain(family, own, "outward", "nat", nft.POSTROUTING, 100),
+            nft.chain(family, own, "between", "filter", nft.FORWARD, 0),
+            *(nft.rule(family, own, chain, does, comment) for chain, does, comment in wanted),
         ]
     )
     # Read back: a mask that means something else would let packets through and tell nobody.
-    found = [rule for rule in nft.rules() if rule.table == own]
+    found = [rule for rule in nft.rules() if (rule.family, rule.table) == (family, own)]
     right = len(found) == len(wanted) and all(
         any(rule.chain == chain and rule.comment == comment and rule.does(does) for rule in found)
         for chain, does, comment in wanted
@@ -69,15 +71,16 @@ def set_up(bridge: str, network: bytes, prefix: int, *, internal: bool = False) 
         raise OSError(errno.EPROTO, "the rules of the firewall are not what was asked for")
 
 
-def pass_others(bridge: str) -> Standing:
-    """Put our rules into foreign chains that would drop the bridge's packets; repeating it adds
-    nothing."""
+def pass_others(bridge: str, *, six: bool = False) -> Standing:
+    """Put our rules into foreign chains that would drop the bridge's packets, with ``six`` those of IPv6
+    too; repeating it adds nothing."""
+    families = (nft.INET, nft.IPV4, nft.IPV6) if six else (nft.INET, nft.IPV4)
     own = table_name(bridge)
     passing = [
         chain
         for chain in nft.chains()
         if chain.hook == nft.FORWARD
-        and chain.family in (nft.INET, nft.IPV4)
+        and chain.family in families
         and chain.kind == "filter"
         and not chain.table.startswith(_OURS)
     ]
@@ -103,7 +106,7 @@ def pass_others(bridge: str) -> Standing:
                 )
                 for incoming in (True, False)
             )
-    passed = tuple(f"{chain.table} {chain.name}" for chain in closed)
+    passed = tuple(dict.fromkeys(f"{chain.table} {chain.name}" for chain in closed))
     return Standing(passed, _legacy(bridge))
 
 
@@ -121,7 +124,6 @@ def take_down(bridge: str) -> None:
     """Remove the bridge's table and our rules in others; what is gone already is no error."""
     own = table_name(bridge)
     doomed = [nft.delete_rule(rule) for rule in nft.rules() if rule.comment == own and rule.table != own]
-    if (nft.IPV4, own) in nft.tables():
-        doomed.append(nft.delete_table(nft.IPV4, own))
+    doomed += [nft.delete_table(family, name) for family, name in nft.tables() if name == own]
     if doomed:
         nft.change(doomed)

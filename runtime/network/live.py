@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
-from sandcell.runtime.errors import Conflict, HostRefused
+from sandcell.runtime.errors import Conflict, HostRefused, InvalidOption
 from sandcell.runtime.linux import network as kernel
-from sandcell.runtime.network import addresses, firewall, forwarding, names
+from sandcell.runtime.network import addresses, addresses6, firewall, forwarding, names
 from sandcell.runtime.network.networks import Network
 
 _BRIDGE = "sandcell"
@@ -27,21 +27,25 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 class Member(msgspec.Struct, frozen=True):
     """A container on a network. ``names``: what others call it; ``hosts``: its /etc/hosts out here;
-    ``number``: which of its networks this is, from 0."""
+    ``number``: which of its networks this is, from 0; ``address6``: 0 where the network has no IPv6."""
 
     address: int
     names: tuple[str, ...]
     hosts: str
     number: int = 0
+    address6: int = 0
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """A network in use. ``last``: the address given last. ``standing``: how the firewall takes it."""
+    """A network in use. ``last``: the address given last. ``standing``: how the firewall takes it.
+    ``subnet6``, ``gateway6``: of IPv6, none and 0 where it has none."""
 
     name: str
     bridge: str
     subnet: addresses.Subnet
     gateway: int
+    subnet6: addresses.Subnet | None = None
+    gateway6: int = 0
     internal: bool = False
     last: int = 0
     members: dict[str, Member] = {}
@@ -50,7 +54,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 
 class Seat(msgspec.Struct, frozen=True):
     """A place on a network. ``outside``, ``inside``: the names of the link's ends on the host and in the
-    container; ``gateway``: empty where nothing leaves the network."""
+    container; ``gateway``: empty where nothing leaves the network. ``six``: address, prefix and gateway
+    of IPv6, empty where it has none."""
 
     bridge: str
     outside: str
@@ -59,16 +64,18 @@ class Seat(msgspec.Struct, frozen=True):
     prefix: int
     gateway: str
     mac: bytes
+    six: tuple[str, int, str] = ("", 0, "")
 
 
 class Guest(msgspec.Struct, frozen=True):
     """Who wants a place: the container's ``id``, what others shall call it, its /etc/hosts out here,
-    and the address that it would like to have, empty for any."""
+    and the addresses that it would like to have, empty for any."""
 
     id: str
     names: tuple[str, ...]
     hosts: str
     address: str = ""
+    address6: str = ""
 
 
 def join(directory: str, network: Network, guest: Guest) -> Seat:
@@ -77,7 +84,7 @@ def join(directory: str, network: Network, guest: Guest) -> Seat:
     when the address is taken; ``InvalidOption`` when it is none of the network's."""
     with locked(directory, make=True):
         live = read(directory, network.name) or _new(directory, network)
-        address = _address(live, guest)  # refused before anything is made
+        address, address6 = _address(live, guest), _address6(live, guest)  # refused before anything is made
         _write(directory, live)
         try:
             live = _ensure(directory, live)
@@ -88,7 +95,8 @@ def join(directory: str, network: Network, guest: Guest) -> Seat:
             raise HostRefused("make network", network.name, cause, "see `sandcell doctor`") from None
         member = live.members.get(guest.id)
         if member is None:
-            member = Member(address, guest.names, guest.hosts, _number(directory, guest.id))
+            six = address6 or _place6(live, address)
+            member = Member(address, guest.names, guest.hosts, _number(directory, guest.id), six)
             live = msgspec.structs.replace(live, last=address, members={**live.members, guest.id: member})
         _write(directory, live)
         _tell_names(live)
@@ -169,6 +177,13 @@ def _seat(live: Live, id: str) -> Seat:
         live.subnet[1],
         "" if live.internal else addresses.dotted(live.gateway),
         bytes((0x02, 0x5C)) + member.address.to_bytes(4, "big"),
+        (
+            addresses6.shown(member.address6),
+            live.subnet6[1],
+            "" if live.internal else addresses6.shown(live.gateway6),
+        )
+        if live.subnet6
+        else ("", 0, ""),
     )
 
 
@@ -197,6 +212,37 @@ def _address(live: Live, guest: Guest) -> int:
     return wanted
 
 
+def _address6(live: Live, guest: Guest) -> int:
+    if not guest.address6 or guest.id in live.members:
+        return 0
+    if not live.subnet6:
+        cause = f"the network {live.name} has no IPv6"
+        raise InvalidOption("use", f"--ip6 {guest.address6}", cause, "make one: network create --ipv6")
+    wanted = addresses6.within(live.subnet6, "--ip6", guest.address6)
+    if wanted in (live.gateway6, *(other.address6 for other in live.members.values())):
+        raise Conflict("use", f"--ip6 {guest.address6}", "somebody on the network has it", "choose another")
+    return wanted
+
+
+def _place6(live: Live, address: int) -> int:
+    if not live.subnet6:
+        return 0
+    taken = (live.gateway6, *(other.address6 for other in live.members.values()))
+    return addresses6.beside(live.subnet6, address - live.subnet[0], taken)
+
+
+def _new6(directory: str, network: Network, gateway: int) -> tuple[addresses.Subnet | None, int]:
+    if not network.subnet6:
+        return None, 0
+    subnet = addresses6.parse(network.subnet6)
+    used = [other.subnet6 for other in every(directory) if other.subnet6]
+    for other in (*kernel.routes(socket.AF_INET6), *used):
+        if addresses6.overlap(subnet, other):
+            cause = f"a route of this machine leads to {addresses6.show(other)}"
+            raise HostRefused("use network", network.name, cause, "choose another --subnet")
+    return subnet, addresses6.number(network.gateway6) if network.gateway6 else subnet[0] + gateway
+
+
 def _new(directory: str, network: Network) -> Live:
     taken = [*kernel.routes(), *(other.subnet for other in every(directory))]
     if network.subnet:
@@ -211,11 +257,15 @@ def _new(directory: str, network: Network) -> Live:
     number = 0
     while f"{_BRIDGE}{number}" in there:
         number += 1
+    gateway = addresses.number(network.gateway) if network.gateway else subnet[0] + 1
+    subnet6, gateway6 = _new6(directory, network, gateway - subnet[0])
     return Live(
         name=network.name,
         bridge=f"{_BRIDGE}{number}",
         subnet=subnet,
-        gateway=addresses.number(network.gateway) if network.gateway else subnet[0] + 1,
+        gateway=gateway,
+        subnet6=subnet6,
+        gateway6=gateway6,
         internal=network.internal,
     )
 
@@ -228,11 +278,16 @@ def _ensure(directory: str, live: Live) -> Live:
         alias = f"sandcell network {live.name}{mark(directory)}"
         kernel.make_bridge(live.bridge, alias, addresses.dotted(live.gateway), prefix)
         firewall.set_up(live.bridge, base.to_bytes(4, "big"), prefix, internal=live.internal)
+        if live.subnet6:
+            base, prefix = live.subnet6
+            kernel.add_address6(live.bridge, addresses6.shown(live.gateway6), prefix)
+            firewall.set_up(live.bridge, base.to_bytes(16, "big"), prefix, internal=live.internal)
         if not live.internal:
-            forwarding.switch_on(directory)
+            forwarding.switch_on(directory, six=bool(live.subnet6))
     if live.internal:
         return live
-    return msgspec.structs.replace(live, standing=firewall.pass_others(live.bridge))
+    standing = firewall.pass_others(live.bridge, six=bool(live.subnet6))
+    return msgspec.structs.replace(live, standing=standing)
 
 
 def end(directory: str, live: Live) -> None:
@@ -248,10 +303,12 @@ def end(directory: str, live: Live) -> None:
 
 
 def _tell_names(live: Live) -> None:
-    lines = [
-        f"{addresses.dotted(member.address)}\t{' '.join(dict.fromkeys(member.names))}"
-        for member in live.members.values()
-    ]
+    lines = []
+    for member in live.members.values():
+        called = " ".join(dict.fromkeys(member.names))
+        lines.append(f"{addresses.dotted(member.address)}\t{called}")
+        if member.address6:
+            lines.append(f"{addresses6.shown(member.address6)}\t{called}")
     for member in live.members.values():
         names.rewrite(member.hosts, live.name, lines)
 

@@ -7,7 +7,7 @@ import time
 import msgspec
 
 from sandcell.runtime.errors import InvalidOption, NameInUse, NotFound
-from sandcell.runtime.network import addresses
+from sandcell.runtime.network import addresses, addresses6
 
 DEFAULT = "bridge"
 RESERVED = (DEFAULT, "none", "host")
@@ -16,11 +16,14 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 
 class Network(msgspec.Struct, frozen=True, kw_only=True):
     """A network. ``subnet``: as asked for, empty where a free one is taken at each first use.
-    ``gateway``: the bridge's address, empty for the subnet's first. ``internal``: nothing leaves it."""
+    ``gateway``: the bridge's address, empty for the subnet's first. ``subnet6``, ``gateway6``: the same of
+    IPv6, empty for a network without. ``internal``: nothing leaves it."""
 
     name: str
     subnet: str = ""
     gateway: str = ""
+    subnet6: str = ""
+    gateway6: str = ""
     internal: bool = False
     created: float = 0.0
     labels: dict[str, str] = {}
@@ -58,6 +61,8 @@ class Networks:
         labels: dict[str, str] | None = None,
         *,
         gateway: str = "",
+        subnet6: str = "",
+        gateway6: str = "",
         internal: bool = False,
     ) -> Network:
         """A new network. ``NameInUse`` when there is one of that name."""
@@ -66,8 +71,13 @@ class Networks:
             raise InvalidOption(
                 "name network", name, cause, "letters, digits, _ . - and a letter or digit first"
             )
-        if gateway and not subnet:
-            raise InvalidOption("use", f"--gateway {gateway}", "no --subnet to be in", "give both")
+        for given, of in ((gateway, subnet), (gateway6, subnet6)):
+            if given and not of:
+                raise InvalidOption("use", f"--gateway {given}", "no --subnet to be in", "give both")
+        if subnet6:
+            parsed6 = addresses6.parse(subnet6)
+            if gateway6:
+                addresses6.within(parsed6, "--gateway", gateway6)
         if subnet:
             parsed = addresses.parse(subnet)
             if gateway:
@@ -77,6 +87,8 @@ class Networks:
             name=name,
             subnet=subnet,
             gateway=gateway,
+            subnet6=subnet6,
+            gateway6=gateway6,
             internal=internal,
             created=time.time(),
             labels=labels or {},

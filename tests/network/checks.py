@@ -30,13 +30,13 @@ def check(function: Callable[[Engine], None]) -> Callable[[Engine], None]:
     return function
 
 
-def socket_in(pid: int | None, kind: int = socket.SOCK_STREAM) -> socket.socket:
+def socket_in(pid: int | None, kind: int = socket.SOCK_STREAM, family: int = socket.AF_INET) -> socket.socket:
     """A socket of the network namespace of that process."""
     mine = os.open("/proc/self/ns/net", os.O_RDONLY)
     theirs = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     try:
         setns(theirs, CLONE_NEWNET)
-        made = socket.socket(socket.AF_INET, kind)
+        made = socket.socket(family, kind)
         setns(mine, CLONE_NEWNET)
     finally:
         os.close(mine)
@@ -45,9 +45,11 @@ def socket_in(pid: int | None, kind: int = socket.SOCK_STREAM) -> socket.socket:
     return made
 
 
-def server_in(pid: int | None, port: int) -> socket.socket:
-    """A listening socket in there."""
-    server = socket_in(pid)
+def server_in(pid: int | None, port: int, family: int = socket.AF_INET) -> socket.socket:
+    """A listening socket in there, of that family alone."""
+    server = socket_in(pid, family=family)
+    if family == socket.AF_INET6:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     server.bind(("", port))
     server.listen(8)
     return server

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandcell.runtime import Engine
-from tests.network import checks, checks_firewall, checks_naming  # noqa: F401
+from tests.network import checks, checks_firewall, checks_naming, checks_six  # noqa: F401
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CHECKS = checks.CHECKS
