@@ -82,7 +82,8 @@ def test_every_magic_and_every_flag_is_in_the_reference(site: Path) -> None:
     for grammar in (*CELLS.values(), *(one for verbs in VERBS.values() for one in verbs.values())):
         told = section(text, grammar.name)
         assert " ".join(grammar.about.split()) in " ".join(told.split())
-        assert all(name in told for flag in grammar.flags for name in flag.names), grammar.name
+        known = [name for flag in grammar.flags if not flag.refused for name in flag.names]
+        assert all(name in told for name in known), grammar.name
 
 
 def test_every_public_name_is_in_the_reference(site: Path) -> None:
