@@ -15,7 +15,12 @@ version = release = sandcell.__version__
 copyright = "the sandcell authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 html_theme = "alabaster"
-html_theme_options = {"description": "Real images and containers in Jupyter", "sidebar_width": "250px"}
+html_theme_options = {
+    "description": "Real images and containers in Jupyter",
+    "sidebar_width": "250px",
+    "page_width": "1150px",
+}
+toc_object_entries = False
 html_show_sourcelink = False
 myst_heading_anchors = 3
 default_role = "code"

@@ -89,7 +89,8 @@ def _options(options: dict[str, bool]) -> str:
 def python() -> str:
     """What the door of the runtime lets out, by Sphinx's autodoc."""
     parts = []
-    for name in runtime.__all__:
+    # What everything begins with comes first.
+    for name in sorted(runtime.__all__, key=lambda name: name != "Engine"):
         value = getattr(runtime, name)
         if issubclass(value, Exception):
             continue
