@@ -20,7 +20,9 @@ def run_line(session: Session, line: str, local: Mapping[str, Any] | None = None
 
 def doctor(session: Session, _: Request) -> None:
     """``%sandcell doctor``"""
-    session.show(doctor_card(session.engine.host))
+    from sandcell.runtime.engine.doctor import examined
+
+    session.show(doctor_card(examined(session.engine.host)))
 
 
 def lessons(session: Session, request: Request) -> None:

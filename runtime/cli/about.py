@@ -16,9 +16,9 @@ from sandcell.runtime.cli.table import as_json, format_option
 def doctor_command(door: Door, form: str) -> None:
     """Show what this host allows: each facet of a container is real, emulated or shared with the
     host, with the reason and the way to get more."""
-    from sandcell.runtime.engine.doctor import RUNGS, report
+    from sandcell.runtime.engine.doctor import RUNGS, examined, report
 
-    host = door.engine.host
+    host = examined(door.engine.host)
     if form == "json":
         print(as_json({"Rung": host.rung, "Meaning": RUNGS[host.rung], "KernelVersion": host.kernel}))
         for facet in host.facets:

@@ -49,14 +49,14 @@ _LISTEN = seccomp_load.FILTER_FLAGS["NEW_LISTENER"] | seccomp_load.FILTER_FLAGS[
 
 class Scene:
     """What the steps share: the socket to the monitor, and the trees that were opened; those
-    ``unrestricted`` get their flags when they have a place."""
+    ``unrestricted``, with the mounts below them, get their flags when they have a place."""
 
     __slots__ = ("console", "sync", "trees", "unrestricted")
 
     def __init__(self, sync: socket.socket) -> None:
         self.sync = sync
         self.trees: dict[int, int] = {}
-        self.unrestricted: set[int] = set()
+        self.unrestricted: dict[int, tuple[str, ...]] = {}
         self.console = -1
 
 
@@ -147,7 +147,7 @@ def _open_tree(step: s.OpenTree, scene: Scene) -> None:
     scene.trees[step.key] = tree
     # Before anything is placed: a link in the image may lead to an open descriptor too.
     if not mounts.restrict(tree, step.flags, recursive=step.recursive):
-        scene.unrestricted.add(step.key)
+        scene.unrestricted[step.key] = mounts.below(step.source) if step.recursive else ()
 
 
 def _open_kernel(step: s.OpenKernel, scene: Scene) -> None:
@@ -222,7 +222,7 @@ def _attach(step: s.AttachTree, scene: Scene) -> None:
     target = os.fsencode(step.target)
     mounts.attach(tree, target)
     if step.key in scene.unrestricted:
-        mounts.remount(target, step.flags)
+        mounts.remount_tree(target, step.flags, scene.unrestricted[step.key])
 
 
 def _make_file(path: str) -> None:

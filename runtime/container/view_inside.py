@@ -46,4 +46,4 @@ def _take(key: int, found: int, flags: int, scene: Any) -> None:
     os.close(found)
     scene.trees[key] = tree
     if not mounts.restrict(tree, flags):
-        scene.unrestricted.add(key)
+        scene.unrestricted[key] = ()

@@ -101,7 +101,7 @@ def setting(
         user=user,
         home=home,
         shared=f"{base}/shared",
-        etc={name: f"{base}/{name}" for name in etc_files(options, "")},
+        etc=sharing.etc(nursery.places, options, {name: f"{base}/{name}" for name in etc_files(options, "")}),
         cgroups_path=f"{CGROUP_PARENT}/{id}" if nursery.cgroups else "",
         kernel=kernel,
         machine=uname.machine,

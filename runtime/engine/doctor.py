@@ -2,6 +2,8 @@
 
 import textwrap
 
+import msgspec
+
 from sandcell.runtime.linux.host_model import Check, Facet, Host, Rung
 
 _WIDTH = 100
@@ -26,11 +28,23 @@ LAYERS = {
     "capabilities": "pieces of root's power; this session was started without this one",
     "file system": "the disk, or what stands for it, below the store",
     "id ranges": "the ids in /etc/subuid and /etc/subgid that root gives to a user",
+    "iptables": "rules for packets that pass through this machine, made by its old program",
     "tool": "a program that is not installed",
     "kernel": "the kernel of this machine itself",
 }
 
 STATES = {"real": "real", "emulated": "something like it", "shared": "the host's own"}
+
+
+def examined(host: Host) -> Host:
+    """The host with what may have changed since it was probed: whether packets of bridges are dropped."""
+    from sandcell.runtime.linux import iptables_legacy
+    from sandcell.runtime.network import firewall
+
+    if host.rung != "root" or not iptables_legacy.forward_drops():
+        return host
+    found = Check("--network bridge", False, 0, "iptables", firewall.LEGACY_DROPS, firewall.legacy_accepts())
+    return msgspec.structs.replace(host, checks=(*host.checks, found))
 
 
 def report(host: Host) -> str:

@@ -1,5 +1,7 @@
 """Namespaces that a container shares: the host's, or those of another container."""
 
+import os
+
 import msgspec
 
 from sandcell.runtime.container import state
@@ -34,6 +36,20 @@ def by_id(places: Places, options: Options) -> Options:
         if mode.startswith(OTHER):
             found[kind] = OTHER + record.find(places, mode.removeprefix(OTHER)).id
     return msgspec.structs.replace(options, **found) if found else options
+
+
+def etc(places: Places, options: Options, files: dict[str, str]) -> dict[str, str]:
+    """Paths of what is mounted into /etc, by name: who shares another's network reads its names there, too,
+    unless others were asked for."""
+    if not options.network.startswith(OTHER):
+        return files
+    home = places.container(record.find(places, options.network.removeprefix(OTHER)).id)
+    own = {"hosts": options.add_host, "resolv.conf": options.dns or options.dns_search or options.dns_option}
+    return {name: path if own.get(name) else _others(home, name, path) for name, path in files.items()}
+
+
+def _others(home: str, name: str, path: str) -> str:
+    return f"{home}/{name}" if name in ("hosts", "resolv.conf") and os.path.exists(f"{home}/{name}") else path
 
 
 def namespace(places: Places, who: record.Record, mode: str, kind: str) -> str:

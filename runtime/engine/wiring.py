@@ -15,8 +15,9 @@ from sandcell.runtime.engine.birth import Network
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.sharing import OTHER
 from sandcell.runtime.errors import HostRefused, InvalidOption, SandcellError
+from sandcell.runtime.linux import iptables_legacy
 from sandcell.runtime.linux.host_model import Facet
-from sandcell.runtime.network import addresses, addresses6, ending, live
+from sandcell.runtime.network import addresses, addresses6, ending, firewall, live
 from sandcell.runtime.network.networks import DEFAULT, Networks
 
 if TYPE_CHECKING:
@@ -78,7 +79,11 @@ def way_out() -> str:
 
 def facets(nursery: "Nursery", options: Options) -> tuple[Facet, ...]:
     """What is not real about the network of this container."""
-    if nursery.host.rung == "root" or options.network != DEFAULT:
+    if nursery.host.rung == "root":
+        if options.network.startswith(OTHER) or not iptables_legacy.forward_drops():
+            return ()
+        return (Facet("network", "emulated", firewall.LEGACY_DROPS, firewall.legacy_accepts()),)
+    if options.network != DEFAULT:
         return ()
     name = os.path.basename(way_out())
     return (Facet("network", "emulated", f"a way out of its own by {name}; no other container can reach it"),)

@@ -8,12 +8,16 @@ through a tree that an image or a volume may have filled with symbolic links to 
 import ctypes
 import errno
 import os
+import re
+import stat
 
 from sandcell.runtime.linux.syscall import (
     AT_EMPTY_PATH,
     AT_RECURSIVE,
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
+    RESOLVE_BENEATH,
+    RESOLVE_NO_SYMLINKS,
     fail,
     fsconfig,
     fsmount,
@@ -22,6 +26,7 @@ from sandcell.runtime.linux.syscall import (
     mount_setattr,
     move_mount,
     open_tree,
+    openat2,
 )
 
 MS_RDONLY = 1
@@ -39,6 +44,8 @@ MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
 
 AT_FDCWD = -100
+
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 # mount_setattr(2) has numbers of its own for what mount(2) calls MS_*.
 _ATTRIBUTES = ((MS_RDONLY, 0x1), (MS_NOSUID, 0x2), (MS_NODEV, 0x4), (MS_NOEXEC, 0x8))
@@ -132,6 +139,42 @@ def attributes(flags: int) -> int:
         if flags & old:
             wanted |= new
     return wanted
+
+
+def below(path: str) -> tuple[str, ...]:
+    """The mount points below ``path``, as paths from there. proc_pid_mountinfo(5)."""
+    root = os.path.realpath(path).rstrip("/") + "/"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        points = [_ESCAPED.sub(lambda one: chr(int(one[1], 8)), line.split(" ")[4]) for line in file]
+    return tuple(
+        dict.fromkeys(point[len(root) :] for point in points if point.startswith(root) and point != root)
+    )
+
+
+def remount_tree(target: bytes, flags: int, points: tuple[str, ...]) -> None:
+    """Put MS_* ``flags`` on the bind mount at ``target`` and on those at ``points`` below it: what
+    ``restrict`` does before Linux 5.12. ``OSError`` when one of them cannot be reached, by a path without
+    symbolic links, or does not take them. The working directory is another afterwards."""
+    remount(target, flags)
+    root = os.open(target, os.O_PATH | os.O_CLOEXEC)
+    try:
+        for point in points:
+            name = os.fsencode(point)
+            # No link may lead to another mount, which would take the flags in its place.
+            fd = openat2(root, name, os.O_PATH, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+            try:
+                if stat.S_ISDIR(os.fstat(fd).st_mode):
+                    os.fchdir(fd)
+                    remount(b".", flags)
+                else:
+                    remount(target + b"/" + name, flags)
+                if flags & MS_RDONLY and not os.fstatvfs(fd).f_flag & os.ST_RDONLY:
+                    raise OSError(errno.EBUSY, "it is not read-only", point)
+            finally:
+                os.close(fd)
+    finally:
+        os.close(root)
+        os.chdir(b"/")
 
 
 def remount(target: bytes, flags: int) -> None:

@@ -14,6 +14,7 @@ from sandcell.runtime.linux import iptables_legacy
 from sandcell.runtime.linux import nftables as nft
 
 _OURS = "sandcell-"
+_BRIDGE = "sandcell"
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -107,17 +108,17 @@ def pass_others(bridge: str, *, six: bool = False) -> Standing:
                 for incoming in (True, False)
             )
     passed = tuple(dict.fromkeys(f"{chain.table} {chain.name}" for chain in closed))
-    return Standing(passed, _legacy(bridge))
+    drops = iptables_legacy.forward_drops()
+    return Standing(passed, f"{LEGACY_DROPS}; allow it: {legacy_accepts(bridge)}" if drops else "")
 
 
-def _legacy(bridge: str) -> str:
-    """Rules of the old iptables are not among nftables', and only its own program should change them."""
-    if not iptables_legacy.forward_drops():
-        return ""
-    both = " && ".join(f"iptables-legacy -I FORWARD {way} {bridge} -j ACCEPT" for way in ("-i", "-o"))
-    return (
-        f"iptables-legacy drops what passes through (its FORWARD chain has the policy DROP); allow it: {both}"
-    )
+# Its rules are not among nftables', and only its own program should change them.
+LEGACY_DROPS = "iptables-legacy drops what passes through (its FORWARD chain has the policy DROP)"
+
+
+def legacy_accepts(bridge: str = f"{_BRIDGE}+") -> str:
+    """The commands by which the old iptables lets that bridge, or any of ours, through."""
+    return " && ".join(f"iptables-legacy -I FORWARD {way} {bridge} -j ACCEPT" for way in ("-i", "-o"))
 
 
 def take_down(bridge: str) -> None:

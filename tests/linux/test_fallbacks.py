@@ -67,30 +67,66 @@ def _restrict_later(place: str) -> None:
     assert flags & os.ST_NODEV
 
 
+def test_mounts_below_a_read_only_one_are_read_only_without_mount_setattr(tmp_path: Path) -> None:
+    in_child(_restrict_below, str(tmp_path))
+
+
+def _restrict_below(place: str) -> None:
+    full_disk.own_mounts()
+    forget("mount_setattr")
+    for name in ("source", "target", "elsewhere"):
+        os.mkdir(f"{place}/{name}")
+    for name in ("a b/c", "led"):
+        os.makedirs(f"{place}/source/{name}")
+        mounts.mount(b"none", f"{place}/source/{name}".encode(), b"tmpfs")
+    Path(f"{place}/source/file").touch()
+    mounts.mount(f"{place}/source/file".encode(), f"{place}/source/file".encode(), None, mounts.MS_BIND)
+    points = mounts.below(f"{place}/source")
+    assert sorted(points) == ["a b/c", "file", "led"]
+    target = f"{place}/target".encode()
+    mounts.attach(mounts.clone_tree(f"{place}/source".encode(), recursive=True), target)
+    mounts.remount_tree(target, mounts.MS_RDONLY, points)
+    for name in ("x", "a b/c/x", "led/x", "file"):
+        with pytest.raises(OSError, match="Read-only"):
+            Path(f"{place}/target/{name}").write_text("x")
+        Path(f"{place}/source/{name}").touch()  # the host's own are as they were
+    # A link where a mount was seen leads nowhere: the flags would go to something else.
+    os.symlink(f"{place}/elsewhere", f"{place}/source/link")
+    mounts.mount(b"none", f"{place}/elsewhere".encode(), b"tmpfs")
+    with pytest.raises(OSError, match="symbolic links"):
+        mounts.remount_tree(target, mounts.MS_RDONLY, ("link",))
+    Path(f"{place}/elsewhere/x").touch()
+
+
 @pytest.mark.slow
 def test_containers_run_without_mount_setattr(place: Path) -> None:
     in_child(_run_without_mount_setattr, str(place))
 
 
 def _run_without_mount_setattr(place: str) -> None:
+    full_disk.own_mounts()
+    os.mkdir(f"{place}/folder/below")
+    mounts.mount(b"none", f"{place}/folder/below".encode(), b"tmpfs")
     forget("mount_setattr")
     with Engine(f"{place}/home", f"{place}/run") as engine:
         folder = f"{place}/folder"
         script = (
-            "echo x 2>/dev/null > /v/x || echo volume; echo x 2>/dev/null > /run/sandcell/x || echo ours;"
+            "echo x 2>/dev/null > /v/x || echo volume; echo x 2>/dev/null > /v/below/x || echo below;"
+            " echo x 2>/dev/null > /run/sandcell/x || echo ours;"
             " echo x 2>/dev/null > /proc/sys/kernel/panic || echo proc; echo x 2>/dev/null > /x || echo root;"
             " echo x > /run/sandcell/out/x && echo out"
         )
         options = Options(remove=True, volumes=(f"{folder}:/v:ro",), read_only=True)
         told = engine.run("host:tiny", ("sh", "-c", script), options)
-        assert told.text.split() == ["volume", "ours", "proc", "root", "out"], told
+        assert told.text.split() == ["volume", "below", "ours", "proc", "root", "out"], told
         made = engine.create("host:tiny", ("sleep", "100"))
         try:
             engine.start(made)
             assert engine.exec(made, ("echo", "hi"), ExecOptions(tty=True)).text == "hi\r\n"
         finally:
             engine.remove(made, force=True)
-        assert os.listdir(folder) == []
+        assert os.listdir(folder) == ["below"]
+        assert os.listdir(f"{folder}/below") == []
 
 
 def test_the_interpreter_without_mount_setattr_is_sealed_memory() -> None:

@@ -243,9 +243,11 @@ def a_container_can_share_the_network_of_another(engine: Engine) -> None:
         with background(engine, network="container:owner") as guest:
             spaces = [os.readlink(f"/proc/{pid_of(engine, id)}/ns/net") for id in (owner, guest)]
             assert spaces[0] == spaces[1]
+            assert engine.exec(guest, ("cat", "/etc/hosts")).text.count("\towner") == 1
             engine.stop(guest, 0)
             engine.rename(owner, "renamed")
             engine.start(guest)
+            assert "\trenamed" in engine.exec(guest, ("cat", "/etc/hosts")).text
             assert os.readlink(f"/proc/{pid_of(engine, guest)}/ns/net") == spaces[0]
             engine.rename(owner, "owner")
         engine.stop(owner, 0)

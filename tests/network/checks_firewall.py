@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sandcell.runtime import Engine
+from sandcell.runtime.engine.doctor import examined, report
 from sandcell.runtime.linux import network as kernel
 from sandcell.runtime.linux import nftables
 from tests.engine.claims import background, until
@@ -134,13 +135,17 @@ def what_only_the_old_iptables_could_allow_is_told(engine: Engine) -> None:
     if tool is None or subprocess.run([tool, "-P", "FORWARD", "DROP"], capture_output=True).returncode:
         return  # this kernel has no old iptables
     try:
-        with background(engine, network="bridge"):
+        with background(engine, network="bridge") as id:
             obstacle = engine.network("bridge").obstacle
             assert "iptables-legacy -I FORWARD -i sandcell0 -j ACCEPT" in obstacle
+            (facet,) = [one for one in engine.container(id).facets if one.name == "network"]
+            assert facet.fix in report(examined(engine.host)).replace("\n" + " " * 16, " ")
+            assert "FORWARD -i sandcell+ -j ACCEPT" in facet.fix
     finally:
         _run(tool, "-P", "FORWARD", "ACCEPT")
     with background(engine, network="bridge"):
         assert engine.network("bridge").obstacle == ""
+        assert examined(engine.host) == engine.host
     until(lambda: nothing_left(engine), "all gone")
 
 
