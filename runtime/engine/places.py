@@ -6,6 +6,7 @@ import stat
 import msgspec
 
 from sandcell.runtime.errors import HostRefused
+from sandcell.runtime.linux.temporary import temporary
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -51,7 +52,8 @@ def find(home: str | os.PathLike[str] | None, run: str | os.PathLike[str] | None
     run_path = os.fspath(run) if run is not None else environ.get("SANDCELL_RUN", "")
     if not run_path:
         user = environ.get("XDG_RUNTIME_DIR") or ""
-        run_path = "/run/sandcell" if root else f"{user}/sandcell" if user else f"/tmp/sandcell-{os.getuid()}"
+        session = f"{user}/sandcell" if user else f"{temporary()}/sandcell-{os.getuid()}"
+        run_path = "/run/sandcell" if root else session
     places = Places(os.path.abspath(home_path), os.path.abspath(run_path))
     for path in (places.home, places.containers, places.run, f"{places.run}/containers"):
         _make(path)

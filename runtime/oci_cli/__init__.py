@@ -45,7 +45,10 @@ def _root(line: Line) -> str:
         return os.path.abspath(line.get("root"))
     if os.geteuid() == 0 and "XDG_RUNTIME_DIR" not in os.environ:
         return "/run/sandcell-oci"
-    return os.path.join(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/sandcell-{os.getuid()}", "sandcell-oci")
+    from sandcell.runtime.linux.temporary import temporary
+
+    user = os.environ.get("XDG_RUNTIME_DIR") or f"{temporary()}/sandcell-{os.getuid()}"
+    return os.path.join(user, "sandcell-oci")
 
 
 def _do(line: Line) -> int:
