@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 LESSON = Path(__file__).resolve().parent.parent / "notebooks" / "00_start_here.ipynb"
 _WIDTH = 78
+_OPEN = "./dev lab" if (LESSON.parents[1] / "dev").is_file() else "sandcell lessons && jupyter lab"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -42,7 +43,7 @@ class Printer:
     def end(self, failed: bool) -> None:
         """The last lines: how it went, and how to go on."""
         verdict = "A cell failed." if failed else "That was lesson 00, executed just now."
-        self._write(f"\n{'─' * _WIDTH}\n{verdict} Open it in JupyterLab and change it:  ./dev lab\n")
+        self._write(f"\n{'─' * _WIDTH}\n{verdict} Open it in JupyterLab and change it:  {_OPEN}\n")
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

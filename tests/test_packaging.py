@@ -75,6 +75,15 @@ def test_wheel(wheel: Path, tmp_path: Path) -> None:
     for room in ("runtime", "magics"):
         assert modules(tmp_path / "site" / "sandcell" / room) == modules(CHECKOUT / room)
     assert (tmp_path / "site" / "sandcell" / "py.typed").is_file()
+    lessons = {path.name for path in (CHECKOUT / "notebooks").glob("*.ipynb")}
+    assert {path.name for path in (tmp_path / "site" / "sandcell" / "notebooks").glob("*.ipynb")} == lessons
+    (data,) = (tmp_path / "site").glob("sandcell-*.data")
+    for file in (
+        "data/etc/jupyter/jupyter_server_config.d/sandcell.json",
+        "data/share/jupyter/labextensions/sandcell/package.json",
+        "scripts/sandcell-oci",
+    ):
+        assert (data / file).is_file()
     assert not (tmp_path / "site" / "runtime").exists()
     (info,) = (tmp_path / "site").glob("sandcell-*.dist-info")
     assert "BSD 3-Clause" in (info / "licenses" / "LICENSE").read_text()
