@@ -160,10 +160,8 @@ def idmapped(source: str, user_namespace: int, *, recursive: bool, whole: bool) 
     """A detached copy of a host mount whose owners are seen through the maps of a user namespace;
     ``whole``: also in the mounts below it. mount_setattr(2), MOUNT_ATTR_IDMAP."""
     tree = mounts.clone_tree(os.fsencode(source), recursive=recursive)
-    data = struct.pack("QQQQ", 0x100000, 0, 0, user_namespace)
-    flags = AT_EMPTY_PATH | (AT_RECURSIVE if whole else 0)
     try:
-        call("mount_setattr", tree, b"", flags, data, len(data))
+        mounts.map_owners(tree, user_namespace, recursive=whole)
     except OSError:
         os.close(tree)
         raise

@@ -98,7 +98,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     can limit the number of processes. ``profile``: the filter that the user wrote. ``numbers``: device
     of the host → type, major and minor. ``namespaces``: those that this host can give; without
     ``mount`` nothing is mounted, and what would be lies in the container's files already. ``proc``: a
-    /proc of its own can be mounted.
+    /proc of its own can be mounted. ``mapped``: the container's files keep the owners they have, and are
+    seen through ``idmap``.
     """
 
     id: str
@@ -113,10 +114,16 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     counted: bool = True
     namespaces: tuple[str, ...] = NAMESPACES
     proc: bool = True
+    mapped: bool = False
     volumes: dict[str, str] = {}
     anonymous: dict[str, str] = {}
     profile: Seccomp | None = None
     numbers: dict[str, tuple[str, int, int]] = {}
+
+    @property
+    def owners(self) -> IdMap:
+        """The map of the owners that files have in the store."""
+        return IdMap() if self.mapped else self.idmap
 
 
 def _console_size(options: Options) -> ConsoleSize | None:
@@ -294,6 +301,7 @@ def _mappings(ranges: tuple[Range, ...]) -> tuple[IdMapping, ...]:
 
 def _mounts(options: Options, setting: Setting) -> tuple[Mount, ...]:
     quiet = ("nosuid", "noexec", "nodev")
+    seen = ("idmap",) if setting.mapped else ()
     mounts = [Mount(destination="/proc", type="proc", source="proc", options=quiet)] if setting.proc else []
     mounts += [
         Mount(
@@ -325,17 +333,24 @@ def _mounts(options: Options, setting: Setting) -> tuple[Mount, ...]:
             )
         )
     mounts += [
-        Mount(destination=f"/etc/{name}", type="bind", source=source, options=("bind", "nosuid", "nodev"))
+        Mount(
+            destination=f"/etc/{name}", type="bind", source=source, options=("bind", "nosuid", "nodev", *seen)
+        )
         for name, source in setting.etc.items()
     ]
     mounts.append(
         Mount(
-            destination=SHARED, type="bind", source=setting.shared, options=("rbind", "ro", "nosuid", "nodev")
+            destination=SHARED,
+            type="bind",
+            source=setting.shared,
+            options=("rbind", "ro", "nosuid", "nodev", *seen),
         )
     )
     out = f"{setting.shared}/out"
     mounts.append(
-        Mount(destination=f"{SHARED}/out", type="bind", source=out, options=("bind", "nosuid", "nodev"))
+        Mount(
+            destination=f"{SHARED}/out", type="bind", source=out, options=("bind", "nosuid", "nodev", *seen)
+        )
     )
     mounts += _asked_for(options, setting)
     return tuple(mounts)
@@ -366,13 +381,14 @@ def _asked_for(options: Options, setting: Setting) -> list[Mount]:
             continue  # it is among the anonymous ones
         source = setting.volumes[volume.source] if volume.named else volume.source
         mode = "ro" if volume.read_only else "rw"
-        found.append(_bind(volume.destination, source, mode))
-    found += [_bind(place, source, "rw") for place, source in setting.anonymous.items()]
+        found.append(_bind(volume.destination, source, mode, mapped=setting.mapped and volume.named))
+    for place, source in setting.anonymous.items():
+        found.append(_bind(place, source, "rw", mapped=setting.mapped))
     for place, words in map(parse_tmpfs, options.tmpfs):
         found.append(Mount(destination=place, type="tmpfs", source="tmpfs", options=words))
     return sorted(found, key=lambda mount: mount.destination.count("/"))
 
 
-def _bind(destination: str, source: str, mode: str) -> Mount:
-    options = ("rbind", mode, "nosuid", "nodev")
+def _bind(destination: str, source: str, mode: str, *, mapped: bool) -> Mount:
+    options = ("rbind", mode, "nosuid", "nodev", *(("idmap",) if mapped else ()))
     return Mount(destination=destination, type="bind", source=source, options=options)

@@ -14,7 +14,7 @@ from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import jobs, outside, processes
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.early import Early
-from sandcell.runtime.container.monitor import attend, collect, keyboard, pipes, streams, tell
+from sandcell.runtime.container.monitor import attend, collect, keyboard, own_pipes, pipes, streams, tell
 from sandcell.runtime.container.pump import Pump
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import cgroups, process, trees
@@ -43,6 +43,9 @@ def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Earl
     terminal = any(isinstance(step, s.Console) for step in job.inside)
     sources, targets = pipes(terminal=terminal)
     source, typed, _ = keyboard(sinks, terminal=terminal, kept=False)
+    for step in job.inside:
+        if isinstance(step, s.MappedRoot):
+            own_pipes({source, *targets}, step)
     try:
         born = _enter(job, (source, targets[0], targets[1]))
     except SandcellError as error:

@@ -19,7 +19,7 @@ import termios
 from collections.abc import Callable
 from typing import Any, Never
 
-from sandcell.runtime.container import reaper, root_inside, root_steps, view_inside, view_steps
+from sandcell.runtime.container import mapped_inside, reaper, root_inside, root_steps, view_inside, view_steps
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.execution import execute
 from sandcell.runtime.linux import capabilities, cgroups, mounts, namespaces, overlay, process, seccomp_load
@@ -418,6 +418,7 @@ PERFORM: dict[type, Callable[[Any, Scene], None]] = {
     root_steps.KeepBelow: root_inside.keep_below,
     view_steps.OpenOverlay: view_inside.open_overlay,
     view_steps.OpenFile: view_inside.open_file,
+    **mapped_inside.PERFORM,
     s.MountOverlay: _overlay,
     s.BindRoot: _bind_root,
     s.PivotRoot: _pivot,

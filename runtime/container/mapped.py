@@ -99,12 +99,10 @@ def _failure(error: SandcellError) -> jobs.Done:
 def perform(task: jobs.Task, descriptors: Sequence[int] = ()) -> jobs.Done:
     """Carry out a ``Task``: import its function and call it with the payload's items."""
     payload = {**task.payload, "stream": descriptors[0]} if descriptors else task.payload
-
-    def function() -> Any:
-        module, _, name = task.function.rpartition(".")
-        return getattr(import_module(module), name)(**payload)
-
-    return call(task.idmap, function, task.init)
+    module, _, name = task.function.rpartition(".")
+    # Here, for whoever has other ids may not read where this interpreter's modules lie.
+    function = getattr(import_module(module), name)
+    return call(task.idmap, lambda: function(**payload), task.init)
 
 
 def do(call: jobs.Call) -> None:

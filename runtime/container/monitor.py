@@ -9,6 +9,7 @@ import fcntl
 import os
 import signal
 import socket
+import stat
 import termios
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from sandcell.runtime.container import descendants, jobs, journal, mapped, outsi
 from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.farewell import release_name
 from sandcell.runtime.container.guests import Guests
+from sandcell.runtime.container.mapped_steps import MappedRoot, OpenMapped
 from sandcell.runtime.container.output import STDERR, STDOUT, Log
 from sandcell.runtime.container.pump import STDIN, Pump
 from sandcell.runtime.container.steps import Console, MapIds, NewNamespaces
@@ -54,6 +56,9 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     source, typed, kept = keyboard(sinks, terminal=terminal, kept=job.interactive)
     if not _own_pids(job):
         descendants.adopt()
+    for step in job.plan.outside:
+        if isinstance(step, OpenMapped):
+            own_pipes({source, *targets}, step)
     born = outside.prepare(job.plan, (source, targets[0], targets[1]), early)
     for fd in {source, *targets}:
         os.close(fd)
@@ -121,7 +126,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     log.close()
     if job.remove:
         state.let_waiters_read(job.run, _PATIENCE)
-        mapped.call(_idmap(job), lambda: trees.remove(job.home))
+        mapped.call(_owners(job), lambda: trees.remove(job.home))
         release_name(f"{os.path.dirname(os.path.dirname(job.home))}/names", job.id)
         trees.remove(job.run)
     os.close(lock)
@@ -185,11 +190,12 @@ def _own_pids(job: jobs.Run) -> bool:
     return any("pid" in step.names for step in job.plan.outside if isinstance(step, NewNamespaces))
 
 
-def _idmap(job: jobs.Run) -> IdMap:
-    for step in job.plan.outside:
-        if isinstance(step, MapIds):
-            return step.idmap
-    return HOST
+def _owners(job: jobs.Run) -> IdMap:
+    """The map of the owners that its files have: the host's, where they are only seen through another."""
+    outside_steps = job.plan.outside
+    if any(isinstance(step, OpenMapped) for step in outside_steps):
+        return HOST
+    return next((step.idmap for step in outside_steps if isinstance(step, MapIds)), HOST)
 
 
 def _ready(job: jobs.Run) -> tuple[int, Log] | jobs.Refused:
@@ -227,6 +233,13 @@ def pipes(*, terminal: bool) -> tuple[list[int], list[int]]:
         return [out_read], [out_write, out_write]
     err_read, err_write = os.pipe2(os.O_CLOEXEC)
     return [out_read, err_read], [out_write, err_write]
+
+
+def own_pipes(fds: set[int], root: OpenMapped | MappedRoot) -> None:
+    """Let the pipes among ``fds`` belong to who is ``root`` inside, so that /dev/stdout opens there."""
+    for fd in fds:
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            os.fchown(fd, root.uid, root.gid)
 
 
 def keyboard(sinks: list[int], *, terminal: bool, kept: bool) -> tuple[int, int, int]:

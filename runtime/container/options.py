@@ -39,7 +39,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``init``: pid 1 is a small init that reaps and passes signals on. ``stop_timeout``: seconds.
     ``cap_add``, ``cap_drop``: names of capabilities, or ALL. ``security``: as after ``--security-opt``.
     ``ulimits``: ``NAME=SOFT[:HARD]``. ``devices``: ``SRC[:DST][:rwm]``. ``group_add``: names or ids.
-    ``ipc``, ``pid``, ``uts``: private, host or, but for uts, ``container:NAME``. ``shm_size``: bytes of
+    ``ipc``, ``pid``, ``uts``: private, host or, but for uts, ``container:NAME``. ``userns``: private (also
+    called auto), for ids of its own, or host. ``shm_size``: bytes of
     /dev/shm. ``memory_swap``: bytes of memory and swap together, -1 for any. ``cpu_shares``: weight,
     1024 being the usual. ``cpuset_cpus``, ``cpuset_mems``: lists as ``0-2,4``.
     ``add_host``: ``NAME:ADDRESS``. ``dns``, ``dns_search``, ``dns_option``: lines of its resolv.conf.
@@ -87,6 +88,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ipc: str = ""
     pid: str = ""
     uts: str = ""
+    userns: str = ""
     shm_size: int | None = None
     memory_swap: int | None = None
     cpu_shares: int | None = None
@@ -188,6 +190,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         resolver(self.dns, self.dns_search, self.dns_option, "")
         for kind in ("ipc", "pid", "uts"):
             check_mode(kind, getattr(self, kind), joins=kind != "uts")
+        if self.userns not in ("", "host", "private", "auto"):
+            hint = "use private for ids of its own, or host"
+            raise InvalidOption("use", f"--userns {self.userns}", "no such mode", hint)
         for name in self.sysctls:
             if not _SYSCTL.fullmatch(name):
                 raise InvalidOption(

@@ -74,6 +74,7 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
     """
     group: s.MakeCgroup | None = None
     wire: s.Connect | s.Slirp | None = None
+    mapped: s.OpenMapped | None = None
     flags, ids, shared = 0, None, ""
     for step in plan.outside:
         if isinstance(step, s.MakeCgroup):
@@ -84,6 +85,8 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
                 flags |= FLAGS[name] if name != _LATER else 0
         elif isinstance(step, s.Connect | s.Slirp):
             wire = step
+        elif isinstance(step, s.OpenMapped):
+            mapped = step
         else:
             ids = step.idmap
     # On v2 a process must be born in its group: moving it there takes longer than a birth.
@@ -99,7 +102,7 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
             else:
                 early.drop()
         with _pid_namespace(shared):
-            return _bear(plan, stdio, flags, ids, group, wire, born_inside=born_inside)
+            return _bear(plan, stdio, flags, ids, group, wire, mapped, born_inside=born_inside)
     except SandcellError as error:
         return Refused(str(error), 0, error.hint)
     except OSError as error:
@@ -238,6 +241,7 @@ def _bear(
     ids: idmap.IdMap | None,
     group: s.MakeCgroup | None,
     wire: s.Connect | s.Slirp | None,
+    mapped: s.OpenMapped | None,
     *,
     born_inside: bool,
 ) -> Born | Refused:
@@ -261,6 +265,10 @@ def _bear(
         if ids is not None:
             idmap.write(pid, ids)
             ours.send(player.IDS_READY)
+        if mapped is not None:
+            from sandcell.runtime.container import provide
+
+            provide.provide(mapped, pid, ours)
     except BaseException:
         reap(pid, pidfd)
         born.let_go()

@@ -29,7 +29,7 @@ _FLAGS = {
     "relatime": mounts.MS_RELATIME,
     "strictatime": mounts.MS_STRICTATIME,
 }
-_IGNORED = ("rw", "suid", "dev", "exec", "defaults", "bind", "rbind")
+_IGNORED = ("rw", "suid", "dev", "exec", "defaults", "bind", "rbind", "idmap")
 
 # A user namespace may only mount these where all of the host's can be seen, so before the host's
 # tree is let go; and never on a link, by which an image would have them where nothing is masked.
@@ -47,7 +47,8 @@ _LINKS = (
 
 class Rootfs(msgspec.Struct, frozen=True):
     """Where the container's files come from: read-only ``lowers`` (bottom first) and one writable
-    ``upper``; or without lowers a plain directory at ``path``."""
+    ``upper``; or without lowers a plain directory at ``path``. ``mapped``: their owners are to be seen
+    through the map of the container's user namespace."""
 
     path: str
     lowers: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Rootfs(msgspec.Struct, frozen=True):
     work: str = ""
     volatile: bool = False
     userxattr: bool = False
+    mapped: bool = False
 
 
 class CgroupMount(msgspec.Struct, frozen=True):
@@ -103,15 +105,22 @@ def plan(
 
         return copied_plan(spec, process, rootfs.path, names, idmap, compile_filter, reaper=reaper)
     own = frozenset(names)
+    files = _files(spec, rootfs, cgroup_mounts, userns=idmap.user_namespace, own=own, views=views)
+    given: tuple[s.OpenMapped, ...] = ()
+    if rootfs.mapped:
+        from sandcell.runtime.container.plan_mapped import seen_through
+
+        given, files = seen_through(idmap, rootfs, files, process.oom_score_adj)
+        process = msgspec.structs.replace(process, oom_score_adj=None)
     join = tuple(
         s.JoinNamespace(n.path) for n in linux.namespaces if n.path and n.type in ("network", "ipc", "uts")
     )
     return s.Plan(
-        outside=(*outside_steps(linux, names, idmap), *((wire,) if wire else ())),
+        outside=(*outside_steps(linux, names, idmap), *given, *((wire,) if wire else ())),
         inside=(
             *join,
             *_begin(idmap, own),
-            *_files(spec, rootfs, cgroup_mounts, userns=idmap.user_namespace, own=own, views=views),
+            *files,
             s.Directory(process.cwd),
             *_kernel_view(spec, linux, own),
             *((s.AwaitNetwork(),) if wire else ()),
@@ -188,7 +197,7 @@ def _files(
             key = len(opened)
             recursive = "rbind" in mount.options
             flags, _ = _options(mount)
-            opened.append(s.OpenTree(key, mount.source, flags, recursive))
+            opened.append(s.OpenTree(key, mount.source, flags, recursive, "idmap" in mount.options))
             placed.append(s.AttachTree(key, mount.destination, flags))
         elif mount.type == "cgroup":
             placed += joining + _cgroup_files(mount, cgroup_mounts)

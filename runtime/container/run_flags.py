@@ -115,6 +115,7 @@ FLAGS = (
     _one("--ipc", "MODE", "its shared memory: private, host or container:NAME"),
     _one("--pid", "MODE", "its process numbers: private, host or container:NAME"),
     _one("--uts", "MODE", "its host name: private or host"),
+    _one("--userns", "MODE", "its ids: private (or auto), which root's containers have not, or host"),
     _one("--shm-size", "SIZE", "size of /dev/shm, 64m without", _size),
     _one("--memory-swap", "SIZE", "most memory and swap together, -1 for any", _size),
     _one("-c --cpu-shares", "NUMBER", "weight against others, 1024 without", whole),

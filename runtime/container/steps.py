@@ -10,6 +10,18 @@ from typing import TypeAlias
 
 import msgspec
 
+from sandcell.runtime.container.mapped_steps import (
+    EnterTree as EnterTree,
+)
+from sandcell.runtime.container.mapped_steps import (
+    MappedRoot as MappedRoot,
+)
+from sandcell.runtime.container.mapped_steps import (
+    OpenMapped as OpenMapped,
+)
+from sandcell.runtime.container.mapped_steps import (
+    TakeTrees as TakeTrees,
+)
 from sandcell.runtime.container.root_steps import (
     ChangeRoot as ChangeRoot,
 )
@@ -85,13 +97,15 @@ class PrivateMounts(Step, frozen=True, tag=True, array_like=True):
 class OpenTree(Step, frozen=True, tag=True, array_like=True):
     """Open a detached copy of a host mount or file, to be attached later by ``AttachTree``.
 
-    ``flags``: MS_*, of the whole tree where ``recursive``.
+    ``flags``: MS_*, of the whole tree where ``recursive``. ``mapped``: its owners are to be seen through
+    the map of the container's user namespace, which takes ``OpenMapped``.
     """
 
     key: int
     source: str
     flags: int = 0
     recursive: bool = False
+    mapped: bool = False
 
     def describe(self) -> str:
         return f"open {self.source} of the host"
@@ -357,7 +371,7 @@ class Execute(Step, frozen=True, tag=True, array_like=True):
         return "execute " + " ".join(self.arguments)
 
 
-Outside: TypeAlias = MakeCgroup | NewNamespaces | Connect | Slirp | MapIds
+Outside: TypeAlias = MakeCgroup | NewNamespaces | Connect | Slirp | MapIds | OpenMapped
 Inside: TypeAlias = (
     AwaitIds
     | AwaitNetwork
@@ -368,6 +382,9 @@ Inside: TypeAlias = (
     | OpenKernel
     | OpenOverlay
     | OpenFile
+    | TakeTrees
+    | EnterTree
+    | MappedRoot
     | MountOverlay
     | BindRoot
     | PivotRoot

@@ -14,14 +14,14 @@ from sandcell.runtime.container.options import Options, parse_tmpfs, parse_volum
 from sandcell.runtime.container.plan import CgroupMount, Rootfs, plan
 from sandcell.runtime.container.ports import Publish
 from sandcell.runtime.container.users import resolve
-from sandcell.runtime.engine import filters, given, lower, names, record, sharing
+from sandcell.runtime.engine import filters, given, lower, names, record, sharing, userns
 from sandcell.runtime.engine.etc_files import etc_files
 from sandcell.runtime.engine.places import Places, make_skeleton
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.rootfiles import read_file
 from sandcell.runtime.engine.values import ContainerPlan
-from sandcell.runtime.errors import ContainerNotFound, HostRefused, InvalidOption, WrongState
+from sandcell.runtime.errors import ContainerNotFound, HostRefused, WrongState
 from sandcell.runtime.linux import cgroups, idmap, trees
 from sandcell.runtime.linux.host_model import Facet, Host
 from sandcell.runtime.linux.process import Identity, identify
@@ -73,7 +73,7 @@ def setting(
         read_file(layers, "etc/group"),
         options.group_add,
     )
-    ids = nursery.idmap
+    ids = userns.chosen(nursery.places, nursery.host, id, options) or nursery.idmap
     if options.group_add and ids.single:
         cause = "this host gives you a single id, so there are no other groups"
         raise HostRefused("use", f"--group-add {options.group_add[0]}", cause, "see /etc/subgid")
@@ -107,6 +107,7 @@ def setting(
         machine=uname.machine,
         namespaces=lower.namespaces(nursery.host),
         proc=lower.has_proc(nursery.host),
+        mapped=ids.user_namespace and not nursery.idmap.user_namespace,
         counted="pids" in cgroups.layout().controllers,
         volumes={v.source: f"{nursery.places.home}/volumes/{v.source}/_data" for v in volumes if v.named},
         anonymous={place: f"{base}/volumes/{number}" for number, place in enumerate(unnamed)},
@@ -129,54 +130,6 @@ def _version(release: str) -> tuple[int, int]:
             break
         digits += character
     return int(first), int(digits or 0)
-
-
-def check(nursery: Nursery, options: Options) -> None:
-    """``HostRefused`` or ``InvalidOption`` when this host, or the options, allow no such container."""
-    options.check()
-    obstacle = nursery.host.obstacle
-    if nursery.host.rung == "none":
-        cause = f"{obstacle.layer}: {obstacle.detail}" if obstacle else "namespaces are refused"
-        raise HostRefused(
-            "run",
-            "containers on this host",
-            cause,
-            (obstacle.fix if obstacle else "") or "see `sandcell doctor`",
-        )
-    lower.check(nursery.host, options)
-    for flag, value, controller in (
-        ("--memory", options.memory, "memory"),
-        ("--memory-swap", options.memory_swap, "memory"),
-        ("--cpus", options.cpus, "cpu"),
-        ("--cpu-shares", options.cpu_shares, "cpu"),
-        ("--cpuset-cpus", options.cpuset_cpus or None, "cpuset"),
-        ("--cpuset-mems", options.cpuset_mems or None, "cpuset"),
-        ("--pids-limit", options.pids_limit, "pids"),
-    ):
-        if value is not None:
-            _check_limit(flag, controller)
-    if options.network not in ("none", "host"):
-        from sandcell.runtime.engine import wiring
-
-        wiring.check(nursery, options)
-    sharing.check(nursery.host, options, cgroups=nursery.cgroups)
-    for text in options.volumes:
-        volume = parse_volume(text)
-        source = volume.source
-        if source.startswith("/") and not os.path.exists(source):
-            raise InvalidOption(
-                "mount volume", text, f"{source} does not exist on this machine", "make it first"
-            )
-
-
-def _check_limit(flag: str, controller: str) -> None:
-    here = cgroups.layout()
-    if controller in here.controllers:
-        return
-    cause = here.refused or f"this host gives our control groups no {controller} controller"
-    raise HostRefused(
-        "use", flag, cause or "no control groups here", "run without it, or see `sandcell doctor`"
-    )
 
 
 def create(
@@ -208,13 +161,14 @@ def create(
         command=spec.process.args,
         created=time.time(),
         options=msgspec.structs.replace(options, files={}),
-        idmap=facts.idmap,
+        idmap=facts.owners,
+        userns=facts.idmap if facts.mapped else idmap.HOST,
         rung=nursery.host.rung,
         facets=_facets(nursery, options),
     )
     with told("create", options.name or "a container"), names.claimed(places, options.name, id):
         try:
-            furnish(places, id, options, spec)
+            furnish(places, id, options, spec, alone=facts.owners.user_namespace)
             if facts.volumes or facts.anonymous:
                 from sandcell.runtime.engine import folders
 
@@ -228,7 +182,8 @@ def create(
 
 
 def _facets(nursery: Nursery, options: Options) -> tuple[Facet, ...]:
-    shared = tuple(facet for facet in nursery.host.facets if facet.state != "real")
+    real = ("users",) if userns.wanted(nursery.host, options) else ()
+    shared = tuple(f for f in nursery.host.facets if f.state != "real" and f.name not in real)
     if options.network in ("none", "host"):
         return shared
     from sandcell.runtime.engine import wiring
@@ -245,9 +200,9 @@ def explain(
 ) -> ContainerPlan:
     """The config.json and the steps of a container that is not made."""
     id = record.new_id()
-    spec = compose(config.config, command, options, setting(nursery, id, options, config.config, lowers))
-    user_namespace = bool(spec.linux and spec.linux.uid_mappings)
-    files = rootfs(nursery, id, lowers, volatile=options.remove, user_namespace=user_namespace)
+    facts = setting(nursery, id, options, config.config, lowers)
+    spec = compose(config.config, command, options, facts)
+    files = rootfs(nursery, id, lowers, volatile=options.remove, owners=facts.owners, mapped=facts.mapped)
     wire = None
     if options.network not in ("none", "host"):
         from sandcell.runtime.engine import wiring
@@ -268,15 +223,15 @@ def rename(places: Places, who: Record, name: str) -> Record:
     return renamed
 
 
-def furnish(places: Places, id: str, options: Options, spec: Spec) -> None:
-    """Make a container's directories, the files that are mounted into it, and its config.json."""
+def furnish(places: Places, id: str, options: Options, spec: Spec, *, alone: bool) -> None:
+    """Make a container's directories, the files that are mounted into it, and its config.json. ``alone``:
+    it shares its network with nobody, as a plain user's."""
     base = places.container(id)
     os.makedirs(places.running(id), mode=0o700)
     os.mkdir(base, 0o700)
     for name in ("upper", "work", "shared"):
         os.mkdir(f"{base}/{name}", 0o755)
         os.chmod(f"{base}/{name}", 0o755)
-    alone = bool(spec.linux and spec.linux.uid_mappings)
     for name, text in etc_files(options, spec.hostname or os.uname().nodename, alone=alone).items():
         place(f"{base}/{name}", text.encode(), 0o644)
     for name, data in options.files.items():
@@ -321,9 +276,16 @@ def spec_of(places: Places, born: Record) -> Spec:
 
 
 def rootfs(
-    nursery: Nursery, id: str, lowers: tuple[str, ...], *, volatile: bool, user_namespace: bool
+    nursery: Nursery,
+    id: str,
+    lowers: tuple[str, ...],
+    *,
+    volatile: bool,
+    owners: idmap.IdMap,
+    mapped: bool = False,
 ) -> Rootfs:
-    """The directories of its file system. A container that is thrown away needs no syncing."""
+    """The directories of its file system, whose ``owners`` are mapped so in the store. A container that is
+    thrown away needs no syncing."""
     places = nursery.places
     base = places.container(id)
     if nursery.host.copying:
@@ -334,7 +296,8 @@ def rootfs(
         f"{base}/upper",
         f"{base}/work",
         volatile=volatile,
-        userxattr=user_namespace,
+        userxattr=owners.user_namespace,
+        mapped=mapped,
     )
 
 
@@ -356,7 +319,8 @@ def plan_of(
         born.id,
         lowers,
         volatile=born.options.remove,
-        user_namespace=born.idmap.user_namespace,
+        owners=born.idmap,
+        mapped=born.userns.user_namespace,
     )
     compiler = filters.compiler(nursery.places)
     return plan(spec, files, compiler, cgroup_mounts(nursery), wire, reaper=born.options.init)

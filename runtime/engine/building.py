@@ -13,7 +13,7 @@ from sandcell.runtime.container import view_steps as v
 from sandcell.runtime.container.compose import compose
 from sandcell.runtime.container.options import Options
 from sandcell.runtime.container.plan import Rootfs, View, plan
-from sandcell.runtime.engine import birth, filters, lifecycle, lower, record
+from sandcell.runtime.engine import allowed, birth, filters, lifecycle, lower, record
 from sandcell.runtime.engine.places import Places, make_skeleton
 from sandcell.runtime.errors import Conflict, HostRefused
 from sandcell.runtime.linux import mounts, trees
@@ -39,14 +39,20 @@ class StepContainer:
         """Run it to its end, and until its last mount is gone. It dies with us."""
         options = Options(network=_NETWORKS[step.network], remove=True, die_with_client=True)
         nursery = self._nursery()
-        birth.check(nursery, options)
+        allowed.check(nursery, options)
         id = record.new_id()
         places = nursery.places
         config = RunConfig(env=step.env, user=step.user, working_dir=step.working_dir)
         facts = birth.setting(nursery, id, options, config, step.lowers)
         spec = compose(config, step.argv, options, facts)
         try:
-            birth.furnish(places, id, msgspec.structs.replace(options, files=step.files), spec)
+            birth.furnish(
+                places,
+                id,
+                msgspec.structs.replace(options, files=step.files),
+                spec,
+                alone=facts.owners.user_namespace,
+            )
             make_skeleton(self._engine.places)
             points = (step.points,) if step.points else ()
             rootfs = Rootfs(

@@ -20,7 +20,6 @@ from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.extract import extract
 from sandcell.runtime.layer.pack import pack_entries
 from sandcell.runtime.layer.scan import scan
-from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.syscall import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
 
 if TYPE_CHECKING:
@@ -67,8 +66,7 @@ def _absolute(path: str) -> str:
 
 def _work(engine: "Engine", who: Record, verb: str, payload: dict[str, Any], *streams: int) -> Any:
     with _root(engine, who, payload["path"]) as (root, init):
-        idmap = who.idmap if who.idmap.user_namespace else IdMap()
-        task = jobs.Task(f"{_MODULE}.{verb}", {**payload, "root": root}, idmap, init)
+        task = jobs.Task(f"{_MODULE}.{verb}", {**payload, "root": root}, who.ids if init else who.idmap, init)
         try:
             return run_apart(lambda: engine.launcher, task, streams)
         except BrokenPipeError:
@@ -88,7 +86,7 @@ def _root(engine: "Engine", who: Record, path: str) -> Iterator[tuple[dict[str, 
         if not engine.host.mounting:
             yield {"directory": lower.root(places.container(who.id))}, None
             return
-        mapped = now.init if who.idmap.user_namespace else None
+        mapped = now.init if who.ids.user_namespace else None
         yield msgspec.structs.asdict(now.init), mapped
         return
     spec = birth.spec_of(places, who)
@@ -114,7 +112,7 @@ def _root(engine: "Engine", who: Record, path: str) -> Iterator[tuple[dict[str, 
             who.id,
             engine.store.lowers_of(who),
             volatile=False,
-            user_namespace=who.idmap.user_namespace,
+            owners=who.idmap,
         )
         yield (
             {

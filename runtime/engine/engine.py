@@ -117,12 +117,12 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
     def _create(
         self, image: str, command: tuple[str, ...] | None, options: Options
     ) -> "tuple[record.Record, Spec, tuple[str, ...]]":
-        from sandcell.runtime.engine import birth
+        from sandcell.runtime.engine import allowed, birth
         from sandcell.runtime.engine.images import PRUNING
 
         if options.replace and options.name:
             self._make_room(options.name)
-        birth.check(self.nursery, options)
+        allowed.check(self.nursery, options)
         # Until the record stands, nobody can see that the image is needed: keep `prune` out.
         with self.store.store.lock(PRUNING, shared=True):
             found = self.store.find(image)

@@ -35,13 +35,13 @@ def furnish(nursery: "Nursery", options: Options, facts: "Setting", lowers: tupl
             continue
         named.create(volume.source)
         if volume.copy:
-            fill = partial(_fill, nursery, facts.idmap, stack, volume.destination)
+            fill = partial(_fill, nursery, facts.owners, stack, volume.destination)
             named.first_use(volume.source, fill)
     for path, target in facts.anonymous.items():
         os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
         os.mkdir(target, 0o755)
         os.chmod(target, 0o755)
-        _fill(nursery, facts.idmap, stack, path, target)
+        _fill(nursery, facts.owners, stack, path, target)
 
 
 def _fill(nursery: "Nursery", idmap: IdMap, stack: list[str], path: str, target: str) -> None:

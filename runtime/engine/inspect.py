@@ -59,9 +59,10 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
         ],
         "HostConfig": {
             "IDMappings": {
-                "UidMap": [f"{one.inside}:{one.outside}:{one.size}" for one in who.idmap.uids],
-                "GidMap": [f"{one.inside}:{one.outside}:{one.size}" for one in who.idmap.gids],
+                "UidMap": [f"{one.inside}:{one.outside}:{one.size}" for one in who.ids.uids],
+                "GidMap": [f"{one.inside}:{one.outside}:{one.size}" for one in who.ids.gids],
             },
+            "UsernsMode": options.userns,
             "Binds": list(options.volumes),
             "Tmpfs": list(options.tmpfs),
             "NetworkMode": options.network,

@@ -58,7 +58,7 @@ def top(places: Places, who: Record) -> tuple[ProcessEntry, ...]:
     init = _init(places, who, "look at the processes of")
     members = processes.of_container(init, group(lifecycle.cgroups_path(places, who), init))
     depth = len(_status(init.pid).get("NSpid", "").split())
-    rows = {pid: row for pid in members if (row := _row(pid, depth, who.idmap.uids)) is not None}
+    rows = {pid: row for pid in members if (row := _row(pid, depth, who.ids.uids)) is not None}
     inside = {pid: entry.inside for pid, (entry, _) in rows.items()}
     found = (msgspec.structs.replace(entry, parent=inside.get(parent, 0)) for entry, parent in rows.values())
     return tuple(sorted(found, key=lambda entry: entry.inside))

@@ -24,7 +24,8 @@ PAUSED = "paused"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One container's birth certificate. ``options`` without the files that were placed."""
+    """One container's birth certificate. ``options`` without the files that were placed. ``idmap``: of the
+    owners that its files have in the store. ``userns``: the ids of its processes, where these are others."""
 
     id: str
     image: str
@@ -33,8 +34,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created: float
     options: Options
     idmap: IdMap = IdMap()
+    userns: IdMap = IdMap()
     rung: str = "root"
     facets: tuple[Facet, ...] = ()
+
+    @property
+    def ids(self) -> IdMap:
+        """The map between its processes' ids and the host's."""
+        return self.userns if self.userns.user_namespace else self.idmap
 
     @property
     def name(self) -> str:

@@ -111,11 +111,11 @@ def _steps(
     if options.user:
         layers = (*lowers, f"{nursery.places.container(born.id)}/upper")
         user, home = resolve(options.user, read_file(layers, "etc/passwd"), read_file(layers, "etc/group"))
-        if not born.idmap.holds(user.uid, user.gid):
+        if not born.ids.holds(user.uid, user.gid):
             raise HostRefused(
                 "exec in",
                 born.name,
-                f"user {user.uid}:{user.gid} does not exist in it: this host gives it a single id",
+                f"user {user.uid}:{user.gid} does not exist in it: it has fewer ids",
                 "a range in /etc/subuid and /etc/subgid gives it more",
             )
         capabilities = capability_sets(user.uid, capabilities.bounding if capabilities else ())
@@ -129,7 +129,9 @@ def _steps(
         values["SANDCELL_DIR"] = directory
     if options.fetch:
         values["SANDCELL_OUT"] = f"{SHARED}/out/{exec_id}"
-    steps: list[s.Inside] = [s.EnterCgroup(new_namespace=False)] if linux.cgroups_path else []
+    own = born.userns
+    steps: list[s.Inside] = [s.MappedRoot(own.uids[0].outside, own.gids[0].outside)] if own.uids else []
+    steps += [s.EnterCgroup(new_namespace=False)] if linux.cgroups_path else []
     if not nursery.host.mounting:
         terminal = [s.Console(*options.console_size, "/dev/ptmx")] if options.tty else []
         steps += [*terminal, s.ChangeRoot(lower.root(nursery.places.container(born.id)))]

@@ -96,11 +96,15 @@ def for_user(
 def write(pid: int, idmap: IdMap) -> None:
     """Give the new user namespace of ``pid`` its maps; to be called by its parent, once.
 
-    ``HostRefused`` when newuidmap or newgidmap is missing or refuses.
+    ``HostRefused`` when newuidmap or newgidmap is missing or refuses. Root needs neither.
     """
     if idmap.single:
         # Only a namespace that can never call setgroups may map a group without privilege.
         _put(f"/proc/{pid}/setgroups", "deny")
+        _put(f"/proc/{pid}/uid_map", _text(idmap.uids))
+        _put(f"/proc/{pid}/gid_map", _text(idmap.gids))
+        return
+    if os.geteuid() == 0:
         _put(f"/proc/{pid}/uid_map", _text(idmap.uids))
         _put(f"/proc/{pid}/gid_map", _text(idmap.gids))
         return
@@ -128,6 +132,13 @@ def _put(path: str, text: str) -> None:
 
 def _text(ranges: Sequence[Range]) -> str:
     return "".join(f"{r.inside} {r.outside} {r.size}\n" for r in ranges)
+
+
+def own() -> tuple[Range, ...]:
+    """The ids that exist in our own user namespace, all of them mapped to themselves."""
+    with open("/proc/self/uid_map") as file:
+        rows = [line.split() for line in file]
+    return tuple(Range(int(inside), int(inside), int(size)) for inside, _, size in rows)
 
 
 def mine(*, ranges: bool) -> IdMap:

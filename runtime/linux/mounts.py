@@ -50,6 +50,8 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 # mount_setattr(2) has numbers of its own for what mount(2) calls MS_*.
 _ATTRIBUTES = ((MS_RDONLY, 0x1), (MS_NOSUID, 0x2), (MS_NODEV, 0x4), (MS_NOEXEC, 0x8))
 
+_IDMAP = 0x100000
+
 _mount = libc.mount
 _mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _umount2 = libc.umount2
@@ -130,6 +132,13 @@ def restrict(tree: int, flags: int, *, recursive: bool = False) -> bool:
             raise
         return False
     return True
+
+
+def map_owners(tree: int, user_namespace: int, *, recursive: bool = False) -> None:
+    """Let the owners of a detached tree be seen through the maps of a user namespace, a descriptor of it.
+    ``OSError`` before Linux 5.12, and where the file system cannot. mount_setattr(2)"""
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    mount_setattr(tree, b"", flags, set=_IDMAP, user_namespace=user_namespace)
 
 
 def attributes(flags: int) -> int:

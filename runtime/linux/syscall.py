@@ -192,9 +192,11 @@ def fsmount(context: int, attributes: int) -> int:
     return call("fsmount", context, FSMOUNT_CLOEXEC, attributes)
 
 
-def mount_setattr(dirfd: int, path: bytes, flags: int, *, set: int = 0, clear: int = 0) -> None:
+def mount_setattr(
+    dirfd: int, path: bytes, flags: int, *, set: int = 0, clear: int = 0, user_namespace: int = 0
+) -> None:
     """Change attributes of a mount (of a whole tree with AT_RECURSIVE). mount_setattr(2)."""
-    attributes = struct.pack("QQQQ", set, clear, 0, 0)
+    attributes = struct.pack("QQQQ", set, clear, 0, user_namespace)
     call("mount_setattr", dirfd, path, flags, attributes, len(attributes))
 
 

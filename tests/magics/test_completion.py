@@ -112,6 +112,7 @@ def test_in_a_dockerfile_and_with_nothing_else_beside(notebook: Notebook) -> Non
     assert completions(notebook, "%%image x\nENTRY") == ["%%image x\nENTRYPOINT"]
     assert completions(notebook, "%image history host:") == [
         "%image history host:latest",
+        "%image history host:pip",
         "%image history host:tiny",
     ]
 

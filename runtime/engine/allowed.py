@@ -1,0 +1,61 @@
+"""Whether this host, and the options themselves, allow a container at all."""
+
+import os
+from typing import TYPE_CHECKING
+
+from sandcell.runtime.container.options import Options, parse_volume
+from sandcell.runtime.engine import lower, sharing, userns
+from sandcell.runtime.errors import HostRefused, InvalidOption
+from sandcell.runtime.linux import cgroups
+
+if TYPE_CHECKING:
+    from sandcell.runtime.engine.birth import Nursery
+
+
+def check(nursery: "Nursery", options: Options) -> None:
+    """``HostRefused`` or ``InvalidOption`` when this host, or the options, allow no such container."""
+    options.check()
+    obstacle = nursery.host.obstacle
+    if nursery.host.rung == "none":
+        cause = f"{obstacle.layer}: {obstacle.detail}" if obstacle else "namespaces are refused"
+        raise HostRefused(
+            "run",
+            "containers on this host",
+            cause,
+            (obstacle.fix if obstacle else "") or "see `sandcell doctor`",
+        )
+    lower.check(nursery.host, options)
+    userns.check(nursery.host, options)
+    for flag, value, controller in (
+        ("--memory", options.memory, "memory"),
+        ("--memory-swap", options.memory_swap, "memory"),
+        ("--cpus", options.cpus, "cpu"),
+        ("--cpu-shares", options.cpu_shares, "cpu"),
+        ("--cpuset-cpus", options.cpuset_cpus or None, "cpuset"),
+        ("--cpuset-mems", options.cpuset_mems or None, "cpuset"),
+        ("--pids-limit", options.pids_limit, "pids"),
+    ):
+        if value is not None:
+            _check_limit(flag, controller)
+    if options.network not in ("none", "host"):
+        from sandcell.runtime.engine import wiring
+
+        wiring.check(nursery, options)
+    sharing.check(nursery.host, options, cgroups=nursery.cgroups)
+    for text in options.volumes:
+        volume = parse_volume(text)
+        source = volume.source
+        if source.startswith("/") and not os.path.exists(source):
+            raise InvalidOption(
+                "mount volume", text, f"{source} does not exist on this machine", "make it first"
+            )
+
+
+def _check_limit(flag: str, controller: str) -> None:
+    here = cgroups.layout()
+    if controller in here.controllers:
+        return
+    cause = here.refused or f"this host gives our control groups no {controller} controller"
+    raise HostRefused(
+        "use", flag, cause or "no control groups here", "run without it, or see `sandcell doctor`"
+    )
