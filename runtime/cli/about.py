@@ -45,6 +45,7 @@ def info_command(door: Door, form: str) -> None:
     facts = {
         "Version": __version__,
         "Store": engine.places.home,
+        **({"SharedStores": " ".join(shared)} if (shared := engine.shared_stores) else {}),
         "Run": engine.places.run,
         "Rung": engine.host.rung,
         "Containers": len(containers),

@@ -34,6 +34,11 @@ class ImageVerbs:
             self._images = Images(cast("Engine", self))
         return self._images
 
+    @property
+    def shared_stores(self) -> tuple[str, ...]:
+        """Homes of the stores whose images are there as well, read-only (``stores`` in config.toml)."""
+        return self.store.store.shared
+
     def build(
         self,
         text: str,

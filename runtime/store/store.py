@@ -55,19 +55,19 @@ class Store:
 
     def __init__(self, home: str | os.PathLike[str], shared: Sequence[str] = ()) -> None:
         self.home = os.path.abspath(home)
-        others = tuple(path for each in shared if (path := os.path.abspath(each)) != self.home)
-        for path in others:
+        self.shared = tuple(path for each in shared if (path := os.path.abspath(each)) != self.home)
+        for path in self.shared:
             _check_shared(path)
         self._locks = Locks(f"{self.home}/locks")
         self.litter = Litter(f"{self.home}/tmp", self._locks)
-        blobs = [f"{path}/layout/blobs" for path in others]
+        blobs = [f"{path}/layout/blobs" for path in self.shared]
         self.blobs = BlobStore(f"{self.layout_path}/blobs", self.litter, self._locks, blobs)
-        indexes = [f"{path}/layout/index.json" for path in others]
+        indexes = [f"{path}/layout/index.json" for path in self.shared]
         self.names = Names(f"{self.layout_path}/index.json", self.litter, self._locks, indexes)
         self.layers = Layers(self.blobs)
-        trees = [f"{path}/snapshots" for path in others]
+        trees = [f"{path}/snapshots" for path in self.shared]
         self.snapshots = Snapshots(f"{self.home}/snapshots", self.blobs, self.litter, self._locks, trees)
-        self.cache = Cache(f"{self.home}/cache", self.litter, [f"{path}/cache" for path in others])
+        self.cache = Cache(f"{self.home}/cache", self.litter, [f"{path}/cache" for path in self.shared])
         self.leases = Leases(f"{self.home}/leases", self._locks)
         self._open()
 

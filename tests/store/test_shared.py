@@ -103,6 +103,7 @@ import sys
 from sandcell import Engine
 from sandcell.runtime.errors import Conflict
 with Engine() as engine:
+    assert engine.shared_stores == (sys.argv[1],)
     assert [one.name for one in engine.images()] == ["lesson:latest"], engine.images()
     result = engine.run("lesson", ("cat", "/hello"))
     assert result.text == "hello class\\n", result
@@ -141,4 +142,4 @@ def test_a_learner_runs_and_builds_on_images_of_a_store_that_only_others_may_wri
     config.write_text(f'stores = ["{class_}"]\n')
     home, run = plain_user.directory("shared"), plain_user.directory("shared-run")
     env = {"SANDCELL_HOME": str(home), "SANDCELL_RUN": str(run), "SANDCELL_CONFIG": str(config)}
-    assert plain_user.run(_LEARNER, env=env, timeout=110) == "hello class\n"
+    assert plain_user.run(_LEARNER, str(class_), env=env, timeout=110) == "hello class\n"
