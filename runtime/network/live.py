@@ -7,7 +7,6 @@ after a crash knows.
 """
 
 import fcntl
-import hashlib
 import os
 import socket
 from collections.abc import Iterator
@@ -189,6 +188,8 @@ def _seat(live: Live, id: str) -> Seat:
 
 def mark(directory: str) -> str:
     """How the notes on our bridges end: so they are known again if the records in ``directory`` are lost."""
+    import hashlib  # late: few ends of containers come to this
+
     return f" ({hashlib.blake2s(os.path.realpath(directory).encode(), digest_size=8).hexdigest()})"
 
 
