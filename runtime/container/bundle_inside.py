@@ -5,6 +5,7 @@ path into the container is walked by the kernel with RESOLVE_IN_ROOT; afterwards
 or looked up.
 """
 
+import ctypes
 import errno
 import os
 import signal
@@ -20,7 +21,7 @@ from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.execution import execute
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import capabilities, mounts, process, seccomp_load
-from sandcell.runtime.linux.syscall import CLOSE_RANGE_CLOEXEC, close_range, libc, pivot_root
+from sandcell.runtime.linux.syscall import CLOSE_RANGE_CLOEXEC, MACHINE, close_range, fail, libc, pivot_root
 
 HOOKS = b"h"
 READY = b"r"
@@ -30,7 +31,7 @@ MOST_STATE = 1 << 17
 _JOIN_SESSION_KEYRING = 1
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
-_keyctl = 219 if os.uname().machine == "aarch64" else 250
+_keyctl, _set_mempolicy = (219, 237) if MACHINE == "aarch64" else (250, 238)
 
 
 class Scene(inside.Scene):
@@ -90,6 +91,11 @@ def _keyring(step: b.SessionKeyring, scene: Scene) -> None:
 
 def _affinity(step: b.Affinity, scene: Scene) -> None:
     os.sched_setaffinity(0, step.processors)
+
+
+def _memory(step: b.MemoryFrom, scene: Scene) -> None:
+    if libc.syscall(_set_mempolicy, step.mode, step.nodes or None, ctypes.c_ulong(8 * len(step.nodes))) < 0:
+        fail("set_mempolicy")
 
 
 def _propagation(step: b.Propagation, scene: Scene) -> None:
@@ -272,6 +278,8 @@ def _run(step: b.Run, scene: Scene) -> None:
 PERFORM: dict[type, Callable[[Any, Any], None]] = {
     b.SessionKeyring: _keyring,
     b.Affinity: _affinity,
+    b.MemoryFrom: _memory,
+    b.MemoryFrom: _memory,
     b.Propagation: _propagation,
     b.SourceTree: _source,
     b.FileSystem: _file_system,

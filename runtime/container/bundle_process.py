@@ -7,6 +7,7 @@ import msgspec
 
 from sandcell.runtime.container import bundle_steps as b
 from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.bundle_memory import memory_policy
 from sandcell.runtime.container.identity import identity
 from sandcell.runtime.errors import InvalidDocument
 from sandcell.runtime.linux.capabilities import mask
@@ -61,6 +62,8 @@ def program(
         if linux.personality.domain not in _PERSONALITIES or linux.personality.flags:
             raise InvalidDocument("create", "container", f"no such personality: {linux.personality.domain}")
         steps.append(b.Domain(_PERSONALITIES[linux.personality.domain]))
+    if linux.memory_policy is not None:
+        steps.append(memory_policy(linux.memory_policy))
     if process.apparmor_profile:
         steps.append(b.Label("apparmor", f"exec {process.apparmor_profile}"))
     if process.selinux_label:

@@ -37,6 +37,16 @@ class Affinity(BundleStep, frozen=True, tag=True, array_like=True):
         return "run on processors " + ",".join(str(number) for number in self.processors[:8])
 
 
+class MemoryFrom(BundleStep, frozen=True, tag=True, array_like=True):
+    """From which nodes memory comes: a mode with its flags, and a mask of nodes. set_mempolicy(2)."""
+
+    mode: int
+    nodes: bytes
+
+    def describe(self) -> str:
+        return "set the memory policy"
+
+
 class Propagation(BundleStep, frozen=True, tag=True, array_like=True):
     """How mounts travel between host and container: MS_* ``flags`` on the host's tree as we see it."""
 

@@ -29,6 +29,23 @@ def open_program() -> int:
         return _sealed_copy(path)
 
 
+def leave_program() -> None:
+    """Make this process, as it runs, one of a copy that nobody can write to. ``OSError`` where the
+    interpreter is not small, or the kernel does not let us."""
+    path = os.readlink("/proc/self/exe")
+    if os.stat(path).st_size > _SMALL:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+    from sandcell.runtime.linux import exe_file
+
+    writable = _sealed_copy(path)
+    copy = os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+    os.close(writable)
+    try:
+        exe_file.replace(copy)
+    finally:
+        os.close(copy)
+
+
 def _read_only_clone(path: str) -> int:
     from sandcell.runtime.linux.mounts import MS_RDONLY, clone_tree, restrict
 

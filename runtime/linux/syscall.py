@@ -23,6 +23,10 @@ _locked_syscall = ctypes.PyDLL(None, use_errno=True).syscall
 _locked_syscall.restype = ctypes.c_long
 
 NR = {
+    "mmap": 222 if _AARCH64 else 9,
+    "mprotect": 226 if _AARCH64 else 10,
+    "brk": 214 if _AARCH64 else 12,
+    "mremap": 216 if _AARCH64 else 25,
     "getcwd": 17 if _AARCH64 else 79,
     "pivot_root": 41 if _AARCH64 else 155,
     "rt_sigaction": 134 if _AARCH64 else 13,

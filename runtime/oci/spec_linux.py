@@ -4,8 +4,6 @@ Field names are the document's, in snake case; what a kernel feature means is to
 in the man pages. ``None`` and empty stand for absent.
 """
 
-from typing import Any
-
 import msgspec
 
 
@@ -212,11 +210,25 @@ class TimeOffset(msgspec.Struct, frozen=True, omit_defaults=True):
     nanosecs: int = 0
 
 
+class NetDevice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A network device of the host that moves into the container, there called ``name``."""
+
+    name: str = ""
+
+
+class MemoryPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Nodes from which memory comes (set_mempolicy(2)): ``MPOL_…``, a list as ``0-3,7``, ``MPOL_F_…``."""
+
+    mode: str
+    nodes: str = ""
+    flags: tuple[str, ...] = ()
+
+
 class Linux(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """Namespaces, limits and restrictions of a container on Linux."""
 
     devices: tuple[Device, ...] = ()
-    net_devices: dict[str, dict[str, Any]] = {}
+    net_devices: dict[str, NetDevice] = {}
     uid_mappings: tuple[IdMapping, ...] = ()
     gid_mappings: tuple[IdMapping, ...] = ()
     namespaces: tuple[Namespace, ...] = ()
@@ -229,6 +241,6 @@ class Linux(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     readonly_paths: tuple[str, ...] = ()
     mount_label: str = ""
     intel_rdt: IntelRdt | None = None
-    memory_policy: dict[str, Any] = {}
+    memory_policy: MemoryPolicy | None = None
     personality: Personality | None = None
     time_offsets: dict[str, TimeOffset] = {}

@@ -98,6 +98,9 @@ def _ask(line: Line, root: str) -> None:
 
 
 def _enter(line: Line) -> int:
+    from sandcell.runtime.oci_cli import lean
+
+    lean.load()
     root = _root(line)
     if line.command == "exec":
         from sandcell.runtime.oci_cli.exec import enter

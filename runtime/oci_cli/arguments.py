@@ -98,6 +98,8 @@ _SHORT = {
     "v": "version",
 }
 _SHORT_OF = {"delete": {"f": "force"}}
+# How many words there are at most; of the others one, the container.
+_WORDS = {"exec": 100000, "kill": 2, "ps": 100000}
 _REPEATED = ("env", "cap", "additional-gids")
 
 
@@ -133,6 +135,9 @@ class Line:
         """The container named first. ``InvalidOption`` without one."""
         if not self.words:
             raise InvalidOption(self.command, "", "no container is named", f"{self.command} CONTAINER")
+        most = _WORDS.get(self.command, 1)
+        if len(self.words) > most:
+            raise InvalidOption(self.command, "", f"there is no place for {self.words[most]!r}")
         return self.words[0]
 
 
@@ -145,7 +150,7 @@ def parse(arguments: list[str]) -> Line:
     command = rest[0]
     if command not in COMMANDS:
         known = ", ".join(COMMANDS)
-        raise InvalidOption("sandcell-oci", "", f"there is no command {command!r}", f"there are {known}")
+        raise InvalidOption("use", "sandcell-oci", f"there is no command {command!r}", f"there are {known}")
     short = _SHORT_OF.get(command, {})
     # What follows the container of an exec is the command, with options of its own.
     most = 1 if command == "exec" else 1000

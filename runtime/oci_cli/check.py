@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from sandcell.runtime.container.bundle_memory import memory_policy
 from sandcell.runtime.container.identity import NAMESPACES
 from sandcell.runtime.errors import InvalidDocument
 from sandcell.runtime.linux import capabilities
@@ -37,13 +38,12 @@ def check(spec: Spec) -> None:
             if hook.timeout is not None and hook.timeout <= 0:
                 raise _bad(f"hooks.{moment}", f"timeout is not greater than zero: {hook.timeout}")
     linux = spec.linux or Linux()
-    for name, given in (
-        ("intelRdt", linux.intel_rdt),
-        ("memoryPolicy", linux.memory_policy),
-        ("netDevices", linux.net_devices),
-    ):
-        if given:
-            raise InvalidDocument("use", f"linux.{name}", "sandcell-oci does not support it", "leave it out")
+    if linux.intel_rdt:
+        raise InvalidDocument("use", "linux.intelRdt", "sandcell-oci does not support it", "leave it out")
+    if linux.net_devices and not any(namespace.type == "network" for namespace in linux.namespaces):
+        raise _bad("linux.netDevices", "they need a network namespace other than the host's")
+    if linux.memory_policy is not None:
+        memory_policy(linux.memory_policy)
     _check_namespaces(linux)
     for name, paths in (("maskedPaths", linux.masked_paths), ("readonlyPaths", linux.readonly_paths)):
         for path in paths:

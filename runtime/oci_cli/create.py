@@ -105,6 +105,8 @@ def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str, root:
             birth.map_ids(child, maps)
         if spec.process is not None:
             birth.outfit(child.pid, spec.process)
+        for name, device in linux.net_devices.items():
+            _move(name, child.pid, device.name or name)
         if group is not None:
             birth.give_doors(child, group)
         record.pid, record.boot = child.pid, boot_id()
@@ -216,6 +218,16 @@ def _opened(joins: tuple[tuple[str, str], ...]) -> tuple[tuple[str, int], ...]:
 
 def _offsets(linux: Linux) -> str:
     return "".join(f"{clock} {o.secs} {o.nanosecs}\n" for clock, o in linux.time_offsets.items())
+
+
+def _move(device: str, pid: int, name: str) -> None:
+    from sandcell.runtime.linux.net_devices import move
+
+    try:
+        move(device, pid, name)
+    except OSError as error:
+        cause = error.strerror or os.strerror(error.errno or 0)
+        raise HostRefused("move", f"network device {device}", f"as {name}: {cause}") from None
 
 
 def _idmapped(spec: Spec, folder: str) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sandcell.runtime.container.bundle_memory import FLAGS, MODES
 from sandcell.runtime.container.bundle_mounts import OPTIONS
 from sandcell.runtime.container.identity import NAMESPACES
 from sandcell.runtime.container.seccomp_profile import ACTIONS, TABLE_OF
@@ -37,6 +38,8 @@ def features() -> dict[str, Any]:
             "apparmor": {"enabled": True},
             "selinux": {"enabled": True},
             "intelRdt": {"enabled": False},
+            "memoryPolicy": {"modes": list(MODES), "flags": list(FLAGS)},
+            "netDevices": {"enabled": True},
             "mountExtensions": {"idmap": {"enabled": True}},
         },
         "annotations": {},

@@ -2,11 +2,17 @@
 
 import os
 
+from sandcell.runtime.errors import InvalidOption
+
+_FORMS = ("text", "json")
 _target: list[tuple[str, bool]] = []
 
 
 def to(path: str, form: str) -> None:
-    """Write from now on to ``path`` (nowhere if empty), as ``json`` or ``text``."""
+    """Write from now on to ``path`` (nowhere if empty), as ``json`` or ``text``. ``InvalidOption``
+    for another form."""
+    if form not in ("", *_FORMS):
+        raise InvalidOption("use", f"--log-format {form}", "there is no such format", " or ".join(_FORMS))
     _target[:] = [(path, form == "json")] if path else []
 
 

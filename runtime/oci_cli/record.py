@@ -138,9 +138,9 @@ class Kept:
         """created, running, paused or stopped."""
         if not self.record.alive:
             return STOPPED
-        if os.path.lexists(f"{self.path}/{DOOR}"):
-            return CREATED
-        return PAUSED if self.frozen else RUNNING
+        if self.frozen:
+            return PAUSED
+        return CREATED if os.path.lexists(f"{self.path}/{DOOR}") else RUNNING
 
     @property
     def frozen(self) -> bool:

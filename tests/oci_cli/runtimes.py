@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -26,7 +27,11 @@ class Runtime(NamedTuple):
 # mount namespace of their own.
 _ALONE = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"'
 
-OURS = Runtime("sandcell-oci", (sys.executable, "-m", "sandcell.runtime.oci_cli"))
+_MODULE = (sys.executable, "-m", "sandcell.runtime.oci_cli")
+_SCRIPT = Path(__file__).parents[2] / "runtime/oci_cli/sandcell-oci"
+_INSTALLED = any(Path(sys.prefix).glob("lib/python*/site-packages/_sandcell.pth"))
+# As the installed script starts it, where we are installed; else by PYTHONPATH.
+OURS = Runtime("sandcell-oci", (sys.executable, "-I", "-S", str(_SCRIPT)) if _INSTALLED else _MODULE)
 PEERS = tuple(
     Runtime(name, ("unshare", "-m", "--propagation", "slave", "sh", "-c", _ALONE, "sh", name))
     for name in ("crun", "runc")

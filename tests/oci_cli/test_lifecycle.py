@@ -375,3 +375,23 @@ def test_a_console_socket_that_nobody_listens_at_fails(world: World) -> None:
     listener.bind(str(place))
     listener.close()
     world.create("alone", "true", status=1, options=("--console-socket", str(place)))
+
+
+def test_a_created_container_that_is_paused_is_started_when_it_is_resumed(our_world: World) -> None:
+    our_world.create("still", "sleep", "60")
+    our_world.run("pause", "still")
+    assert our_world.status("still")["status"] == "paused"
+    assert "it is paused, not created" in our_world.refused("start", "still")
+    our_world.run("resume", "still")
+    assert our_world.status("still")["status"] == "created"
+    our_world.run("start", "still")
+    assert our_world.status("still")["status"] == "running"
+
+
+@pytest.mark.parametrize("arguments", [("state", "one", "two"), ("kill", "one", "TERM", "two")])
+def test_a_word_too_many_is_an_error(our_world: World, arguments: tuple[str, ...]) -> None:
+    assert "there is no place for 'two'" in our_world.refused(*arguments)
+
+
+def test_a_log_format_that_there_is_not_is_an_error(our_world: World) -> None:
+    assert "--log-format xml" in our_world.refused("--log-format", "xml", "--log", "/dev/null", "list")

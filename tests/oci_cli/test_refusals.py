@@ -39,6 +39,10 @@ def spec(**more: Any) -> Spec:
         ({"linux": {"namespaces": [{"type": "ipc", "path": "ns"}]}}, "path is not absolute"),
         ({"linux": {"maskedPaths": ["proc/kcore"]}}, "linux.maskedPaths"),
         ({"linux": {"readonlyPaths": ["proc"]}}, "linux.readonlyPaths"),
+        ({"linux": {"memoryPolicy": {"mode": "MPOL_MINE"}}}, "no mode 'MPOL_MINE'"),
+        ({"linux": {"memoryPolicy": {"mode": "MPOL_BIND", "nodes": "3-1"}}}, "'3-1' is no list of nodes"),
+        ({"linux": {"memoryPolicy": {"mode": "MPOL_LOCAL", "flags": ["F"]}}}, "no flag 'F'"),
+        ({"linux": {"netDevices": {"eth0": {}}, "namespaces": []}}, "they need a network namespace"),
         ({"linux": {"intelRdt": {"closID": "x"}}}, "linux.intelRdt: sandcell-oci does not support it"),
         (
             {"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}}},
