@@ -27,9 +27,15 @@ def doctor_command(door: Door, form: str) -> None:
         for check in host.checks:
             told = {"Ok": check.ok, "Layer": check.layer, "Detail": check.detail, "Fix": check.fix}
             print(as_json({"Check": check.name, **told}))
+        for id in door.engine.spoiled():
+            print(as_json({"Corrupted": id, "Files": f"{door.engine.places.container(id)}/upper"}))
         return
 
     sys.stdout.write(report(host))
+    for id in door.engine.spoiled():
+        print(f"\nThe record of the container {id[:12]} cannot be read, as after a loss of power.")
+        print(f"  Its files are in {door.engine.places.container(id)}/upper")
+        print(f"  to remove it: sandcell rm -f {id[:12]}")
 
 
 @click.command("info")

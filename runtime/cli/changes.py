@@ -8,7 +8,7 @@ import msgspec
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.failure import complain, exit_status
 from sandcell.runtime.cli.names import CONTAINER
-from sandcell.runtime.cli.table import as_json, format_option
+from sandcell.runtime.cli.table import as_json, form_option, format_option
 from sandcell.runtime.errors import SandcellError
 
 
@@ -69,14 +69,7 @@ def commit_command(
 
 
 @click.command("inspect")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["list", "json"]),
-    default="list",
-    show_default=True,
-    help="One list of all, or one JSON object a line.",
-)
+@form_option("list", "json", help="One list of all, a JSON object a line, or as '{{.State.Status}}'.")
 @click.argument("names", nargs=-1, required=True, type=CONTAINER)
 @click.pass_obj
 def inspect_command(door: Door, names: tuple[str, ...], form: str) -> int:
@@ -92,6 +85,12 @@ def inspect_command(door: Door, names: tuple[str, ...], form: str) -> int:
     if form == "json":
         for value in found:
             print(as_json(value))
-    else:
+    elif form == "list":
         print(msgspec.json.format(as_json(found), indent=4))
+    else:
+        from sandcell.runtime.cli.template import compiled
+
+        render = compiled(form)
+        for value in found:
+            print(render(msgspec.json.decode(as_json(value))))
     return status

@@ -8,7 +8,7 @@ from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.each import each
 from sandcell.runtime.cli.human import ago, ellipsis, instant, short, size
 from sandcell.runtime.cli.names import IMAGE
-from sandcell.runtime.cli.table import format_option, show
+from sandcell.runtime.cli.table import rows_option, show
 
 _IMAGES = (
     ("REPOSITORY", "Repository"),
@@ -37,7 +37,7 @@ _HISTORY = (
     metavar="KEY=VALUE",
     help="Only some: label=KEY[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE, dangling=true.",
 )
-@format_option
+@rows_option
 @click.argument("name", required=False, type=IMAGE)
 @click.pass_obj
 def images_command(
@@ -108,7 +108,7 @@ def tag_command(door: Door, source: str, target: str) -> None:
 @click.command("history")
 @click.option("-q", "--quiet", is_flag=True, help="Only the layers' digests.")
 @click.option("--no-trunc", is_flag=True, help="Whole digests and commands.")
-@format_option
+@rows_option
 @click.argument("image", type=IMAGE)
 @click.pass_obj
 def history_command(door: Door, image: str, quiet: bool, no_trunc: bool, form: str) -> None:

@@ -9,7 +9,7 @@ import click
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.human import size
 from sandcell.runtime.cli.names import CONTAINER
-from sandcell.runtime.cli.table import format_option, show
+from sandcell.runtime.cli.table import rows_option, show
 from sandcell.runtime.errors import ContainerNotFound, WrongState
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _SECOND = 1.0
 
 
 @click.command("top")
-@format_option
+@rows_option
 @click.argument("container", type=CONTAINER)
 @click.pass_obj
 def top_command(door: Door, container: str, form: str) -> None:
@@ -63,7 +63,7 @@ def top_command(door: Door, container: str, form: str) -> None:
 
 @click.command("stats")
 @click.option("--no-stream", is_flag=True, help="Once, and done.")
-@format_option
+@rows_option
 @click.argument("containers", nargs=-1, type=CONTAINER)
 @click.pass_obj
 def stats_command(door: Door, containers: tuple[str, ...], no_stream: bool, form: str) -> None:

@@ -5,7 +5,7 @@ import click
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.each import each
 from sandcell.runtime.cli.names import CONTAINER
-from sandcell.runtime.cli.table import as_json, format_option, show
+from sandcell.runtime.cli.table import as_json, rows_option, show
 from sandcell.runtime.errors import InvalidOption
 
 _COLUMNS = (("NAME", "Name"), ("DRIVER", "Driver"), ("SUBNET", "Subnet"), ("CONTAINERS", "Containers"))
@@ -84,7 +84,7 @@ def disconnect_command(door: Door, network: str, container: str) -> None:
 
 @network_command.command("ls")
 @click.option("-q", "--quiet", is_flag=True, help="Only names.")
-@format_option
+@rows_option
 @click.pass_obj
 def ls_command(door: Door, quiet: bool, form: str) -> None:
     """List networks."""

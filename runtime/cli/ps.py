@@ -7,7 +7,7 @@ import click
 
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.human import ago, duration, ellipsis, short, size, stamp
-from sandcell.runtime.cli.table import as_json, format_option, show
+from sandcell.runtime.cli.table import as_json, rows_option, show
 from sandcell.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _KEYS = ("name", "id", "status", "exited", "label", "ancestor", "network", "volu
 @click.option(
     "-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="name, id, status, label …"
 )
-@format_option
+@rows_option
 @click.pass_obj
 def ps_command(
     door: Door,
@@ -61,10 +61,12 @@ def ps_command(
         return
     now = time.time()
     rows = [_row(container, now, no_trunc) for container in found]
+    if everything and not filters:
+        rows += [_spoiled(id if no_trunc else short(id)) for id in door.engine.spoiled()]
     if not sized:
         show(rows, _COLUMNS, form)
         return
-    for row, container in zip(rows, found, strict=True):
+    for row, container in zip(rows, found, strict=False):
         row["Size"] = size(door.engine.size(container))
     show(rows, (*_COLUMNS, ("SIZE", "Size")), form)
 
@@ -117,6 +119,12 @@ def _row(container: "Container", now: float, whole: bool) -> dict[str, str]:
         "State": container.state,
         "Status": _status(container, now),
     }
+
+
+def _spoiled(id: str) -> dict[str, str]:
+    """The row of a container whose record cannot be read: `rm -f` takes it away, nothing else does."""
+    told = dict.fromkeys(("Command", "CreatedAt", "Image", "Labels", "Names", "Ports", "RunningFor"), "")
+    return {**told, "ID": id, "State": "corrupted", "Status": "Corrupted", "Size": ""}
 
 
 def _status(container: "Container", now: float) -> str:

@@ -21,13 +21,53 @@ def format_option(function: _Function) -> _Function:
     )(function)
 
 
+def form_option(*words: str, help: str) -> Callable[[_Function], _Function]:
+    """Add ``--format``: one of the ``words``, the first without it, or a template of ``cli.template``."""
+
+    def check(_: click.Context, __: click.Parameter, value: str) -> str:
+        if value not in words:
+            from sandcell.runtime.cli.template import compiled
+
+            compiled(value)
+        return value
+
+    metavar = "|".join((*words, "TEMPLATE"))
+    return click.option("--format", "form", default=words[0], metavar=metavar, callback=check, help=help)
+
+
+def rows_option(function: _Function) -> _Function:
+    """``format_option`` of verbs that print by ``show``: a template is taken, too."""
+    help = "A table, one JSON object a line, or a line for each as '{{.ID}} {{.Names}}'."
+    return form_option("table", "json", help=help)(function)
+
+
 def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[tuple[str, str]], form: str) -> None:
-    """Print ``rows``. ``columns``: (heading, key of the row); ``json`` prints the whole row."""
+    """Print ``rows``. ``columns``: (heading, key of the row); ``json`` prints the whole row, a template of
+    ``rows_option`` what it says, ``table TEMPLATE`` with headings."""
     if form == "json":
         for row in rows:
             print(as_json(row))
         return
+    if form != "table":
+        _templated(rows, {key: heading for heading, key in columns}, form)
+        return
     print(table([heading for heading, _ in columns], [[str(row[key]) for _, key in columns] for row in rows]))
+
+
+def _templated(rows: Iterable[Mapping[str, Any]], headings: Mapping[str, str], form: str) -> None:
+    from sandcell.runtime.cli.template import compiled, fields
+
+    render = compiled(form)
+    lines = [render(row).split("\t") for row in rows]
+    if form.startswith("table "):
+        names = [headings.get(name, name.upper()) for name in fields(form)]
+        if lines and len(names) != len(lines[0]):
+            lines = [["\t".join(line)] for line in lines]
+            names = [" ".join(names)]
+        print(table(names, lines))
+        return
+    for line in lines:
+        print("\t".join(line))
 
 
 def as_json(value: Any) -> str:

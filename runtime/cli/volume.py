@@ -4,7 +4,7 @@ import click
 
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.each import each
-from sandcell.runtime.cli.table import as_json, format_option, show
+from sandcell.runtime.cli.table import as_json, rows_option, show
 
 _COLUMNS = (("VOLUME NAME", "Name"), ("MOUNTPOINT", "Mountpoint"))
 
@@ -26,7 +26,7 @@ def create_command(door: Door, name: str, label: tuple[str, ...]) -> None:
 
 @volume_command.command("ls")
 @click.option("-q", "--quiet", is_flag=True, help="Only names.")
-@format_option
+@rows_option
 @click.pass_obj
 def ls_command(door: Door, quiet: bool, form: str) -> None:
     """List volumes."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
     from sandcell.runtime.engine.looks import Usage, Waste
+    from sandcell.runtime.engine.places import Places
     from sandcell.runtime.layer.tree import Change, Entry
 
 
@@ -30,6 +31,15 @@ class LookVerbs:
         from sandcell.runtime.engine import looks
 
         return looks.waste(cast("Engine", self), name)
+
+    places: "Places"
+
+    def spoiled(self) -> list[str]:
+        """The ids of containers whose record cannot be read, as after a loss of power. Their files are there
+        still; nothing but ``remove`` with ``force`` takes them away."""
+        from sandcell.runtime.engine import record
+
+        return record.spoiled(self.places)
 
     def usage(self) -> "Usage":
         """Which image takes how many bytes, shared with others and alone, and what ``prune`` would free."""

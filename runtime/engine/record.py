@@ -55,10 +55,14 @@ def new_id() -> str:
 
 
 def write(places: Places, record: Record) -> None:
-    """Write or replace the record; a reader sees the old or the new one."""
+    """Write or replace the record; a reader sees the old or the new one, also after a loss of power where
+    there was an old one. A new one is not synced: a start has no time for that."""
     path = f"{places.container(record.id)}/{_NAME}"
     with open(path + ".new", "wb") as file:
         file.write(encode(record))
+        if os.path.exists(path):
+            file.flush()
+            os.fsync(file.fileno())
     os.rename(path + ".new", path)
 
 

@@ -129,6 +129,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.records: dict[str, Container] = {}
         self.image_records = {"tiny:latest": entry("tiny:latest", "a")}
+        self.broken: list[str] = []
         self.changes: tuple[Change, ...] = ()
         self.output: list[Output] = []
         self.asked: dict[str, Any] = {}
@@ -234,6 +235,9 @@ class FakeEngine:
             if record.name == name or record.id.startswith(name):
                 return record
         raise ContainerNotFound("find container", name, "there is none of that name or id")
+
+    def spoiled(self) -> list[str]:
+        return self.broken
 
     def containers(self, *, all: bool = False) -> tuple[Container, ...]:
         found = reversed(self.records.values())

@@ -24,7 +24,7 @@ def call(*words: str) -> int:
     [
         (["rum"], 125, "there is no verb 'rum', did you mean 'r"),
         (["--nothing"], 125, "no such option"),
-        (["ps", "--format", "xml"], 125, "ps: "),
+        (["ps", "--format", "xml"], 125, "use --format 'xml'"),
         (["rm"], 125, "rm: missing argument"),
         (["run"], 125, "run: missing argument"),
         (["run", "tony"], 125, "find image tony: there is none here"),

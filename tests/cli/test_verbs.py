@@ -53,6 +53,26 @@ def test_ps_shows_docker_s_columns(sandcell: Any, engine: FakeEngine) -> None:
     assert line.endswith("web")
 
 
+def test_ps_shows_what_cannot_be_read_when_asked_for_all(sandcell: Any, engine: FakeEngine) -> None:
+    engine.broken = ["e" * 64]
+    assert "Corrupted" not in sandcell("ps").out
+    assert sandcell("ps", "-a").out.splitlines()[1].split() == ["e" * 12, "Corrupted"]
+    assert json.loads(sandcell("ps", "-a", "--format", "json").out)["State"] == "corrupted"
+    assert sandcell("ps", "-a", "-s", "--no-trunc").out.splitlines()[1].startswith("e" * 64)
+
+
+def test_ps_and_images_take_templates(sandcell: Any, engine: FakeEngine) -> None:
+    engine.records["web"] = record("1" * 64, "web", command=("sleep", "1"), state="running")
+    assert sandcell("ps", "--format", "{{.ID}}\\t{{.Names}}").out == f"{'1' * 12}\tweb\n"
+    heading, line = sandcell("ps", "--format", "table {{.Names}}\\t{{.ID}}").out.splitlines()
+    assert heading.split("   ") == ["NAMES", "CONTAINER ID"]
+    assert line.split("   ") == ["web", "", "1" * 12] or line.split() == ["web", "1" * 12]
+    assert sandcell("images", "--format", "{{.Repository}}:{{.Tag}}").out == "tiny:latest\n"
+    for wrong in ("xml", "{{.Nothing}}", "{{"):
+        answer = sandcell("ps", "--format", wrong)
+        assert (answer.out, answer.err.startswith("sandcell: use --format")) == ("", True), answer
+
+
 def test_ps_hides_what_does_not_run_until_asked(sandcell: Any, engine: FakeEngine) -> None:
     engine.records["old"] = record("2" * 64, "old", state="exited", exit_status=3)
     engine.records["new"] = record("3" * 64, "new", state="created")

@@ -219,6 +219,7 @@ def commit_makes_a_new_image_and_leaves_the_old_one(engine: Engine) -> None:
     engine.remove(made)
     assert image.digest != old.digest
     assert engine.image(IMAGE).digest == old.digest
+    assert image.config.config.cmd == old.config.config.cmd  # what this container ran is not what it runs
     assert [layer.diff_id for layer in image.layers[:-1]] == [layer.diff_id for layer in old.layers]
     result = engine.run("claims:committed", ("sh", "-c", "cat /new; ls /file"), Options(remove=True))
     assert result.stdout == b"new\n"

@@ -9,7 +9,6 @@ import pytest
 from sandcell.runtime import Engine
 from sandcell.runtime.container.options import Options
 from sandcell.runtime.container.running import Running
-from sandcell.runtime.engine import record
 from sandcell.runtime.errors import ContainerNotFound, Corrupted, WrongState
 from tests.engine.claims import IMAGE, background, claim, until
 
@@ -160,6 +159,6 @@ def a_record_that_cannot_be_read_costs_nobody_his_files(engine: Engine) -> None:
     with pytest.raises(Corrupted, match=r"container\.json cannot be read") as caught:
         engine.container(made.id[:12])
     assert str(home) in caught.value.hint
-    assert record.spoiled(engine.places) == [made.id]
+    assert engine.spoiled() == [made.id]
     engine.remove(made.id[:12], force=True)
     assert not home.exists()
