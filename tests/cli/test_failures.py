@@ -24,7 +24,7 @@ def call(*words: str) -> int:
     [
         (["rum"], 125, "there is no verb 'rum', did you mean 'r"),
         (["--nothing"], 125, "no such option"),
-        (["ps", "--format", "xml"], 125, "use --format 'xml'"),
+        (["ps", "--format", "xml"], 1, "use --format 'xml'"),
         (["rm"], 125, "rm: missing argument"),
         (["run"], 125, "run: missing argument"),
         (["run", "tony"], 125, "find image tony: there is none here"),
@@ -37,7 +37,7 @@ def call(*words: str) -> int:
         (["exec", "x", "sh"], 1, "find container x"),
         (["run", "tiny", "/no/such"], 127, "run /no/such: no such command"),
         (["run", "tiny", "/etc/passwd"], 126, "run /etc/passwd: it is not executable"),
-        (["run", "--env-file", "/no/such", "tiny"], 125, "'/no/such' does not exist"),
+        (["run", "--env-file", "/no/such", "tiny"], 125, "use --env-file /no/such: No such file"),
     ],
 )
 def test_bad_input(words: list[str], status: int, message: str, capfd: Any) -> None:
