@@ -2,11 +2,15 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+
+from sandcell.runtime.cli.group import commands
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DOCS = CHECKOUT / "docs"
@@ -21,10 +25,9 @@ for cell in json.load(sys.stdin):
     # A magic tells its failure by itself, and raises what says no more.
     assert done.success, cell
 """
-pytestmark = [pytest.mark.slow, pytest.mark.kernel]
 
 
-def blocks(page: str, language: str) -> list[str]:
+def blocks(page: str | Path, language: str) -> list[str]:
     """The code blocks of a page in that language."""
     text = (DOCS / page).read_text()
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
@@ -51,6 +54,30 @@ def run(place: Path, code: str, told: str = "") -> str:
     return done.stdout
 
 
+def parsed(words: list[str]) -> None:
+    """Read the words after ``sandcell`` as the command line does; nothing is done. ``click.UsageError``."""
+    group: click.Command = commands
+    while isinstance(group, click.Group):
+        found = group.get_command(click.Context(group), words[0])
+        assert found is not None, words
+        group, words = found, words[1:]
+    group.make_parser(click.Context(group, **group.context_settings)).parse_args(list(words))
+
+
+def test_command_lines_of_the_pages_are_ours() -> None:
+    pages = [CHECKOUT / "README.md", *DOCS.glob("*.md"), *(DOCS / "howto").glob("*.md")]
+    lines = [line for page in pages for block in blocks(page, "sh") for line in block.splitlines()]
+    ours = [line for line in lines if line.startswith("sandcell ")]
+    assert len(ours) > 40
+    for line in ours:
+        words = shlex.split(line, comments=True)[1:]
+        parsed(words[: next((at for at, word in enumerate(words) if word in ("|", "&&", ">")), None)])
+    with pytest.raises(click.UsageError):
+        parsed(["run", "--no-such-flag", "host"])
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
 def test_the_tutorial_can_be_followed(place: Path) -> None:
     cells = [block for block in blocks("tutorial.md", "text") if block.startswith("%")]
     assert len(cells) > 15
@@ -81,11 +108,15 @@ def test_the_tutorial_can_be_followed(place: Path) -> None:
     assert "/run/sandcell/cell" in after["%%container --in clock"]
 
 
+@pytest.mark.slow
+@pytest.mark.kernel
 def test_a_cell_that_fails_is_noticed(place: Path) -> None:
     with pytest.raises(AssertionError, match="nowhere-to-be-found"):
         run(place, _CELLS, json.dumps(["%load_ext sandcell", "%image history nowhere-to-be-found"]))
 
 
+@pytest.mark.slow
+@pytest.mark.kernel
 @pytest.mark.parametrize("page", ["reference/python.md", "howto/python.md"])
 def test_examples_in_python_run(place: Path, page: str) -> None:
     (example,) = blocks(page, "python")
