@@ -25,7 +25,10 @@ def load(shell: Any, engine: "Engine | None" = None) -> None:
     session.warm()
     parts = [part.register(session) for part in (register, show, completion)]
 
+    shell._sandcell_session = session
+
     def undo() -> None:
+        del shell._sandcell_session
         for forget in parts:
             forget()
         session.close()

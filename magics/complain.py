@@ -41,14 +41,17 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def told(cell: str = "") -> Iterator[None]:
+def told(cell: str = "", instead: Callable[[SandcellError], bool] | None = None) -> Iterator[None]:
     """Let errors of the runtime leave with a text for people and without a chain.
 
-    ``cell``: the text of the cell, for errors that name its lines.
+    ``cell``: the text of the cell, for errors that name its lines. ``instead``: asked first; where it has
+    shown something in place of the error, nothing is raised.
     """
     try:
         yield
     except SandcellError as error:
+        if instead is not None and instead(error):
+            return
         raise speak(error, cell) from None
     except (CellFailed, Interrupted):
         raise

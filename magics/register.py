@@ -24,23 +24,23 @@ def register(session: Session) -> Callable[[], None]:
     shell = session.shell
 
     def image_cell(line: str, cell: str, local_ns: Names = None) -> None:
-        with told(cell):
+        with told(cell, session.instead):
             image.build_cell(session, line, cell, local_ns)
 
     def container_cell(line: str, cell: str, local_ns: Names = None) -> None:
-        with told():
+        with told(instead=session.instead):
             container.run_cell(session, line, cell, local_ns)
 
     def image_line(line: str, local_ns: Names = None) -> None:
-        with told():
+        with told(instead=session.instead):
             dispatch(session, "image", image.VERBS, line, local_ns)
 
     def container_line(line: str, local_ns: Names = None) -> None:
-        with told():
+        with told(instead=session.instead):
             dispatch(session, "container", lifecycle.VERBS, line, local_ns)
 
     def sandcell_line(line: str, local_ns: Names = None) -> None:
-        with told():
+        with told(instead=session.instead):
             sandcell.run_line(session, line, local_ns)
 
     ours: tuple[tuple[str, str, Callable[..., None], str], ...] = (

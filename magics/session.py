@@ -30,6 +30,8 @@ class Session:
         self._chore: threading.Thread | None = None
         self._count = (-1, 0)
         self._at_close: set[Callable[[], None]] = set()
+        # A lesson shows something else where the host refuses; true when it has.
+        self.instead: Callable[[SandcellError], bool] | None = None
 
     @property
     def engine(self) -> "Engine":

@@ -94,6 +94,8 @@ def setting(
     volumes = [parse_volume(text) for text in options.volumes]
     taken = {volume.destination for volume in volumes} | {parse_tmpfs(text)[0] for text in options.tmpfs}
     unnamed = sorted(place for place in config.volumes if place not in taken and _may_be_volume(place))
+    if not nursery.host.mounting:
+        unnamed = []  # the folder of the copy that stands there is the container's own already
     unnamed += [volume.destination for volume in volumes if not volume.source]
     return Setting(
         id=id,
@@ -151,6 +153,8 @@ def create(
     if options.publish_all:
         exposed = tuple(port for port in config.config.exposed_ports if port not in options.publish)
         options = msgspec.structs.replace(options, publish=(*options.publish, *exposed))
+    if config.config.labels:  # as docker: what the image says of itself holds for its containers
+        options = msgspec.structs.replace(options, labels={**config.config.labels, **options.labels})
     facts = setting(nursery, id, options, config.config, lowers)
     spec = compose(config.config, command, options, facts)
     assert spec.process is not None

@@ -127,6 +127,12 @@ def sh_of(engine: Engine, image: str, script: str) -> str:
 
 
 @low
+def a_volume_that_an_image_declares_is_a_folder_of_the_copy(engine: Engine) -> None:
+    engine.build(f"FROM {IMAGE}\nVOLUME /declared\n", name="low:volume")
+    assert sh_of(engine, "low:volume", "mkdir -p /declared && echo x > /declared/y && cat /declared/y") == "x\n"
+
+
+@low
 def what_would_have_to_be_mounted_is_refused_in_a_sentence(engine: Engine) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for options in (

@@ -35,11 +35,11 @@ def verdicts(said: str) -> dict[str, str]:
     return found
 
 
-def as_root(place: Path, code: str, *wrapper: str, **env: str) -> str:
+def as_root(place: Path, code: str, *wrapper: str, timeout: float = 110, **env: str) -> str:
     """What Python ``code`` prints, begun through ``wrapper``."""
     argv = [*wrapper, sys.executable, "-c", code, str(place)]
     done = subprocess.run(
-        argv, cwd=CHECKOUT, env={**os.environ, **env}, capture_output=True, text=True, timeout=110
+        argv, cwd=CHECKOUT, env={**os.environ, **env}, capture_output=True, text=True, timeout=timeout
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
