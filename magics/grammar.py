@@ -355,7 +355,7 @@ CONTAINER_VERBS = {
 SANDCELL_VERBS = {
     "lessons": verb(
         "%sandcell lessons",
-        "Copy the lessons to a folder. What is there already stays: it is your work.",
+        "Copy the lessons to a folder and show how far you are. What is there stays: it is your work.",
         words="[DIR]",
         least=0,
         most=1,

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandcell.magics.arguments import Request
+from sandcell.magics.doctor import doctor_card
 from sandcell.magics.live import open_inspector
 from sandcell.magics.session import Session
-from sandcell.magics.tables import doctor_card, lessons_card
+from sandcell.magics.tables import lessons_card
 from sandcell.magics.verbs import Action, dispatch
 
 
@@ -27,10 +28,11 @@ def doctor(session: Session, _: Request) -> None:
 
 def lessons(session: Session, request: Request) -> None:
     """``%sandcell lessons [DIR]``"""
-    from sandcell.runtime.engine.lessons import copy_lessons
+    from sandcell.runtime.engine.lessons import copy_lessons, standings
 
     folder = request.words[0] if request.words else "sandcell-lessons"
-    session.show(lessons_card(folder, copy_lessons(folder)))
+    copied = copy_lessons(folder)
+    session.show(lessons_card(folder, copied, standings(session.engine.places.home)))
 
 
 VERBS: dict[str, Action] = {"doctor": doctor, "lessons": lessons}

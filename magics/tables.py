@@ -1,7 +1,7 @@
 """Lists as pictures: images, containers, an image's history, changed files, what the host allows."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from sandcell.runtime.engine.looking import ProcessEntry, Stats
     from sandcell.runtime.engine.values import Container, HistoryEntry, ImageEntry
     from sandcell.runtime.layer.tree import Change
-    from sandcell.runtime.linux.host_model import Host
 
 MOST_ROWS = 200
 """Rows of the longest list that is shown."""
@@ -37,11 +36,6 @@ _UNITS = (
     (60, "minute"),
     (1, "second"),
 )
-_STATES = {
-    "real": (p.GREEN_PAPER, p.GREEN),
-    "emulated": (p.AMBER_PAPER, p.AMBER),
-    "shared": (p.RED_PAPER, p.RED),
-}
 
 
 class Diff(msgspec.Struct, frozen=True):
@@ -81,14 +75,22 @@ def containers_card(containers: Sequence["Container"], now: float | None = None,
     return list_card("containers", "running instances of images", p.AMBER, heads, rows, note)
 
 
-def lessons_card(folder: str, copied: "Sequence[tuple[Lesson, bool]]") -> Card:
-    """The lessons in ``folder``, and which of them were copied just now."""
+def lessons_card(
+    folder: str, copied: "Sequence[tuple[Lesson, bool]]", standings: Mapping[str, str] | None = None
+) -> Card:
+    """The lessons in ``folder``, how far the learner is (by name), and which were copied just now."""
+    known = standings or {}
     rows = [
-        (lesson.title, f"{folder}/{lesson.name}.ipynb", "copied" if new else "kept: your work")
+        (
+            lesson.title,
+            known.get(lesson.name, ""),
+            f"{folder}/{lesson.name}.ipynb",
+            "copied" if new else "kept: your work",
+        )
         for lesson, new in copied
     ]
     note = "Open one from JupyterLab's file browser."
-    return list_card("lessons", "they are in the source", p.BLUE, ("LESSON", "PATH", ""), rows, note)
+    return list_card("lessons", "they are in the source", p.BLUE, ("LESSON", "YOU", "PATH", ""), rows, note)
 
 
 def processes_card(name: str, processes: "Sequence[ProcessEntry]") -> Card:
@@ -159,43 +161,6 @@ def changes_card(kind: str, name: str, about: str, changes: Sequence["Change"], 
         kind=title,
     )
     return Card.of(text, html)
-
-
-def doctor_card(host: "Host") -> Card:
-    """What a container has of its own on this host, what it shares, who refused and what to do."""
-    lines = [f"rung {host.rung} · Linux {host.kernel} · {host.machine}"]
-    lines += p.columns([(f"  {f.name}", f.state, f.reason) for f in host.facets])
-    lines += [f"  to get {f.name}: {f.fix}" for f in host.facets if f.fix and f.state != "real"]
-    rows = []
-    for facet in host.facets:
-        paper, ink = _STATES[facet.state]
-        told = [el("div", "", p.visible(facet.reason, 400))] if facet.reason else []
-        if facet.fix and facet.state != "real":
-            told.append(p.line("to get it: ", code(facet.fix, most=400)))
-        rows.append(
-            row(
-                cell(el("b", "", facet.name), style="width:110px;"),
-                cell(p.pill(facet.state, paper, ink), style="width:80px;"),
-                cell(*told),
-            )
-        )
-    refused = [check for check in host.refused if check.layer][:12]
-    if refused:
-        lines.append("refused by:")
-        lines += [f"  {c.layer}: {c.name}: {p.visible(c.detail, 300)}" for c in refused]
-    html = p.sheet(
-        p.heading("this host", f"rung {host.rung}", p.BLUE),
-        p.line(
-            f"Linux {p.visible(host.kernel)} · {p.visible(host.machine)} · what containers have of their own"
-        ),
-        p.table(rows),
-        *(
-            p.line("· refused: ", el("b", "", c.name), f" by {c.layer}: {p.visible(c.detail, 300)}")
-            for c in refused
-        ),
-        kind=f"This host: rung {host.rung}",
-    )
-    return Card.of(lines, html)
 
 
 def plan_card(title: str, lines: Sequence[str], note: str = "nothing was done") -> Card:

@@ -15,8 +15,11 @@ from sandcell.runtime.cli.table import as_json, format_option
 @click.pass_obj
 def doctor_command(door: Door, form: str) -> None:
     """Show what this host allows: each facet of a container is real, emulated or shared with the
-    host, with the reason and the way to get more."""
-    from sandcell.runtime.engine.doctor import RUNGS, examined, report
+    host, with the reason; who refused what, and what each can do about it who may: you on your own
+    laptop, the administrator of a JupyterHub, of Kubernetes, or nobody (Binder)."""
+    from sandcell.runtime.engine.doctor import LAYERS, RUNGS, examined, refusers, report
+    from sandcell.runtime.engine.ladder import ladder
+    from sandcell.runtime.engine.remedies import remedies
 
     host = examined(door.engine.host)
     if form == "json":
@@ -29,6 +32,11 @@ def doctor_command(door: Door, form: str) -> None:
             print(as_json({"Check": check.name, **told}))
         for id in door.engine.spoiled():
             print(as_json({"Corrupted": id, "Files": f"{door.engine.places.container(id)}/upper"}))
+        for step in ladder(host):
+            print(as_json({"Step": step.rung, "Place": step.place, "Why": step.why}))
+        for layer in refusers(host):
+            helps = {remedy.audience: remedy.help for remedy in remedies(layer)}
+            print(as_json({"RefusedBy": layer, "Meaning": LAYERS.get(layer, ""), "Remedies": helps}))
         return
 
     sys.stdout.write(report(host))

@@ -4,6 +4,8 @@ import textwrap
 
 import msgspec
 
+from sandcell.runtime.engine.ladder import Step, ladder
+from sandcell.runtime.engine.remedies import AUDIENCES, remedies
 from sandcell.runtime.linux.host_model import Check, Facet, Host, Rung
 
 _WIDTH = 100
@@ -53,7 +55,7 @@ def report(host: Host) -> str:
     Lines are at most 100 columns wide; the same host always gives the same text.
     """
     head = [f"rung {host.rung}: {RUNGS[host.rung]}", f"Linux {host.kernel}, {host.machine}", ""]
-    lines = [*head, "A container's own …"]
+    lines = [*head, "The ladder", *map(_step, ladder(host)), "", "A container's own …"]
     for facet in host.facets:
         lines += _facet(facet)
     if host.refused:
@@ -61,11 +63,23 @@ def report(host: Host) -> str:
         for check in host.refused:
             lines += _check(check)
         lines += ["", "Who refused"]
-        for layer in dict.fromkeys(check.layer for check in host.refused):
+        for layer in refusers(host):
             lines += [f"  {layer}", *_wrapped("", LAYERS.get(layer, "something else"))]
+            for remedy in remedies(layer):
+                lines += _wrapped(f"{AUDIENCES[remedy.audience]}: ", remedy.help)
     else:
         lines += ["", "Nothing was refused."]
     return "\n".join(lines) + "\n"
+
+
+def refusers(host: Host) -> tuple[str, ...]:
+    """The layers that refused something here, each once."""
+    return tuple(dict.fromkeys(check.layer for check in host.refused))
+
+
+def _step(step: Step) -> str:
+    mark = {"above": " x", "here": "->", "below": "  "}[step.place]
+    return f"  {mark} {step.rung:<10}{'you are here' if step.place == 'here' else step.why}".rstrip()
 
 
 def _facet(facet: Facet) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from sandcell.runtime.engine.progress import Answers, Progress
 from sandcell.runtime.errors import InvalidOption, NotFound
 
 # In a checkout beside runtime/, installed beside it in the package.
@@ -13,15 +14,31 @@ _FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 
 
 class Lesson(msgspec.Struct, frozen=True):
-    """``name``: of the file without its ending; ``title``: as its first line says."""
+    """``name``: of the file without its ending; ``title``: as its first line says; ``questions``: how many
+    predictions it asks for."""
 
     name: str
     title: str
+    questions: int = 0
+
+    def standing(self, answers: Answers) -> str:
+        """How far somebody with these answers is, in words."""
+        predicted = sum(bool(answer.text) for answer in answers.values())
+        right = sum(answer.right is True for answer in answers.values())
+        if not predicted:
+            return "not begun"
+        return f"{predicted} of {self.questions} predicted, {right} right"
 
 
 def lessons() -> tuple[Lesson, ...]:
     """All lessons in their order."""
-    return tuple(Lesson(path.stem, _title(path)) for path in sorted(_FOLDER.glob("*.ipynb")))
+    return tuple(_lesson(path) for path in sorted(_FOLDER.glob("*.ipynb")))
+
+
+def standings(home: str) -> dict[str, str]:
+    """Name of each lesson → how far the owner of the store ``home`` is with it, in words."""
+    progress = Progress(home).all()
+    return {lesson.name: lesson.standing(progress.get(lesson.name[:2], {})) for lesson in lessons()}
 
 
 def copy_lessons(target: str | os.PathLike[str]) -> tuple[tuple[Lesson, bool], ...]:
@@ -53,6 +70,7 @@ def _copy(name: str, folder: Path) -> bool:
     return True
 
 
-def _title(path: Path) -> str:
-    first = json.loads(path.read_bytes())["cells"][0]["source"]
-    return str(first[0]).strip().removeprefix("# ")
+def _lesson(path: Path) -> Lesson:
+    cells = ["".join(cell["source"]) for cell in json.loads(path.read_bytes())["cells"]]
+    title = cells[0].partition("\n")[0].strip().removeprefix("# ")
+    return Lesson(path.stem, title, sum(cell.startswith("lesson.predict(") for cell in cells))

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from sandcell import Engine
 from sandcell.magics.tables import lessons_card
 from sandcell.runtime.cli import main
-from sandcell.runtime.engine.lessons import Lesson, copy_lessons, lessons
+from sandcell.runtime.engine.lessons import Lesson, copy_lessons, lessons, standings
+from sandcell.runtime.engine.progress import Answer, Progress
 from sandcell.runtime.errors import InvalidOption
 
 
@@ -27,6 +29,19 @@ def test_what_a_learner_has_written_stays(tmp_path: Path, capsys: pytest.Capture
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in said] == ["kept", "copied", *["kept"] * (len(lessons()) - 2)]
     assert first.read_text() == "my work"
+
+
+def test_progress_is_shown_for_each_lesson(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lesson = lessons()[1]
+    assert lesson.standing({}) == "not begun"
+    answers = {"a": Answer(text="no", locked=True, right=True), "b": Answer(text="yes"), "c": Answer(hints=1)}
+    assert lesson.standing(answers) == f"2 of {lesson.questions} predicted, 1 right"
+    with Engine(tmp_path / "home", tmp_path / "run") as engine:
+        progress = Progress(engine.places.home)
+        progress.put("01", "diary", answers["a"])
+        assert standings(engine.places.home)[lesson.name] == f"1 of {lesson.questions} predicted, 1 right"
+    assert main(["lessons", str(tmp_path / "mine")]) == 0
+    assert "(not begun)" in capsys.readouterr().out
 
 
 def test_a_folder_that_cannot_be_is_one_error(tmp_path: Path) -> None:

@@ -129,7 +129,9 @@ def sh_of(engine: Engine, image: str, script: str) -> str:
 @low
 def a_volume_that_an_image_declares_is_a_folder_of_the_copy(engine: Engine) -> None:
     engine.build(f"FROM {IMAGE}\nVOLUME /declared\n", name="low:volume")
-    assert sh_of(engine, "low:volume", "mkdir -p /declared && echo x > /declared/y && cat /declared/y") == "x\n"
+    assert (
+        sh_of(engine, "low:volume", "mkdir -p /declared && echo x > /declared/y && cat /declared/y") == "x\n"
+    )
 
 
 @low

@@ -140,6 +140,29 @@ def test_committed_without_outputs_and_every_drawing_is_told_in_words() -> None:
                 assert "*In words: " in cell.source, (path.name, cell.id)
 
 
+ROW = re.compile(r"^\| (.*) \| (\d\d) `([\w-]+)` \| `(.+)` \|$", re.MULTILINE)
+CLAIMS = ROW.findall((CHECKOUT / "docs" / "lessons.md").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
+@needs_root
+@pytest.mark.parametrize(("lesson", "cell", "prints"), [row[1:] for row in CLAIMS])
+def test_a_claim_is_shown_by_its_cell(root: Day, lesson: str, cell: str, prints: str) -> None:
+    (name,) = [name for name in NAMES if name.startswith(lesson)]
+    shown = [one.said for one in root[name] if one.cell == cell]
+    assert len(shown) == 2
+    for said in shown:
+        assert prints in said
+
+
+def test_every_claim_has_a_cell() -> None:
+    assert len(CLAIMS) == len(
+        re.findall(r"^\|.*`", (CHECKOUT / "docs" / "lessons.md").read_text(), re.MULTILINE)
+    )
+    assert len({claim for claim, *_ in CLAIMS if claim}) >= 16
+
+
 @pytest.fixture(scope="module")
 def learner(plain_user: PlainUser) -> Iterator[Day]:
     """A plain user who has two notebooks open: half of the lessons in each, in one store."""

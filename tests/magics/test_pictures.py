@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandcell.magics import cards, looks, quiet, tables
+from sandcell.magics.doctor import doctor_card
 from sandcell.magics.paper import Card, Html, code, duration, el, size, visible
 from sandcell.magics.progress import Progress, Step
 from sandcell.runtime.engine.looks import ImageUse, Usage, Waste, Wasted
@@ -93,7 +94,7 @@ def hostile() -> Iterator[tuple[str, Card]]:
     yield "containers", tables.containers_card([odd] * 500, note=HOSTILE)
     yield "history", tables.history_card(HOSTILE, [past] * 500)
     yield "diff", tables.diff_card(tables.Diff(HOSTILE, changes))
-    yield "doctor", tables.doctor_card(host)
+    yield "doctor", doctor_card(host)
     yield from looked_at(HOSTILE, changes, HOSTILE)
     yield "plan", tables.plan_card(HOSTILE, [HOSTILE] * 500)
     yield "quiet", quiet.quiet_card(outcome)
@@ -138,7 +139,7 @@ def plain() -> Iterator[tuple[str, Card]]:
     yield "none", tables.images_card([])
     yield "containers", tables.containers_card([container(), odd])
     yield "diff", tables.diff_card(tables.Diff("web", changes))
-    yield "doctor", tables.doctor_card(HOST)
+    yield "doctor", doctor_card(HOST)
     yield from looked_at("hello", changes, "a/b")
     yield "plan", tables.plan_card("x", ["one", "two"])
     yield "quiet", quiet.quiet_card(quiet.Outcome(container="web", status=0, duration=0.1, changes=changes))
