@@ -54,7 +54,7 @@ def load(lesson: str) -> Recording:
 
 def recorded_card(recording: Recording, outputs: tuple[Output, ...], why: str) -> Card:
     """What a cell showed elsewhere, and that it is not of here. ``why``: who says no here, a sentence."""
-    mark = f"recorded {recording.place}"
+    mark, outputs = f"recorded {recording.place}", outputs or (Output("(nothing)"),)
     lines = [f"NOT RUN HERE: {why}", f"{mark}:"]
     for one in outputs:
         lines += [f"  : {line}" for line in one.text.rstrip("\n").splitlines()]

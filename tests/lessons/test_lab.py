@@ -54,16 +54,29 @@ def test_lesson_00_runs_in_jupyterlab_without_an_error(lab: Lab, page: Any, tmp_
     assert "Inside, I am process number 1." in text
     assert "image unchanged" in text
     assert "containers left: []" in text
+    _predict(page, lab)
     assert told == []
     folder = Path(os.environ.get("SANDCELL_SCREENSHOTS") or tmp_path)
     _picture(page, folder / "lesson00.png")
     assert (folder / "lesson00.png").stat().st_size > 20_000
 
 
+def _predict(page: Any, lab: Lab) -> None:
+    """Read a hint and press a button: the answer is said, and kept in the learner's file."""
+    question = page.locator(".jp-CodeCell:has-text('lesson.predict(\"pid\"')")
+    question.get_by_role("button", name="Hint").click()
+    question.get_by_text("Hint 1 of 2: ").wait_for(timeout=60_000)
+    question.get_by_role("button", name="another").click()
+    question.get_by_text("Your prediction: another.").wait_for(timeout=60_000)
+    kept = json.loads((lab.home / "lessons.json").read_text())
+    assert kept["00"]["pid"] == {"text": "another", "hints": 1}
+    assert question.get_by_role("button", name="Unlock").count() == 0  # nothing was looked at since
+
+
 def _picture(page: Any, path: Path) -> None:
     """From the first headline of a chapter to the fresh container's output: the README's four cells."""
     first = page.locator("h2:has-text('Build an image')").bounding_box()
-    last = page.locator(".jp-CodeCell:has-text('--as fresh')").bounding_box()
+    last = page.locator(".jp-CodeCell:has-text('--name lesson00-fresh')").bounding_box()
     bottom = last["y"] + last["height"]
     clip = {"x": 66, "y": first["y"] - 12, "width": 1000, "height": bottom - first["y"] + 12}
     page.screenshot(path=str(path), clip=clip)

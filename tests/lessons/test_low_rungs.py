@@ -72,7 +72,7 @@ def is_honest(played: list[Played]) -> None:
     """Each check saw what elsewhere is seen too, or says whose fault it is, or shows what was recorded."""
     for one in played:
         if one.question and "That is right." not in one.said:
-            here = re.search(r"That is so on this host .*:\n- [a-z ]+: .+\nWhere that is real", one.said)
+            here = re.search(r"That is so on this host .*:\n(- [a-z ]+: .+\n)+Where that is real", one.said)
             recorded = re.search(r"Not observed here: .+\.\nRECORDED on Linux .+: .+\.\n", one.said)
             assert here or recorded or one.question == "user", one
 
