@@ -50,7 +50,7 @@ class Committing(Body, frozen=True, kw_only=True):
 
 
 class Updating(Body, frozen=True, kw_only=True):
-    """Limits in bytes, processors and processes; -1 takes one away, ``null`` lets it stand."""
+    """Limits in bytes, processors and processes (-1: none); ``null`` lets one stand."""
 
     memory: Count | None = None
     cpus: Annotated[float, msgspec.Meta(ge=-1, le=10_000)] | None = None

@@ -66,6 +66,7 @@ def test_everything_can_be_done_by_hand(lab: Lab, engine: Engine, page: Any, tmp
     page.keyboard.press("Enter")
     page.wait_for_selector(".sc-plate:has-text('web-changed')")
 
+    _new_ones(page, engine)
     page.click(box("new"))
     page.click(".sc-remove")
     assert "writable layer and its log are lost" in page.inner_text(".sc-dialog")
@@ -80,6 +81,33 @@ def test_everything_can_be_done_by_hand(lab: Lab, engine: Engine, page: Any, tmp
     _terminal(page, engine)
     _pictures(page, tmp_path)
     assert told == []
+
+
+def _new_ones(page: Any, engine: Engine) -> None:
+    """Run a container from an image, call it otherwise, and give it limits; only by keys in the dialogs."""
+    page.click(".sc-plate:has-text('hello:2')")
+    page.click(".sc-create")
+    page.keyboard.type("echo begun; sleep 100")
+    page.keyboard.press("Tab")
+    page.keyboard.type("mine")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(pill("running"))
+    page.wait_for_selector('.sc-title:text-is("mine")')
+    page.click(".sc-detail .sc-rename")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("yours")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('.sc-title:text-is("yours")')
+    page.click(".sc-limits")
+    page.fill(".sc-dialog label:has-text('memory') input", "64m")
+    page.fill(".sc-dialog label:has-text('processes') input", "7")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-lens=inside]:has-text('memory 64m, 7 processes')")
+    made = engine.container("yours")
+    assert (made.image, made.command) == ("hello:2", ("sh", "-c", "echo begun; sleep 100"))
+    assert (made.options.memory, made.options.pids_limit) == (64 << 20, 7)
+    engine.remove("yours", force=True)
+    page.wait_for_selector(box("yours"), state="detached")
 
 
 def _terminal(page: Any, engine: Engine) -> None:

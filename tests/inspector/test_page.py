@@ -77,6 +77,40 @@ def test_fifty_thousand_files_cost_as_much_as_the_screen_shows(lab: Lab, engine:
     assert told == []
 
 
+def test_an_image_by_both_lenses_and_a_search_that_says_what_it_found(
+    lab: Lab, engine: Engine, page: Any
+) -> None:
+    image = engine.build("FROM host:tiny\nRUN echo first > /one\nRUN rm /one; echo x > /two\n", name="lenses")
+    engine.create("lenses", ("sleep", "1000"), Options(name="deed"))
+    made = engine.create("lenses", ("echo", "hallo"), Options(name="other"))
+    told = opened(page, lab)
+    page.click(".sc-plate:has-text('lenses')")
+    page.click("[data-tab=image-files]")
+    page.wait_for_selector('.sc-row[data-change=none]:has-text("two")')
+    assert page.locator('.sc-row:has-text("one")').count() == 0, "a layer below has it, nobody sees it"
+    page.click('.sc-row:has-text("two")')
+    page.wait_for_selector(".sc-text-of:text-is('x')")
+    page.click("[data-tab=blobs]")
+    page.wait_for_selector(f"tr:has-text('manifest'):has-text('{image.digest.hex[:12]}')")
+    page.click("[data-tab=about]")
+    page.click(".sc-lens:has-text('from the host')")
+    page.wait_for_selector(f".sc-lenses[data-lens=host] td:text-is('{image.digest}')")
+
+    page.keyboard.press("/")
+    page.keyboard.type("deed")
+    until(lambda: page.locator(".sc-glass").count(), 1, "no digits of an id by chance")
+    assert page.locator(".sc-why").count() == 0
+    page.fill(".sc-top .sc-search", "hallo")
+    page.wait_for_selector(box("other") + ":has-text('found by its command')")
+    page.fill(".sc-top .sc-search", made.id[:8])
+    page.wait_for_selector(box("other") + ":has-text('found by its id')")
+    assert page.locator(".sc-glass").count() == 1
+    assert told == []
+    engine.remove("deed")
+    engine.remove("other")
+    engine.remove_image("lenses")
+
+
 def test_a_hostile_image_runs_no_script_of_jupyters(lab: Lab, engine: Engine, page: Any) -> None:
     names = f"open({SCRIPT.replace('/', '')!r}, 'w').close(); open('/page.html', 'w').write({SCRIPT!r})"
     engine.build(
@@ -87,7 +121,7 @@ def test_a_hostile_image_runs_no_script_of_jupyters(lab: Lab, engine: Engine, pa
     engine.start(made)
     told = opened(page, lab)
     page.click(".sc-plate:has-text('hostile')")
-    for tab in ("about", "history"):
+    for tab in ("about", "image-files", "blobs", "history"):
         page.click(f"[data-tab={tab}]")
     page.click(box("hostile"))
     for tab in ("files", "log", "processes", "network", "mounts", "overview"):

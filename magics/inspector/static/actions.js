@@ -2,6 +2,7 @@
 // the button is, with what to do about it.
 
 import { h, icon, keyed, setText } from "./dom.js";
+import { flagSize, readSize } from "./format.js";
 
 const RUNS = ["running", "paused"];
 const VERBS = [
@@ -13,10 +14,12 @@ const VERBS = [
   { verb: "unpause", label: "Go on", when: (one) => one.state === "paused" },
   { verb: "terminal", label: "Terminal", when: (one) => one.state === "running" },
   { verb: "commit", label: "Commit …", when: () => true },
+  { verb: "limits", label: "Limits …", when: () => true },
+  { verb: "rename", label: "Rename …", when: () => true },
   { verb: "reset", label: "Reset …", when: (one) => !RUNS.includes(one.state) },
   { verb: "remove", label: "Delete …", when: () => true },
 ];
-const DRAWN = { kill: "stop", remove_image: "remove" };
+const DRAWN = { kill: "stop", remove_image: "remove", create: "start" };
 
 export class Actions {
   constructor(state, link, dialogs) {
@@ -33,7 +36,7 @@ export class Actions {
   }
 
   image(image) {
-    const verbs = [{ verb: "tag", label: "Name …" }, ...image.names.map((name) => ({ verb: "remove_image", label: `Remove ${name} …`, name }))];
+    const verbs = [{ verb: "create", label: "Run …" }, { verb: "tag", label: "Name …" }, { verb: "save", label: "Save" }, ...image.names.map((name) => ({ verb: "remove_image", label: `Remove ${name} …`, name }))];
     this.show(image.digest, verbs, (verb, name) => this.doToImage(image, verb, name));
   }
 
@@ -66,6 +69,15 @@ export class Actions {
       given.name = await this.dialogs.text("Commit", `A new image of what ${one.name} changed. Its own image stays as it is.`, "name of the new image", `${one.name}-changed`, "Commit");
       if (given.name === null) return;
     }
+    if (verb === "rename") {
+      given.name = await this.dialogs.text("Rename", "Its id stays the same.", "new name", one.name, "Rename");
+      if (given.name === null || given.name === one.name) return;
+    }
+    if (verb === "limits") {
+      const limits = await this.askLimits(one);
+      if (limits) await this.carryOut(one.id, verb, () => this.link().ask("update", { ...given, ...limits }));
+      return;
+    }
     if (verb === "reset" && !(await this.dialogs.sure("Reset", `Everything that ${one.name} wrote to its own files is lost: they will be the image's again.`, "Throw the writable layer away"))) return;
     if (verb === "remove") {
       const running = RUNS.includes(one.state);
@@ -84,8 +96,52 @@ export class Actions {
     });
   }
 
+  // Those limits that were changed, as `update` takes them; null for none.
+  async askLimits(one) {
+    const { inspect } = await this.link().ask("container", { id: one.id }).catch(() => ({ inspect: null }));
+    const host = inspect?.HostConfig ?? { Memory: 0, NanoCpus: 0, PidsLimit: 0 };
+    const now = {
+      memory: host.Memory > 0 ? flagSize(host.Memory) : "",
+      cpus: host.NanoCpus > 0 ? String(host.NanoCpus / 1e9) : "",
+      pids_limit: host.PidsLimit > 0 ? String(host.PidsLimit) : "",
+    };
+    const about = `What ${one.name} may use of this machine, from now on. An empty field leaves it as it is.`;
+    const told = await this.dialogs.form("Limits", about, [
+      { name: "memory", label: "memory", value: now.memory, hint: "no limit; 256m or 1g", pattern: "[0-9.]+ ?[kmgKMG]?" },
+      { name: "cpus", label: "processors", kind: "number", value: now.cpus, hint: "no limit; 0.5 is half of one" },
+      { name: "pids_limit", label: "processes", kind: "number", value: now.pids_limit, hint: "no limit" },
+    ], "Set limits");
+    const changed = Object.entries(told ?? {}).filter(([name, text]) => text && text !== now[name]);
+    if (!changed.length) return null;
+    return Object.fromEntries(changed.map(([name, text]) => [name, name === "memory" ? readSize(text) : Number(text)]));
+  }
+
+  async run(image) {
+    const about = "A new container of this image. It gets a writable layer of its own; the image stays as it is.";
+    const told = await this.dialogs.form("Run", about, [
+      { name: "command", label: "command, for a shell", hint: "empty: what the image says" },
+      { name: "name", label: "name", hint: "empty: one is made up" },
+      { name: "network", label: "network", value: "none", choices: [["none", "none: loopback alone"], ["bridge", "bridge: a way out"], ["host", "host: the machine's own"]] },
+    ], "Run");
+    if (!told) return;
+    const command = told.command ? ["sh", "-c", told.command] : undefined;
+    await this.carryOut(image.digest, "create", async () => {
+      const made = await this.link().ask("create", { image: image.names[0] ?? image.digest, name: told.name, network: told.network, command, start: true });
+      this.state.choose({ kind: "container", key: made.id });
+    });
+  }
+
+  async save(image) {
+    const name = image.names[0] ?? image.digest;
+    const place = this.link().archive(name);
+    if (place) h("a", { href: place, download: "" }).click();
+    else await this.dialogs.show("Save", "Type this in a terminal of the machine that has the image:", `sandcell save -o image.tar ${name}`);
+  }
+
   async doToImage(image, verb, name) {
-    if (verb === "tag") {
+    if (verb === "create") await this.run(image);
+    else if (verb === "save") await this.save(image);
+    else if (verb === "tag") {
       const target = await this.dialogs.text("Name", "One more name for this image.", "name[:tag]", "", "Give this name");
       if (target) await this.carryOut(image.digest, verb, () => this.link().ask("tag", { source: image.digest, target }));
     } else if (await this.dialogs.sure("Remove", `The name ${name} is taken away${image.names.length > 1 ? "; the image keeps its others." : ", and with it the image, when no container needs it."}`, `Remove ${name}`)) {

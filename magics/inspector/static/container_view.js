@@ -4,7 +4,8 @@
 import { Curves } from "./curves.js";
 import { h, keyed, setAttribute, setText } from "./dom.js";
 import { Files } from "./files_view.js";
-import { ago, brief, count, size } from "./format.js";
+import { ago, brief, count, flagSize, size } from "./format.js";
+import { Lenses } from "./lenses.js";
 import { Log } from "./log_view.js";
 import { Table, Tabs } from "./tabs.js";
 
@@ -12,7 +13,7 @@ export class ContainerView {
   constructor(inspector, id) {
     Object.assign(this, { inspector, id, link: inspector.link, state: inspector.state });
     this.about = null;
-    this.rows = h("tbody");
+    this.lenses = new Lenses();
     this.curves = new Curves();
     this.use = h("p", { class: "sc-quiet" });
     this.facets = h("ul", { class: "sc-facets" });
@@ -34,15 +35,14 @@ export class ContainerView {
   }
 
   buildOverview() {
-    this.heads = ["inside", "host"].map((lens) => h("th", { scope: "col", "data-lens": lens }, lens === "inside" ? "from inside" : "from the host"));
-    const table = h("table", { class: "sc-lenses" }, h("thead", {}, h("tr", {}, h("td"), this.heads)), this.rows);
-    return h("div", { class: "sc-overview" }, h("div", {}, table, this.facets), h("div", { class: "sc-using" }, this.curves.element, this.use));
+    return h("div", { class: "sc-overview" }, h("div", {}, this.lenses.element, this.facets), h("div", { class: "sc-using" }, this.curves.element, this.use));
   }
 
   buildFiles() {
     const ask = (window) => this.link().ask("container_files", { id: this.id, ...window });
     this.files = new Files("files changed", "the writable layer: what this container did to its image's files",
-      ask, (path) => this.link().ask("container_text", { id: this.id, path }));
+      ask, (path) => this.link().ask("container_text", { id: this.id, path }),
+      "No file is different from the image's. What the container writes appears here.");
     return this.files.element;
   }
 
@@ -83,7 +83,7 @@ export class ContainerView {
     const newest = samples.at(-1);
     const most = host.PidsLimit > 0 ? `, at most ${host.PidsLimit}` : ", no limit";
     setText(this.use, one.pid === null ? "It does not run, so it uses nothing but the space of its files."
-      : newest ? `${count(newest.pids, "process").replace("processs", "processes")}${most} · received ${size(newest.received)} · sent ${size(newest.sent)}` : "");
+      : newest ? `${count(newest.pids, "process")}${most} · received ${size(newest.received)} · sent ${size(newest.sent)}` : "");
     keyed(this.facets, one.facets, (facet) => facet.name, () => h("li", {}, h("b"), h("span")), (item, facet) => {
       setText(item.firstChild, facet.name);
       setText(item.lastChild, ` ${facet.state === "shared" ? "shared with the host" : facet.state}: ${facet.reason}${facet.fix ? ` – ${facet.fix}` : ""}`);
@@ -116,18 +116,12 @@ export class ContainerView {
       ["output", "stdout and stderr", inspect.LogPath],
       ["created", ago(one.created), one.started ? `started ${ago(one.started)}` : "never started"],
     ];
-    keyed(this.rows, rows, ([label]) => label, ([label]) => h("tr", {}, h("th", { scope: "row" }, label), h("td", { "data-lens": "inside" }), h("td", { "data-lens": "host" })),
-      (row, [, inside, host]) => {
-        [inside, host].forEach((text, at) => {
-          setText(row.children[at + 1], brief(text));
-          setAttribute(row.children[at + 1], "title", text);
-        });
-      });
-    setAttribute(this.rows.parentElement, "data-lens", this.state.lens);
+    this.lenses.draw(rows, this.state.lens);
+    setAttribute(this.processes.element, "data-lens", this.state.lens);
   }
 
   limits(host) {
-    const told = [host.Memory > 0 && size(host.Memory), host.NanoCpus > 0 && `${host.NanoCpus / 1e9} processors`, host.PidsLimit > 0 && count(host.PidsLimit, "process").replace("processs", "processes")];
+    const told = [host.Memory > 0 && `memory ${flagSize(host.Memory)}`, host.NanoCpus > 0 && `${host.NanoCpus / 1e9} processors`, host.PidsLimit > 0 && count(host.PidsLimit, "process")];
     return told.filter(Boolean).join(", ") || "none";
   }
 

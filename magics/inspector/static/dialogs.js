@@ -18,7 +18,7 @@ export class Dialogs {
     this.body.replaceChildren(h("p", {}, about), ...fields, h("div", { class: "sc-dialog-buttons" }, no, button ? yes : null));
     this.element.returnValue = "no";
     this.element.showModal();
-    (fields[0] ?? no).focus();
+    (this.body.querySelector("input, select, .sc-copy") ?? no).focus();
     return new Promise((resolve) => {
       this.element.addEventListener("close", () => resolve(this.element.returnValue === "yes"), { once: true });
     });
@@ -29,15 +29,28 @@ export class Dialogs {
   }
 
   async text(title, about, label, value, button) {
-    const field = h("input", { type: "text", "aria-label": label, placeholder: label, value, required: true, spellcheck: "false", maxlength: 255 });
+    const told = await this.form(title, about, [{ name: "text", label, value, required: true }], button);
+    return told && told.text;
+  }
+
+  // Several fields: [{name, label, value, required, kind, choices}]; what was typed by name, null for nothing.
+  async form(title, about, fields, button) {
+    const made = fields.map((field) => [field.name, this.field(field)]);
+    const labels = made.map(([, input], at) => h("label", { class: "sc-field" }, h("span", {}, fields[at].label), input));
+    const done = await this.open(title, about, button, "plain", ...labels);
+    return done ? Object.fromEntries(made.map(([name, input]) => [name, input.value.trim()])) : null;
+  }
+
+  field({ value = "", required = false, kind = "text", choices, pattern, hint = "" }) {
+    if (choices) return h("select", {}, choices.map(([name, label]) => h("option", { value: name, selected: name === value }, label)));
+    const input = h("input", { type: kind, placeholder: hint, value, pattern, required, spellcheck: "false", autocomplete: "off", maxlength: 255, step: kind === "number" && "any", min: kind === "number" && 0 });
     // The first button of a form is what Enter presses; here that must be the one that does it.
-    field.addEventListener("keydown", (event) => {
+    input.addEventListener("keydown", (event) => {
       if (event.key !== "Enter") return;
       event.preventDefault();
-      if (field.value.trim()) this.element.close("yes");
+      if (input.form.reportValidity()) this.element.close("yes");
     });
-    const done = await this.open(title, about, button, "plain", field);
-    return done ? field.value.trim() : null;
+    return input;
   }
 
   show(title, about, text) {

@@ -61,6 +61,9 @@ const PATHS = {
   remove: "M6 1h4v1h4v2H2V2h4zM3 5h10l-1 10H4z",
   terminal: "M1 2h14v12H1zM3 5l3 3-3 3 1 1 4-4-4-4zM8 11h5v1.500H8z",
   tag: "M1 2h6l8 7-6 6-8-8zM4 4a1 1 0 1 0 .01 0z",
+  limits: "M2 3h6v2H2zM11 3h3v2h-3zM8 2h2v4H8zM2 8h1v2H2zM6 8h8v2H6zM3 7h2v4H3zM2 12h7v2H2zM12 12h2v2h-2zM9.500 11h2v4h-2z",
+  rename: "M2 12l8-8 3 3-8 8H2zM11 3l1-1 3 3-1 1z",
+  save: "M7 1h2v6h3l-4 4-4-4h3zM2 12h12v3H2z",
   shared: "M2 2h8v8H2zM6 11h5V6h3v8H6z",
 };
 

@@ -1,13 +1,15 @@
 // A tree of changed files, what they add up to, a search, and the text of the chosen file beside it.
 
 import { h, setText } from "./dom.js";
-import { size } from "./format.js";
+import { count, size } from "./format.js";
 import { Tree } from "./tree.js";
 
 export class Files {
   // `ask(window)`: a window of rows; `read(path)`: {text, cut} of a file.
-  constructor(label, about, ask, read) {
+  // `nothing`: what is said where no file is.
+  constructor(label, about, ask, read, nothing = "No file was changed.") {
     this.read = read;
+    this.empty = nothing;
     this.totals = h("p", { class: "sc-totals", "aria-live": "polite" });
     this.name = h("b");
     this.text = h("pre", { class: "sc-text-of", tabindex: "0" });
@@ -19,19 +21,21 @@ export class Files {
         clearTimeout(this.typing);
         this.typing = setTimeout(() => this.tree.filter(search.value.trim()), 200);
       } });
+    this.nothing = h("p", { class: "sc-nothing" }, "reading …");
     this.element = h("div", { class: "sc-files" }, h("div", { class: "sc-files-head" }, h("span", { class: "sc-quiet" }, about), this.totals, search),
-      h("div", { class: "sc-files-body" }, this.tree.element, this.preview));
+      h("div", { class: "sc-files-body" }, h("div", { class: "sc-tree-box" }, this.tree.element, this.nothing), this.preview));
   }
 
-  told({ error, counts, size: bytes, wasted, total }) {
+  told({ error, counts, size: bytes, wasted, total, files }) {
     if (error) {
       setText(this.totals, error.told?.cause ?? String(error.message));
       return;
     }
     const [added, changed, deleted] = counts;
-    const words = [`${added} added`, `${changed} changed`, `${deleted} deleted`, size(bytes)];
+    const words = added + changed + deleted ? [`${added} added`, `${changed} changed`, `${deleted} deleted`, size(bytes)] : [count(files, "file"), size(bytes)];
     if (wasted) words.push(`${size(wasted)} wasted below`);
-    setText(this.totals, total ? words.join(" · ") : this.tree.search ? "nothing of that name" : "nothing: no file was changed");
+    setText(this.totals, total ? words.join(" · ") : "");
+    setText(this.nothing, total ? "" : this.tree.search ? "Nothing has this in its name." : this.empty);
   }
 
   async open(row) {

@@ -9,6 +9,18 @@ export function size(count) {
   return `${Number(number.toPrecision(3))} TB`;
 }
 
+// Bytes as flags write them, 1024 each: 256m.
+export function flagSize(count) {
+  const at = ["", "k", "m", "g"].findLastIndex((_, step) => count % 1024 ** step === 0);
+  return `${count / 1024 ** at}${["", "k", "m", "g"][at]}`;
+}
+
+// The same read again; NaN for what is none.
+export function readSize(text) {
+  const [, number, unit] = text.toLowerCase().match(/^([\d.]+)\s*([kmg]?)i?b?$/) ?? [];
+  return Math.round(Number(number) * 1024 ** ["", "k", "m", "g"].indexOf(unit));
+}
+
 export function ago(then, now = Date.now() / 1000) {
   const seconds = Math.floor(now - then);
   if (seconds < 5) return "just now";
@@ -31,7 +43,7 @@ export function brief(text) {
 }
 
 export function count(number, noun) {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+  return `${number} ${noun}${number === 1 ? "" : noun.endsWith("s") ? "es" : "s"}`;
 }
 
 // A state in words, and its class: a word and a shape beside each colour.

@@ -18,7 +18,8 @@ export class Boxes {
 
   render() {
     const all = [...this.state.containers.values()];
-    const shown = all.filter((one) => this.state.matches(one.name, one.image, one.command, one.state, one.id));
+    this.why = new Map(all.map((one) => [one.id, this.state.found(["name", one.name], ["image", one.image], ["command", one.command], ["state", one.state], ["id", one.id])]));
+    const shown = all.filter((one) => this.why.get(one.id) !== null);
     shown.sort((one, other) => one.created - other.created);
     setText(this.empty, shown.length ? "" : all.length ? "no container has these words"
       : this.state.heard ? "no containers yet: %%container IMAGE runs a cell in one" : "");
@@ -80,7 +81,9 @@ export class Boxes {
     setText(pill, words);
     setAttribute(box, "data-state", kind);
     setText(command, one.command ? `$ ${one.command}` : "");
-    setText(process, this.process(one));
+    const why = this.why.get(one.id);
+    setText(process, why ? `found by its ${why}` : this.process(one));
+    process.classList.toggle("sc-why", Boolean(why));
     setAttribute(box, "title", `${one.name}\n${one.command}\n${words}`);
     setAttribute(box, "aria-label", `container ${one.name}, ${words}, of image ${one.image}, ${this.process(one)}`);
     const chosen = this.state.isChosen("container", one.id);

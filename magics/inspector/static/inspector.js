@@ -141,7 +141,7 @@ export class Inspector {
   }
 
   press(event) {
-    const typing = event.target.matches("input, textarea, select");
+    const typing = event.target.matches("input:not([type=radio]), textarea, select");
     if (event.key === "/" && !typing) {
       event.preventDefault();
       this.search.focus();

@@ -98,6 +98,10 @@ export class KernelLink {
     return null;
   }
 
+  archive() {
+    return null;
+  }
+
   close() {
     this.model.off("msg:custom", this.onCustom);
     this.send({ hear: false });

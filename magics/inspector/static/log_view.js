@@ -30,6 +30,7 @@ export class Log {
       else this.pending.push(message);
       this.put();
     });
+    this.put(); // that there is nothing is told as well
   }
 
   // It was started anew, perhaps: listen again.

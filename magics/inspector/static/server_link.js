@@ -3,6 +3,9 @@
 const ROUTES = {
   about: () => ["GET", "about"],
   container: (a) => ["GET", `containers/${a.id}`],
+  create: (a) => ["POST", "containers", a],
+  image_files: ({ name, ...window }) => ["GET", `images/${encodeURIComponent(name)}/files`, window],
+  image_text: ({ name, path }) => ["GET", `images/${encodeURIComponent(name)}/text`, { path }],
   image: (a) => ["GET", `images/${a.name}`],
   container_files: ({ id, ...window }) => ["GET", `containers/${id}/files`, window],
   layer_files: ({ digest, number, ...window }) => ["GET", `images/${digest}/layers/${number}/files`, window],
@@ -103,9 +106,14 @@ export class ServerLink {
     return !document.dispatchEvent(event);
   }
 
-  // Where a port of a container is reached, and where a file's bytes are.
+  // Where a port of a container is reached.
   port(name, number) {
     return `${this.base}port/${encodeURIComponent(name)}/${number}/`;
+  }
+
+  // Where an image is had as one file.
+  archive(name) {
+    return `${this.base}api/images/${encodeURIComponent(name)}/archive`;
   }
 
   close() {

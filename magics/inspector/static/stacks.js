@@ -2,7 +2,7 @@
 // they stand on it side by side.
 
 import { h, icon, keyed, setAttribute, setText } from "./dom.js";
-import { count, nameOf, short, size } from "./format.js";
+import { count, nameOf, size } from "./format.js";
 
 const MOST_SHEETS = 12;
 
@@ -54,8 +54,8 @@ export class Stacks {
 
   render() {
     const all = [...this.state.images.values()];
-    const images = all.filter((image) =>
-      this.state.matches(...image.names, image.digest, ...image.layers.map((layer) => layer.text)));
+    const why = (image) => this.state.found(["name", image.names.join(" ")], ["instructions", image.layers.map((layer) => layer.text).join(" ")], ["id", image.digest]);
+    const images = all.filter((image) => why(image) !== null);
     images.sort((one, other) => (one.created < other.created ? -1 : one.created > other.created ? 1 : 0));
     this.largest = Math.max(1, ...all.flatMap((image) => image.layers.map((layer) => layer.size)));
     setText(this.empty, images.length ? "" : all.length ? "no image has these words"
@@ -158,8 +158,4 @@ export class Stacks {
     element.classList.toggle("sc-lit", Boolean(lit));
     setAttribute(element, "aria-pressed", String(Boolean(chosen)));
   }
-}
-
-export function layerTitle(image, number) {
-  return `layer ${number} of ${nameOf(image)}, ${short(image.layers[number - 1].digest)}`;
 }

@@ -58,10 +58,17 @@ export class State {
     return kind === "container" ? this.containers.get(key)?.digest : key;
   }
 
-  matches(...texts) {
+  // Which of these parts the searched words are in: "" where nothing is searched for or the name has them
+  // all, null where they are in none. `parts`: [what, text], the name first; a fingerprint counts from its
+  // beginning, and not for words that it holds by chance.
+  found(...parts) {
     const words = this.words.toLowerCase().split(/\s+/).filter(Boolean);
-    const whole = texts.join(" ").toLowerCase();
-    return words.every((word) => whole.includes(word));
+    const places = words.map((word) => parts.findIndex(([what, text]) => {
+      const low = text.toLowerCase();
+      return what === "id" ? word.length > 3 && low.replace(/^sha256:/, "").startsWith(word.replace(/^sha256:/, "")) : low.includes(word);
+    }));
+    if (places.includes(-1)) return null;
+    return [...new Set(places.filter((at) => at > 0).map((at) => parts[at][0]))].join(", ");
   }
 
   changed() {
