@@ -8,18 +8,11 @@ rest answers EPERM. Differences are meant to be none; the list follows Docker's 
 
 from collections.abc import Iterable
 
-import msgspec
-
 from sandcell.runtime.errors import InvalidOption
 from sandcell.runtime.linux.seccomp import Action, Arg, Program, Rule, compile_filter
-from sandcell.runtime.linux.seccomp_load import FILTER_FLAGS
-from sandcell.runtime.linux.syscalls_table import newest
 from sandcell.runtime.oci.spec_linux import Seccomp, SeccompArg, SeccompSyscall
 
 EPERM, ENOSYS = 1, 38
-
-# Raised whenever the same document compiles to other bytes, so that kept programs are forgotten.
-COMPILER = 1
 
 _FILES = """
 open openat openat2 creat close close_range read write readv writev pread64 pwrite64 preadv pwritev preadv2
@@ -210,25 +203,6 @@ def compile_profile(profile: Seccomp, machine: str) -> Program:
     architectures = [machine, *filter(None, map(_table, profile.architectures))]
     default = _action(profile.default_action)
     return compile_filter(default, _errno(profile.default_errno_ret), rules, architectures)
-
-
-def filter_flags(profile: Seccomp) -> int:
-    """What to hand to ``seccomp_load.install``; a profile with a listener also gets NEW_LISTENER."""
-    flags = FILTER_FLAGS["NEW_LISTENER"] if profile.listener_path else 0
-    for name in profile.flags:
-        flag = FILTER_FLAGS.get(name.removeprefix("SECCOMP_FILTER_FLAG_"))
-        if flag is None:
-            raise _unknown("flag", name)
-        flags |= flag
-    return flags
-
-
-def cache_key(profile: Seccomp, machine: str) -> str:
-    """Names the bytes that ``compile_profile`` gives: equal keys, equal programs. 32 hex digits."""
-    from _blake2 import blake2b  # hashlib would load OpenSSL
-
-    document = msgspec.json.encode((COMPILER, newest(), machine, profile))
-    return blake2b(document, digest_size=16).hexdigest()
 
 
 def _allow(*names: str, arg: SeccompArg | None = None) -> SeccompSyscall:

@@ -1,8 +1,7 @@
 """Compiled system call filters, kept in memory and in the run directory."""
 
 from sandcell.runtime.container.plan import Compile
-from sandcell.runtime.container.seccomp_kept import kept_program
-from sandcell.runtime.container.seccomp_profile import filter_flags
+from sandcell.runtime.container.seccomp_kept import filter_flags, kept_program
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.oci.spec import Seccomp
 

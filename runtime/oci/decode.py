@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from sandcell.runtime.errors import InvalidDigest, InvalidDocument
-from sandcell.runtime.oci.digest import Digest
 
 T = TypeVar("T")
 
@@ -64,6 +63,9 @@ def _without_null(value: Any) -> Any:
 
 
 def _read(type: type, value: Any) -> Any:
+    # A container's config.json has none, and who reads that lives for milliseconds.
+    from sandcell.runtime.oci.digest import Digest
+
     if type is Digest and isinstance(value, str):
         try:
             return Digest.parse(value)

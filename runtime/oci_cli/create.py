@@ -154,8 +154,7 @@ def filter_keeper(root: str) -> Callable[[Seccomp], tuple[bytes, int]]:
     """What gives the program and the flags of a filter, which it keeps below ``root``."""
 
     def compile_filter(profile: Seccomp) -> tuple[bytes, int]:
-        from sandcell.runtime.container.seccomp_kept import kept_program
-        from sandcell.runtime.container.seccomp_profile import filter_flags
+        from sandcell.runtime.container.seccomp_kept import filter_flags, kept_program
 
         return kept_program(f"{root}/{FILTERS}", profile), filter_flags(profile)
 

@@ -3,11 +3,10 @@
 import msgspec
 import pytest
 
+from sandcell.runtime.container.seccomp_kept import cache_key, filter_flags
 from sandcell.runtime.container.seccomp_profile import (
-    cache_key,
     compile_profile,
     default_profile,
-    filter_flags,
 )
 from sandcell.runtime.errors import InvalidOption
 from sandcell.runtime.oci.spec_linux import Seccomp, SeccompSyscall

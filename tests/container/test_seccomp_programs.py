@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sandcell.runtime.container.seccomp_profile import compile_profile, default_profile, filter_flags
+from sandcell.runtime.container.seccomp_kept import filter_flags
+from sandcell.runtime.container.seccomp_profile import compile_profile, default_profile
 from sandcell.runtime.linux.process import PR_SET_NO_NEW_PRIVS, prctl
 from sandcell.runtime.linux.seccomp_load import install
 from sandcell.runtime.linux.syscall import MACHINE

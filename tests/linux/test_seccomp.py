@@ -171,7 +171,7 @@ def test_more_than_the_kernel_takes_is_refused() -> None:
 
 
 def test_the_bytes_stay_the_same() -> None:
-    """When this fails, raise COMPILER in container/seccomp_profile.py: programs are kept on disk."""
+    """When this fails, raise COMPILER in container/seccomp_kept.py: programs are kept on disk."""
     given_rules = [
         Rule(("read", "write", "openat", "close", "futex"), Action.ALLOW),
         Rule(("socket",), Action.ALLOW, args=(Arg(0, "LT", 12),)),
