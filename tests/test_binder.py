@@ -52,6 +52,8 @@ def binder(session_folder: Path) -> Iterator[Binder]:
     said = made.run(NOTHING, "binder/postBuild")
     assert "rung none" in said
     yield made
+    # A lesson that failed leaves its containers running.
+    made.run(NO_MOUNT, "binder/start", "sh", "-c", "sandcell ps -aq | xargs -r sandcell rm -f")
     shutil.rmtree(place)
 
 
