@@ -1,5 +1,6 @@
 """The claims about safety: what a container cannot reach, and what survives when something is killed."""
 
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -13,6 +14,8 @@ from sandcell.runtime.errors import (
 )
 from sandcell.runtime.linux.process import alive
 from tests.engine.claims import IMAGE, background, claim, sh, snapshot_of, until
+
+_GET_SEALS, _SEAL_WRITE = 1034, 8  # fcntl(2)
 
 
 @claim
@@ -150,6 +153,10 @@ def the_runtimes_program_cannot_be_written_from_inside(engine: Engine) -> None:
         assert error.errno in (30, 26, 1, 13), error  # EROFS, ETXTBSY, EPERM, EACCES
     else:
         raise AssertionError("the interpreter could be opened for writing")
+    # ETXTBSY holds only as long as somebody runs it: what we run from can never be written.
+    with open(f"/proc/{pid}/exe", "rb") as file:
+        sealed = fcntl.fcntl(file, _GET_SEALS) if os.readlink(f"/proc/{pid}/exe").startswith("/memfd:") else 0
+        assert sealed & _SEAL_WRITE or os.fstatvfs(file.fileno()).f_flag & os.ST_RDONLY
 
 
 @claim

@@ -20,6 +20,7 @@ from tests.engine import (  # noqa: F401
     claims_owners,
     claims_registries,
     claims_safety,
+    claims_userns,
     claims_volumes,
 )
 from tests.plain_user import PlainUser
@@ -42,6 +43,7 @@ from tests.engine import (  # noqa: F401
     claims_owners,
     claims_registries,
     claims_safety,
+    claims_userns,
     claims_volumes,
 )
 with Engine(sys.argv[1], sys.argv[2]) as engine:

@@ -90,6 +90,28 @@ def test_links_to_the_host_make_nothing_there(engine: Engine, target: Path, path
     assert os.listdir(target) == ["secret"]
 
 
+def test_a_mount_point_swapped_for_a_link_while_we_mount_leads_nowhere(
+    engine: Engine, target: Path, tmp_path: Path
+) -> None:
+    """Another container has the same volume, and changes the place of the next mount all the time."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    swap = f"cd /v; while :; do mkdir m; rm -r m; ln -s ../../../../../../..{target} m; rm m; done"
+    look = ("sh", "-c", f"cat /v/m/secret {target}/secret; true")
+    with crafted.background(engine, TINY, swap, volumes=("swapped:/v",)):
+        outcomes = set()
+        for _ in range(15):
+            options = Options(remove=True, volumes=("swapped:/v", f"{inner}:/v/m/new"))
+            try:
+                outcomes.add(engine.run(TINY, look, options).stdout)
+            except StartFailed:
+                outcomes.add(b"")
+        assert outcomes == {b""}
+        assert os.listdir(target) == ["secret"]
+        assert str(target) not in Path("/proc/self/mountinfo").read_text()
+    engine.remove_volume("swapped")
+
+
 @pytest.mark.parametrize("fd", range(3, 24))
 def test_links_to_open_descriptors_lead_to_nothing_of_the_host(engine: Engine, target: Path, fd: int) -> None:
     link = symlink("data", f"/proc/self/fd/{fd}")
