@@ -54,7 +54,8 @@ def binder(session_folder: Path) -> Iterator[Binder]:
     yield made
     # A lesson that failed leaves its containers running.
     made.run(NO_MOUNT, "binder/start", "sh", "-c", "sandcell ps -aq | xargs -r sandcell rm -f")
-    shutil.rmtree(place)
+    # What a container leaves is removed after its end was told: some of it may go meanwhile.
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def test_images_are_built_without_namespaces_and_found_by_what_start_starts(binder: Binder) -> None:

@@ -49,7 +49,7 @@ def run(place: Path, code: str, told: str = "") -> str:
         "IPYTHONDIR": str(place / "ipython"),
     }
     argv = [sys.executable, "-c", code]
-    done = subprocess.run(argv, input=told, env=env, cwd=place, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(argv, input=told, env=env, cwd=place, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -78,6 +78,7 @@ def test_command_lines_of_the_pages_are_ours() -> None:
 
 @pytest.mark.slow
 @pytest.mark.kernel
+@pytest.mark.timeout(300)
 def test_the_tutorial_can_be_followed(place: Path) -> None:
     cells = [block for block in blocks("tutorial.md", "text") if block.startswith("%")]
     assert len(cells) > 15

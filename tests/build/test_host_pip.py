@@ -23,6 +23,7 @@ ls "$(python3 -c 'import pip; print(pip.__cached__)')"
 
 @pytest.mark.slow
 @pytest.mark.kernel
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(not _HAS_WHEELS, reason="this Python came without the wheels of ensurepip")
 def test_pip_works_inside_without_a_network(tmp_path: Path) -> None:
     with Engine(tmp_path / "home", tmp_path / "run") as engine:
