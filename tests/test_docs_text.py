@@ -62,12 +62,15 @@ def unknown(text: str, known: set[str]) -> list[str]:
 
 
 def terms() -> set[str]:
-    """What may be written though no dictionary has it: the list, and what pages show as code."""
-    shown = " ".join(
-        one.content for _, text in PAGES for one in prose.inline(text) if one.type == "code_inline"
-    )
+    """What may be written though no dictionary has it: the list, what pages show as code, names in the code."""
+    shown = [one.content for _, text in PAGES for one in prose.inline(text) if one.type == "code_inline"]
+    code = [path.read_text() for room in ("runtime", "magics", "tests") for path in _python(CHECKOUT / room)]
     listed = (CHECKOUT / "docs" / "spelling.txt").read_text()
-    return set(re.findall(r"[a-z]+", (shown + " " + listed).lower()))
+    return set(re.findall(r"[a-z]+", " ".join((*shown, *code, listed)).lower()))
+
+
+def _python(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*.py") if path != Path(__file__)]
 
 
 def test_links_lead_somewhere_and_pictures_have_words() -> None:
