@@ -11,6 +11,7 @@ from sandcell.runtime import Engine, Options
 from sandcell.runtime.container.options import ExecOptions
 from sandcell.runtime.engine import record, userns
 from sandcell.runtime.errors import HostRefused, InvalidOption
+from tests.engine import crafted
 from tests.engine.claims import until
 from tests.engine.crafted import TINY, background, sh
 
@@ -122,6 +123,9 @@ def test_a_set_user_file_and_a_device_of_an_image_give_nothing(engine: Engine, t
         assert found.st_uid == _first(engine, id)
         assert stat.S_IMODE(found.st_mode) == 0o4755
         assert engine.exec(id, ("mknod", "/disk", "b", "8", "0")).status != 0
+    look = "head -c 1 /zero > /dev/null 2>&1 && echo open || echo closed"
+    with crafted.crafted(engine, crafted.device("zero", "char", 1, 5)) as image:
+        assert sh(engine, image, look, **PRIVATE) == "closed\n"
 
 
 def test_a_network_limits_a_terminal_and_an_init_are_as_ever(engine: Engine) -> None:
