@@ -62,7 +62,7 @@ def unknown(text: str, known: set[str]) -> list[str]:
 
 
 def terms() -> set[str]:
-    """What may be written though no dictionary has it: the list, what pages show as code, names in the code."""
+    """What may be written though no dictionary has it: the list, code in pages, names in the source."""
     shown = [one.content for _, text in PAGES for one in prose.inline(text) if one.type == "code_inline"]
     code = [path.read_text() for room in ("runtime", "magics", "tests") for path in _python(CHECKOUT / room)]
     listed = (CHECKOUT / "docs" / "spelling.txt").read_text()
