@@ -14,13 +14,14 @@ from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.work import Worker
 from sandcell.runtime.errors import HostRefused, WrongState
+from sandcell.runtime.layer.changes import upper_changes
 from sandcell.runtime.layer.compress import Compression
 from sandcell.runtime.layer.tasks import read_changes
 from sandcell.runtime.layer.tree import Change
 from sandcell.runtime.linux import trees
 from sandcell.runtime.oci.config import History
 from sandcell.runtime.oci.image import Image
-from sandcell.runtime.store.worker import DIFF, Here
+from sandcell.runtime.store.worker import DIFF
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
@@ -29,14 +30,13 @@ if TYPE_CHECKING:
 def diff(engine: "Engine", who: Record) -> tuple[Change, ...]:
     """Files added (A), changed (C), deleted (D). While it runs, as they are at the moment."""
     with upper(engine, who) as directory:
-        payload = {
-            "upper": directory,
-            "lowers": [engine.places.skeleton, *engine.store.lowers_of(who)],
-            "recorded_owners": who.idmap.single,
-        }
-        # Only read, so where no ids have to be mapped it is done here: the list need not travel.
-        worker = _worker(engine, who) if who.idmap.user_namespace else Here()
-        return read_changes(worker.run(DIFF, payload))
+        lowers, recorded = [engine.places.skeleton, *engine.store.lowers_of(who)], who.idmap.single
+        if not who.idmap.user_namespace:
+            # Only read, and no ids have to be mapped: it is done here, and the list need not travel.
+            with told("diff", who.name):
+                return upper_changes(directory, lowers, recorded_owners=recorded)
+        payload = {"upper": directory, "lowers": lowers, "recorded_owners": recorded}
+        return read_changes(_worker(engine, who).run(DIFF, payload))
 
 
 @contextmanager

@@ -2,18 +2,17 @@
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
-from typing import TypeAlias
+from collections.abc import Iterable, Sequence
 
 from sandcell.runtime.layer import attributes, whiteout
 from sandcell.runtime.layer.stack import Stack
-from sandcell.runtime.layer.tree import Change, Entry, Kind, same
+from sandcell.runtime.layer.tree import Change, Entry, Kind, order, same
 from sandcell.runtime.linux.trees import open_directory
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 18
+_FORMAT = 0o170000
 _KINDS: dict[int, Kind] = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "dir",
@@ -36,34 +35,31 @@ def upper_changes(upper: str, lowers: Sequence[str], *, recorded_owners: bool = 
     roots: list[int] = []
     try:
         roots.extend(os.open(path, _DIRECTORY) for path in (upper, *lowers))
-        return tuple(_Walk(roots[0], Stack(roots[1:]), recorded_owners).changes())
+        walk = _Walk(roots[0], Stack(roots[1:]), recorded_owners)
+        walk.all()
+        return tuple(sorted(walk.found, key=lambda change: order(change.path)))
     finally:
         for fd in roots:
             os.close(fd)
 
 
-_Told: TypeAlias = tuple[str, Change | None, bool | None]
-
-
 class _Walk:
+    """``found``: the changes, in no order."""
+
     def __init__(self, upper: int, below: Stack, recorded: bool) -> None:
         self._upper = upper
         self._below = below
         self._recorded = recorded
+        self._waiting: list[tuple[str, bool]] = [("", False)]
+        self.found: list[Change] = []
 
-    def changes(self) -> Iterator[Change]:
-        # What is still to be told, in reverse: a name, what became of it, and for directories of the
-        # upper one whether an opaque one above hides what lies below them.
-        waiting = self._inside("", False)
-        while waiting:
-            path, change, hidden = waiting.pop()
-            if change is not None:
-                yield change
-            if hidden is not None:
-                waiting += self._inside(path, hidden)
+    def all(self) -> None:
+        """Find the changes."""
+        while self._waiting:
+            self._inside(*self._waiting.pop())
 
-    def _inside(self, path: str, hidden: bool) -> list[_Told]:
-        """What became of the names in a directory, the last one first."""
+    def _inside(self, path: str, hidden: bool) -> None:
+        """What became of the names in a directory; ``hidden``: an opaque one above hides what lies below."""
         directory = open_directory(self._upper, path)
         try:
             hidden = hidden or whiteout.is_opaque(directory)
@@ -71,47 +67,44 @@ class _Walk:
             prefix = path + "/" if path else ""
             plain = not self._recorded
             names = os.listdir(directory)
-            found: list[_Told] = []
             for name in names:
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
                 where = prefix + name
-                mode = status.st_mode
-                if plain and name not in below and stat.S_ISREG(mode):
+                mode = status[0]
+                if plain and mode & _FORMAT == stat.S_IFREG and name not in below:
                     # Nearly everything, mostly.
                     new = Entry(where, "file", mode & 0o7777, status[4], status[5], status[6], int(status[8]))
-                    found.append((where, Change("A", where, new), None))
+                    self.found.append(Change("A", where, new))
                 else:
-                    found += self._one(where, status, name in below, hidden)
+                    self._one(where, status, name in below, hidden)
             if hidden:
-                found += self._hidden(prefix, below.difference(names))
+                self._hidden(prefix, below.difference(names))
         finally:
             os.close(directory)
-        found.sort(key=itemgetter(0), reverse=True)
-        return found
 
-    def _one(self, where: str, status: os.stat_result, known: bool, hidden: bool) -> Iterator[_Told]:
+    def _one(self, where: str, status: os.stat_result, known: bool, hidden: bool) -> None:
         """What became of one name; ``known``: some layer below may have it."""
         if stat.S_ISSOCK(status.st_mode):
             return
         old = self._old(where) if known else None
         if whiteout.is_whiteout(status):
             if old is not None and not hidden:
-                yield where, Change("D", where, old), None
+                self.found.append(Change("D", where, old))
             return
         new = self._entry(self._upper, where, status, attributed=old is not None)
-        change = None
         if old is None:
-            change = Change("A", where, new)
+            self.found.append(Change("A", where, new))
         elif not same(old, new) or (new.kind == "file" and not self._equal(where)):
-            change = Change("C", where, new)
-        yield where, change, hidden if new.kind == "dir" else None
+            self.found.append(Change("C", where, new))
+        if new.kind == "dir":
+            self._waiting.append((where, hidden))
 
-    def _hidden(self, prefix: str, gone: Iterable[str]) -> Iterator[_Told]:
+    def _hidden(self, prefix: str, gone: Iterable[str]) -> None:
         """What an opaque directory deletes: whatever was there and is not again."""
         for name in gone:
             old = self._old(prefix + name)
             if old is not None:
-                yield prefix + name, Change("D", prefix + name, old), None
+                self.found.append(Change("D", prefix + name, old))
 
     def _names_below(self, path: str) -> set[str]:
         """The names in a directory of the layers below, deleted ones too."""

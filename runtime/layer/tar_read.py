@@ -7,6 +7,7 @@ nothing is allocated for what a header merely claims. Source: tar(5) of libarchi
 
 from collections.abc import Callable, Iterable, Iterator
 from struct import Struct
+from typing import TypeVar
 from zlib import adler32
 
 import msgspec
@@ -14,6 +15,8 @@ import msgspec
 from sandcell.runtime.errors import BadInput, Corrupted
 from sandcell.runtime.layer import sparse
 from sandcell.runtime.layer.sparse import Segments
+
+K = TypeVar("K")
 
 BLOCK = 512
 CHUNK = 1 << 18
@@ -29,10 +32,13 @@ _END_OF_TIMES = (1 << 50) * 1_000_000_000
 _ZERO = bytes(BLOCK)
 _FIELDS = Struct("100s24s12s12s8sc100s8s80x155s12x")
 """name; mode, uid and gid; size; time; checksum; kind; link; magic; prefix."""
+_FIRST_FIELDS = Struct("100s24s11sx12s8s356x")
+_KIND_AT, _PREFIX_AT = 156, 345
+_PLAIN = FILE[0]
 _NO_DATA = frozenset((HARDLINK, SYMLINK, CHAR, BLOCKDEV, DIRECTORY, FIFO))
 _KNOWN = _NO_DATA | {FILE, b"\0", b"7"}
 _XATTR = b"SCHILY.xattr."
-_MOST_KEPT = 1000
+_MOST_KEPT = 4000
 
 
 class Header(msgspec.Struct, gc=False):
@@ -65,13 +71,16 @@ class TarReader:
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
-        self._buffer = b""
         self._at = 0
+        self._hold(b"")
         self._left = 0
         self._padding = 0
         self._defaults: dict[bytes, bytes] = {}
         self._segments: tuple[int, Segments] | None = None
+        # What fields mean that came before, and came to what they should.
         self._ids: dict[bytes, tuple[int, int, int]] = {}
+        self._times: dict[bytes, int] = {}
+        self._sums: dict[bytes, int] = {}
 
     def __iter__(self) -> Iterator[Header]:
         while (header := self.next()) is not None:
@@ -79,6 +88,25 @@ class TarReader:
 
     def next(self) -> Header | None:
         """The next entry, ``None`` after the last; then the stream has been read to its end."""
+        at = self._at + self._left + self._padding
+        block = self._view[at : at + BLOCK]
+        # Nearly everything is a file with a short name, of usual size, owner and time.
+        if len(block) == BLOCK and block[_KIND_AT] == _PLAIN and not block[_PREFIX_AT] and not self._defaults:
+            name, ids, size, mtime, checksum = _FIRST_FIELDS.unpack(block)
+            owned, moment = self._ids.get(ids), self._times.get(mtime)
+            if owned and moment is not None and self._sums.get(checksum) == adler32(block, 0) & 0xFFFF:
+                try:
+                    length = int(size, 8)
+                except ValueError:
+                    length = -1
+                if length >= 0:
+                    self._at = at + BLOCK
+                    self._left, self._padding, self._segments = length, -length % BLOCK, None
+                    mode, uid, gid = owned
+                    return Header(name.partition(b"\0")[0], FILE, mode, uid, gid, length, moment)
+        return self._next()
+
+    def _next(self) -> Header | None:
         records: dict[bytes, bytes] = {}
         while True:
             rest = self._left + self._padding
@@ -124,13 +152,13 @@ class TarReader:
         # Most files are small and lie in the buffer as a whole.
         self._at += left
         self._left = 0
-        return (memoryview(self._buffer)[at : at + left],) if left else ()
+        return (self._view[at : at + left],) if left else ()
 
     def _pieces(self) -> Iterator[memoryview]:
         while self._left:
             if self._at == len(self._buffer):
                 self._fill()
-            piece = memoryview(self._buffer)[self._at : self._at + self._left]
+            piece = self._view[self._at : self._at + self._left]
             self._at += len(piece)
             self._left -= len(piece)
             yield piece
@@ -138,14 +166,10 @@ class TarReader:
     def _entry(self, block: bytes, kind: bytes, records: dict[bytes, bytes]) -> Header:
         name, ids, size, mtime, checksum, _, link, magic, prefix = _FIELDS.unpack(block)
         # The low half of an adler32 that begins with 0 is the sum of the bytes, modulo 65521.
-        try:
-            wrong = (
-                int(checksum[:6], 8) - 256 - (adler32(block, 0) & 0xFFFF) + (adler32(checksum, 0) & 0xFFFF)
-            )
-        except ValueError:
-            wrong = 1
-        if wrong % 65521:
+        total = adler32(block, 0) & 0xFFFF
+        if self._sums.get(checksum) != total:
             _checked(block)
+            _keep(self._sums, checksum, total)
         name = name.partition(b"\0")[0]
         if prefix[0] and magic[:6] == b"ustar\0":
             # star keeps two times where POSIX has the end of the prefix.
@@ -155,10 +179,11 @@ class TarReader:
             kind = DIRECTORY if kind == b"\0" and name.endswith(b"/") else FILE
         mode, uid, gid = self._ids.get(ids) or self._new_ids(ids)
         try:
-            length, seconds, odd = int(size[:11], 8), int(mtime[:11], 8), bool(records)
+            length, moment, odd = int(size[:11], 8), int(mtime[:11], 8) * 1_000_000_000, bool(records)
+            _keep(self._times, mtime, moment)
         except ValueError:
-            length, seconds, odd = _number(size), _number(mtime), True
-        header = Header(name, kind, mode, uid, gid, length, seconds * 1_000_000_000)
+            length, moment, odd = _number(size), _number(mtime) * 1_000_000_000, True
+        header = Header(name, kind, mode, uid, gid, length, moment)
         self._left, self._padding, self._segments = length, -length % BLOCK, None
         if odd or kind != FILE or self._defaults or length < 0 or uid > _LAST_ID or gid > _LAST_ID:
             self._more(header, block, link, {**self._defaults, **records})
@@ -217,9 +242,9 @@ class TarReader:
         """Mode, user and group; an archive has few combinations of them, so they are kept."""
         mode, *owners = (_number(field[at : at + 8]) for at in (0, 8, 16))
         uid, gid = (id if id >= 0 else _LAST_ID + 1 for id in owners)
-        if len(self._ids) > _MOST_KEPT:
-            self._ids.clear()
-        self._ids[field] = found = (mode & 0o7777, uid, gid)
+        found = (mode & 0o7777, uid, gid)
+        if uid <= _LAST_ID and gid <= _LAST_ID:
+            _keep(self._ids, field, found)
         return found
 
     def _record(self, block: bytes) -> bytes:
@@ -242,13 +267,16 @@ class TarReader:
                 if last and not data:
                     return b""
                 raise _damaged("archive", "it ends in the middle of an entry")
-            self._buffer, self._at = more, size - len(data)
+            self._hold(more, size - len(data))
             data += more[: self._at]
             self._at = min(self._at, len(more))
         return data
 
+    def _hold(self, data: bytes, at: int = 0) -> None:
+        self._buffer, self._view, self._at = data, memoryview(data), at
+
     def _fill(self) -> None:
-        self._buffer, self._at = self._read(CHUNK), 0
+        self._hold(self._read(CHUNK))
         if not self._buffer:
             raise _damaged("archive", "it ends in the middle of a file")
 
@@ -268,9 +296,15 @@ class TarReader:
         # Two readers that disagree where an archive ends see two different layers.
         if block and self._take(BLOCK, last=True) not in (b"", _ZERO):
             raise _damaged("archive", "an entry follows the end mark")
-        self._buffer, self._at = b"", 0
+        self._hold(b"")
         while self._read(CHUNK):
             pass
+
+
+def _keep(known: dict[bytes, K], field: bytes, meaning: K) -> None:
+    if len(known) > _MOST_KEPT:
+        known.clear()
+    known[field] = meaning
 
 
 def _checked(block: bytes) -> None:

@@ -59,9 +59,10 @@ def told(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def order(path: str) -> tuple[str, ...]:
+def order(path: str) -> str:
     """Sort key: a directory, then what it holds, then its next sibling."""
-    return tuple(path.split("/"))
+    # The one character that no name has, and it comes before all others.
+    return path.replace("/", "\0")
 
 
 def apply(tree: Tree, layer: Iterable[Entry]) -> Tree:

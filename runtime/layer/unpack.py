@@ -104,15 +104,13 @@ class _Unpacker:
 
     def run(self, most_entries: int) -> int:
         count = 0
-        reader, known = self._reader, self._places.known
-        while (header := reader.next()) is not None:
+        next_header, known = self._reader.next, self._places.known
+        while (header := next_header()) is not None:
             count += 1
             if count > most_entries:
                 raise BadInput("unpack", "layer", f"it has more than {most_entries} entries")
-            name = header.name
-            if name[:2] == b"./":
-                name = name[2:]
-            path, _, base = name.rpartition(b"/")
+            name, kind = header.name, header.type
+            path, _, base = (name[2:] if name[:2] == b"./" else name).rpartition(b"/")
             place = known.get(path)
             if place is None or base in _NO_NAMES:
                 # Directories that are known have clean paths; all others come by here.
@@ -124,7 +122,6 @@ class _Unpacker:
                     self._places.forget()
                 place = self._places.find(path)
             parent, real = place
-            kind = header.type
             if base[:4] == whiteout.PREFIX:
                 self._delete(parent, base, name)
             elif kind == tar_read.FILE:
@@ -154,9 +151,8 @@ class _Unpacker:
                 self._holes(fd, header)
             else:
                 for piece in self._reader.stored():
-                    written = os.write(fd, piece)
-                    while written < len(piece):
-                        written += os.write(fd, piece[written:])
+                    while (written := os.write(fd, piece)) < len(piece):
+                        piece = piece[written:]
             if header.uid != self._uid or header.gid != self._gid or header.xattrs:
                 if not attributes.write(fd, header.uid, header.gid, mode, header.xattrs):
                     self._approximate(real, base)
