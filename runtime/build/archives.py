@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from sandcell.runtime.build.image_files import entry_of
 from sandcell.runtime.build.placing import Load, Thing
 from sandcell.runtime.build.spool import Spool
 from sandcell.runtime.errors import BadInput, Corrupted
 from sandcell.runtime.layer.compress import Source, decompress
+from sandcell.runtime.layer.listing import entry_of
 from sandcell.runtime.layer.pack import Content
 from sandcell.runtime.layer.tar_read import FILE, HARDLINK, Header, TarReader
 from sandcell.runtime.layer.tree import Entry

@@ -5,31 +5,20 @@ So a build that only copies needs no mount and no user namespace. What an archiv
 in the store's cache, by the digest of the uncompressed layer.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from sandcell.runtime.layer import tar_read, whiteout
+from sandcell.runtime.layer import listing
 from sandcell.runtime.layer.compress import decompress
-from sandcell.runtime.layer.place import clean
-from sandcell.runtime.layer.tar_read import Header, TarReader
-from sandcell.runtime.layer.tree import Entry, Kind, Tree, apply
+from sandcell.runtime.layer.tar_read import TarReader
+from sandcell.runtime.layer.tree import Entry, Tree, apply
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.store import Store
 
 _MOST_LINKS = 40
 _LARGEST_TEXT = 1 << 20
-_KINDS: dict[bytes, Kind] = {
-    tar_read.FILE: "file",
-    tar_read.HARDLINK: "hardlink",
-    tar_read.SYMLINK: "symlink",
-    tar_read.CHAR: "char",
-    tar_read.BLOCKDEV: "block",
-    tar_read.DIRECTORY: "dir",
-    tar_read.FIFO: "fifo",
-}
 
 
 class LayerBlob(msgspec.Struct, frozen=True):
@@ -88,8 +77,9 @@ class ImageFiles:
             if not wanted:
                 continue
             with self._store.blobs.open(layer.descriptor.digest) as blob:
-                for header in (reader := TarReader(decompress(blob).read)):
-                    asked = wanted.pop(_name(header), None) if header.type == tar_read.FILE else None
+                reader = TarReader(decompress(blob).read)
+                for number, _ in enumerate(listing.entries(reader)):
+                    asked = wanted.pop(number, None)
                     if asked is None:
                         continue
                     pieces = list(reader.content()) if len(asked) > 1 else reader.content()
@@ -100,17 +90,24 @@ class ImageFiles:
         entry = self.tree.entries.get(path)
         return entry is not None and entry.kind == "file"
 
-    def _in_layer(self, layer: LayerBlob, left: dict[str, str]) -> dict[str, list[str]]:
-        """Names of files of this layer, each with the paths of ``left`` it is the content of; takes
-        them out of ``left``, where a hard link goes on under its target's name."""
-        here = {entry.path: entry for entry in self._entries(layer)}
-        wanted: dict[str, list[str]] = {}
+    def _in_layer(self, layer: LayerBlob, left: dict[str, str]) -> dict[int, list[str]]:
+        """Numbers of entries of this layer, each with the paths of ``left`` it is the content of; takes
+        them out of ``left``, where a hard link to a layer below goes on under its target's name."""
+        here: dict[str, int | str] = {}
+        for number, entry in enumerate(self._entries(layer)):
+            # The last entry of a name counts, and a hard link means what its target was when it came.
+            if entry.kind == "file":
+                here[entry.path] = number
+            elif entry.kind == "hardlink":
+                here[entry.path] = here.get(entry.link, entry.link)
+        wanted: dict[int, list[str]] = {}
         for path, name in list(left.items()):
-            while (entry := here.get(name)) is not None and entry.kind == "hardlink":
-                left[path] = name = entry.link
-            if entry is not None:
-                wanted.setdefault(name, []).append(path)
+            found = here.get(name, name)
+            if isinstance(found, int):
+                wanted.setdefault(found, []).append(path)
                 del left[path]
+            else:
+                left[path] = found
         return wanted
 
     def _entries(self, layer: LayerBlob) -> tuple[Entry, ...]:
@@ -125,42 +122,10 @@ class ImageFiles:
             except (KeyError, msgspec.ValidationError):
                 pass
         with self._store.blobs.open(layer.descriptor.digest) as blob:
-            entries = tuple(entry for entry, _ in entries_of(TarReader(decompress(blob).read)))
+            entries = tuple(entry for entry, _ in listing.entries(TarReader(decompress(blob).read)))
         rows = [msgspec.to_builtins(_renamed(entry, "utf-8", "latin-1")) for entry in entries]
         self._store.cache.put(key, {"entries": rows})
         return entries
-
-
-def entries_of(reader: TarReader) -> Iterator[tuple[Entry, Header]]:
-    """The entries of a layer's archive, whiteouts as such; read the content before the next is asked for."""
-    for header in reader:
-        name = _name(header)
-        parent, slash, base = name.rpartition("/")
-        if base == whiteout.OPAQUE.decode():
-            yield Entry(parent, "opaque"), header
-        elif base.startswith(whiteout.META.decode()):
-            continue
-        elif base.startswith(whiteout.PREFIX.decode()):
-            yield Entry(parent + slash + base[len(whiteout.PREFIX) :], "whiteout"), header
-        else:
-            yield entry_of(header), header
-
-
-def entry_of(header: Header) -> Entry:
-    """One archive member as an entry; the target of a hard link is a path like any other."""
-    link = os.fsdecode(clean(header.link) if header.type == tar_read.HARDLINK else header.link)
-    return Entry(
-        _name(header),
-        _KINDS[header.type],
-        header.mode,
-        header.uid,
-        header.gid,
-        header.size,
-        header.mtime // 1_000_000_000,
-        link,
-        header.xattrs,
-        (header.major, header.minor),
-    )
 
 
 def resolve(entries: dict[str, Entry], path: str) -> str:
@@ -187,10 +152,6 @@ def resolve(entries: dict[str, Entry], path: str) -> str:
         else:
             done.append(part)
     return "/".join(done)
-
-
-def _name(header: Header) -> str:
-    return os.fsdecode(clean(header.name))
 
 
 def _renamed(entry: Entry, old: str, new: str) -> Entry:

@@ -26,14 +26,14 @@ class Scratch:
     def __enter__(self) -> Self:
         try:
             self._token, self._lock = self._store.litter.new()
-            self._path = f"{_home(self._store)}/{os.path.basename(self._token)}"
-            self.upper, self.work = f"{self._path}/upper", f"{self._path}/work"
-            for path in (self.upper, self.work):
-                # The tree's root, which everybody in it must be able to enter.
-                os.makedirs(path)
-                os.chmod(path, 0o755)
         except OSError as error:
             raise refused(error, "build", "step") from error
+        self._path = f"{_home(self._store)}/{os.path.basename(self._token)}"
+        try:
+            self.upper, self.work = self.directory("upper"), self.directory("work")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def directory(self, name: str) -> str:
@@ -41,6 +41,7 @@ class Scratch:
         path = f"{self._path}/{name}"
         try:
             os.makedirs(path)
+            # Maybe a tree's root, which everybody in it must be able to enter.
             os.chmod(path, 0o755)
         except OSError as error:
             raise refused(error, "build", "step") from error

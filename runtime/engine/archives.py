@@ -79,13 +79,17 @@ def export(engine: "Engine", who: "record.Record", out: str | BinaryIO) -> None:
 
         if isinstance(out, str):
             write_file(out, write)
-            return
-        try:
-            write(out)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise refused(error, "export", who.name) from error
+        else:
+            _stream(write, out, "export", who.name)
+
+
+def _stream(write: Callable[[BinaryIO], None], out: BinaryIO, operation: str, object: str) -> None:
+    try:
+        write(out)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise refused(error, operation, object) from error
 
 
 def write_files(engine: "Engine", image: Image, out: str | BinaryIO, *, as_tar: bool) -> None:
@@ -101,28 +105,26 @@ def write_files(engine: "Engine", image: Image, out: str | BinaryIO, *, as_tar: 
     elif isinstance(out, str):
         _write_below(engine, out, write)
     else:
-        write(out)
+        _stream(write, out, "write files", image.digest)
 
 
 def _write_below(engine: "Engine", folder: str, write: Callable[[BinaryIO], None]) -> None:
     """What ``write`` gives as a tar, extracted below a directory of the user's."""
-    path, fd = engine.store.store.litter.new()
-    os.unlink(path)
-    with os.fdopen(fd, "rb+") as file:
-        write(file)
-        file.seek(0)
-        try:
+    try:
+        path, fd = engine.store.store.litter.new()
+        os.unlink(path)
+        with os.fdopen(fd, "rb+") as file:
+            write(file)
+            file.seek(0)
             os.makedirs(folder, exist_ok=True)
             root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise refused(error, "write files", folder) from error
-        owner = None if os.geteuid() == 0 else (os.geteuid(), os.getegid())
-        try:
-            extract(file.read, root, "", resolve=RESOLVE_BENEATH, owner=owner)
-        except OSError as error:
-            raise refused(error, "write files", folder) from error
-        finally:
-            os.close(root)
+            try:
+                owner = None if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+                extract(file.read, root, "", resolve=RESOLVE_BENEATH, owner=owner)
+            finally:
+                os.close(root)
+    except OSError as error:
+        raise refused(error, "write files", folder) from error
 
 
 def _rows(files: ImageFiles) -> Iterator[tuple[Entry, Content]]:

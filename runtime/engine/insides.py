@@ -9,6 +9,7 @@ from sandcell.runtime.errors import InvalidOption, NotFound
 from sandcell.runtime.layer.compress import decompress
 from sandcell.runtime.layer.listing import LayerFiles, content, entries
 from sandcell.runtime.layer.listing import layer_files as told
+from sandcell.runtime.layer.tar_read import TarReader
 from sandcell.runtime.layer.tree import Tree
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def _read(engine: "Engine", image: "Image") -> tuple[LayerFiles, ...]:
     tree, found = Tree(), []
     for layer in image.layers:
         with engine.store.store.blobs.open(layer.descriptor.digest) as blob:
-            files, tree = told(tree, tuple(entries(decompress(blob))))
+            read = tuple(entry for entry, _ in entries(TarReader(decompress(blob).read)))
+            files, tree = told(tree, read)
         found.append(files)
     return tuple(found)
 

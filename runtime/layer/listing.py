@@ -4,7 +4,10 @@ Pure but for the reading: an archive comes as a stream, an answer is made of fro
 """
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterator
+from functools import cached_property
+from itertools import accumulate
 
 import msgspec
 
@@ -33,12 +36,35 @@ class LayerFiles(msgspec.Struct, frozen=True):
     wasted: dict[str, int] = {}
 
 
-def entries(tar: Source) -> Iterator[Entry]:
-    """The entries of an uncompressed archive, deletions as such. ``Corrupted``, ``BadInput``."""
-    for header in TarReader(tar.read):
-        entry = _entry(header)
-        if entry is not None:
-            yield entry
+def entries(reader: TarReader) -> Iterator[tuple[Entry, Header]]:
+    """The entries of an uncompressed archive, deletions as such; read the content of one before the next
+    is asked for. ``Corrupted``, ``BadInput``."""
+    for header in reader:
+        raw = clean(header.name)
+        parent, slash, base = raw.rpartition(b"/")
+        if base[:4] != whiteout.PREFIX:
+            yield entry_of(header), header
+        elif base == whiteout.OPAQUE:
+            yield Entry(os.fsdecode(parent), "opaque"), header
+        elif not base.startswith(whiteout.META):
+            yield Entry(os.fsdecode(parent + slash + base[len(whiteout.PREFIX) :]), "whiteout"), header
+
+
+def entry_of(header: Header) -> Entry:
+    """One archive member as an entry; the target of a hard link is a path like any other."""
+    kind = _KINDS[header.type]
+    return Entry(
+        os.fsdecode(clean(header.name)),
+        kind,
+        header.mode,
+        header.uid,
+        header.gid,
+        header.size if kind == "file" else 0,
+        header.mtime // 1_000_000_000,
+        os.fsdecode(clean(header.link) if kind == "hardlink" else header.link),
+        header.xattrs,
+        (header.major, header.minor) if kind in ("char", "block") else (0, 0),
+    )
 
 
 def layer_files(below: Tree, layer: tuple[Entry, ...]) -> tuple[LayerFiles, Tree]:
@@ -48,7 +74,8 @@ def layer_files(below: Tree, layer: tuple[Entry, ...]) -> tuple[LayerFiles, Tree
     twice. Directories that stay as they were are no change.
     """
     after = apply(below, layer)
-    weights = _Weights(below)
+    beneath = _Below(below)
+    emptied: set[str] = set()
     found: dict[str, Change] = {}
     wasted: dict[str, int] = {}
     for entry in layer:
@@ -56,13 +83,12 @@ def layer_files(below: Tree, layer: tuple[Entry, ...]) -> tuple[LayerFiles, Tree
             old = below.entries.get(entry.path)
             if old is not None:
                 found[entry.path] = Change("D", entry.path, old)
-                wasted[entry.path] = weights.of(old)
-        elif entry.kind == "opaque":
-            prefix = f"{entry.path}/" if entry.path else ""
-            for path, old in below.entries.items():
-                if path.startswith(prefix) and "/" not in path[len(prefix) :]:
-                    found.setdefault(path, Change("D", path, old))
-                    wasted[path] = weights.of(old)
+                wasted[entry.path] = beneath.weight(old)
+        elif entry.kind == "opaque" and entry.path not in emptied:
+            emptied.add(entry.path)
+            for old in beneath.children(entry.path):
+                found.setdefault(old.path, Change("D", old.path, old))
+                wasted[old.path] = beneath.weight(old)
     for entry in layer:
         if entry.kind in ("whiteout", "opaque") or not entry.path:
             continue
@@ -94,42 +120,43 @@ def content(tar: Source, path: str, most: int) -> bytes | None:
     return None
 
 
-class _Weights:
-    """Bytes of the files of a tree, of directories with all below."""
+class _Below:
+    """A tree whose directories can be asked for what is in them, without a look at all the others."""
 
     def __init__(self, tree: Tree) -> None:
-        self._tree = tree
+        self._entries = tree.entries
 
-    def of(self, entry: Entry) -> int:
-        if entry.kind == "file":
-            return entry.size
+    @cached_property
+    def _sorted(self) -> list[Entry]:
+        return sorted(self._entries.values(), key=lambda entry: order(entry.path))
+
+    @cached_property
+    def _keys(self) -> list[str]:
+        return [order(entry.path) for entry in self._sorted]
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        """Bytes of all files before each entry."""
+        return [0, *accumulate(entry.size if entry.kind == "file" else 0 for entry in self._sorted)]
+
+    def weight(self, entry: Entry) -> int:
+        """Bytes of a file, of a directory with all below."""
         if entry.kind != "dir":
-            return 0
-        start = f"{entry.path}/"
-        below = self._tree.entries.items()
-        return sum(one.size for path, one in below if one.kind == "file" and path.startswith(start))
+            return entry.size if entry.kind == "file" else 0
+        start, end = self._range(entry.path)
+        return self._sizes[end] - self._sizes[start]
 
+    def children(self, path: str) -> Iterator[Entry]:
+        """What is in the directory itself."""
+        at, end = self._range(path)
+        while at < end:
+            entry = self._sorted[at]
+            yield entry
+            at = self._range(entry.path)[1] if entry.kind == "dir" else at + 1
 
-def _entry(header: Header) -> Entry | None:
-    raw = clean(header.name)
-    parent, _, base = raw.rpartition(b"/")
-    if base == whiteout.OPAQUE:
-        return Entry(os.fsdecode(parent), "opaque")
-    if base.startswith(whiteout.META):
-        return None
-    if base.startswith(whiteout.PREFIX):
-        name = base[len(whiteout.PREFIX) :]
-        return Entry(os.fsdecode(parent + b"/" + name if parent else name), "whiteout")
-    kind = _KINDS[header.type]
-    return Entry(
-        os.fsdecode(raw),
-        kind,
-        header.mode,
-        header.uid,
-        header.gid,
-        header.size if kind == "file" else 0,
-        header.mtime // 1_000_000_000,
-        os.fsdecode(clean(header.link) if kind == "hardlink" else header.link),
-        header.xattrs,
-        (header.major, header.minor) if kind in ("char", "block") else (0, 0),
-    )
+    def _range(self, path: str) -> tuple[int, int]:
+        """Where what lies below ``path`` begins in the order, and where it ends."""
+        if not path:
+            return 0, len(self._keys)
+        start = order(path) + "\0"
+        return bisect_left(self._keys, start), bisect_left(self._keys, start[:-1] + "\1")

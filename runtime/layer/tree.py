@@ -71,20 +71,19 @@ def apply(tree: Tree, layer: Iterable[Entry]) -> Tree:
     Deletions concern what is below only, wherever they stand in the layer. Directories that the
     layer does not mention but puts files in exist as in ``tree``, else with mode 755.
     """
-    below = dict(tree.entries)
-    own: dict[str, Entry] = {}
+    below, own = _Files(tree.entries), _Files({})
     for entry in layer:
         if entry.kind == "whiteout":
-            _drop(below, entry.path, itself=True)
+            below.drop(entry.path, itself=True)
         elif entry.kind == "opaque":
-            _drop(below, entry.path, itself=False)
+            below.drop(entry.path, itself=False)
         elif entry.path:
-            _put(own, below, entry)
-    for path, entry in own.items():
-        old = below.get(path)
+            _put(own, below.entries, entry)
+    for path, entry in own.entries.items():
+        old = below.entries.get(path)
         if old is not None and (old.kind == "dir") != (entry.kind == "dir"):
-            _drop(below, path, itself=True)
-    merged = below | own
+            below.drop(path, itself=True)
+    merged = below.entries | own.entries
     return Tree({path: merged[path] for path in sorted(merged, key=order)})
 
 
@@ -119,31 +118,53 @@ def same(old: Entry, new: Entry) -> bool:
     return old.device == new.device and (old.kind != "symlink" or old.link == new.link)
 
 
-def _put(own: dict[str, Entry], below: dict[str, Entry], entry: Entry) -> None:
+class _Files:
+    """Entries by path, of which whole directories can be taken out: each entry costs once."""
+
+    def __init__(self, entries: dict[str, Entry]) -> None:
+        self.entries = dict(entries)
+        self._within: dict[str, list[str]] | None = None
+
+    def put(self, entry: Entry) -> None:
+        if self._within is not None and entry.path not in self.entries:
+            self._within.setdefault(_parent(entry.path), []).append(entry.path)
+        self.entries[entry.path] = entry
+
+    def drop(self, path: str, *, itself: bool) -> None:
+        """Remove what lies below ``path``, and with ``itself`` that too."""
+        top = self.entries.get(path)
+        if not path or (top is not None and top.kind == "dir"):
+            if self._within is None:
+                self._within = {}
+                for name in self.entries:
+                    self._within.setdefault(_parent(name), []).append(name)
+            waiting = [path]
+            while waiting:
+                names = self._within.pop(waiting.pop(), ())
+                waiting += [name for name in names if self.entries.pop(name, None) is not None]
+        if itself:
+            self.entries.pop(path, None)
+
+
+def _put(own: _Files, below: dict[str, Entry], entry: Entry) -> None:
     path = entry.path
     if entry.kind == "hardlink":
-        target = own.get(entry.link) or below.get(entry.link)
+        target = own.entries.get(entry.link) or below.get(entry.link)
         if target is not None:
             entry = msgspec.structs.replace(target, path=path, link=target.link or target.path)
-    if entry.kind != "dir" and path in own and own[path].kind == "dir":
-        _drop(own, path, itself=True)
-    parent = path.rpartition("/")[0]
-    while parent and (parent not in own or own[parent].kind != "dir"):
+    old = own.entries.get(path)
+    if entry.kind != "dir" and old is not None and old.kind == "dir":
+        own.drop(path, itself=True)
+    parent = _parent(path)
+    while parent and ((there := own.entries.get(parent)) is None or there.kind != "dir"):
         known = below.get(parent)
-        own[parent] = known if known is not None and known.kind == "dir" else Entry(parent, "dir", 0o755)
-        parent = parent.rpartition("/")[0]
-    own[path] = entry
+        own.put(known if known is not None and known.kind == "dir" else Entry(parent, "dir", 0o755))
+        parent = _parent(parent)
+    own.put(entry)
 
 
-def _drop(entries: dict[str, Entry], path: str, *, itself: bool) -> None:
-    """Remove what lies below ``path``, and with ``itself`` that too."""
-    top = entries.get(path)
-    if not path or (top is not None and top.kind == "dir"):
-        start = path + "/" if path else ""
-        for name in [name for name in entries if name.startswith(start)]:
-            del entries[name]
-    if itself:
-        entries.pop(path, None)
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _gone(path: str, new: Tree) -> bool:

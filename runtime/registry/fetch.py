@@ -1,6 +1,6 @@
 """One blob from a registry into the store: compared with its digest, and continued where it broke off."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import requests
 
@@ -8,6 +8,7 @@ from sandcell.runtime.errors import Corrupted, RegistryRefused
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.registry.client import FAILURES, TRIES, Client
 from sandcell.runtime.registry.endpoint import Endpoint
+from sandcell.runtime.registry.telling import Tell
 from sandcell.runtime.store import Store
 from sandcell.runtime.store.blobs import BlobWriter
 
@@ -25,7 +26,7 @@ class Fetcher:
         repository: str,
         store: Store,
         at: Endpoint | None = None,
-        tell: Callable[[Descriptor, int, str], None] = lambda *_: None,
+        tell: Tell = lambda *_: None,
     ) -> None:
         self._client = client
         self._repository = repository

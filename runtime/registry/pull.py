@@ -3,7 +3,7 @@
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from sandcell.runtime.errors import Corrupted, ImageNotFound, InvalidDocument, RegistryRefused, SandcellError
-from sandcell.runtime.events import Callback, TransferEvent, silent
+from sandcell.runtime.events import Callback, silent
 from sandcell.runtime.oci import media_types
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.image import Image
@@ -14,6 +14,7 @@ from sandcell.runtime.registry.client import Client
 from sandcell.runtime.registry.documents import fetch_document
 from sandcell.runtime.registry.endpoint import Endpoint
 from sandcell.runtime.registry.fetch import Fetcher
+from sandcell.runtime.registry.telling import telling
 from sandcell.runtime.store import Store
 
 _AT_ONCE = 4
@@ -69,8 +70,9 @@ class _Pull:
         self._store = store
         self._at = at
         self._platform = platform
-        self._on_event = on_event
-        self._fetcher = Fetcher(client, reference.repository, store, at, self._tell)
+        self._fetcher = Fetcher(
+            client, reference.repository, store, at, telling("pull", reference.familiar, on_event)
+        )
 
     def image(self) -> tuple[Descriptor, Image]:
         """The image for one platform."""
@@ -147,15 +149,3 @@ class _Pull:
             finally:
                 self._fetcher.stop()
                 pool.shutdown(cancel_futures=True)
-
-    def _tell(self, blob: Descriptor, done: int, state: str) -> None:
-        self._on_event(
-            TransferEvent(
-                action="pull",
-                name=self._reference.familiar,
-                digest=str(blob.digest),
-                done=done,
-                total=blob.size,
-                state=state,
-            )
-        )

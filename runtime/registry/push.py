@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from sandcell.runtime.errors import Corrupted
-from sandcell.runtime.events import Callback, TransferEvent
+from sandcell.runtime.events import Callback
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.manifest import Index, decode_manifest
@@ -16,6 +16,7 @@ from sandcell.runtime.registry import referrers
 from sandcell.runtime.registry.client import Client
 from sandcell.runtime.registry.documents import Document
 from sandcell.runtime.registry.send import Sender
+from sandcell.runtime.registry.telling import telling
 from sandcell.runtime.store import Store
 
 _AT_ONCE = 4
@@ -38,19 +39,8 @@ def push(
     not here. ``LoginNeeded``, ``RegistryRefused``, ``Unreachable``: the name there then means what it meant.
     """
 
-    def tell(blob: Descriptor, done: int, state: str) -> None:
-        on_event(
-            TransferEvent(
-                action="push",
-                name=reference.familiar,
-                digest=str(blob.digest),
-                done=done,
-                total=blob.size,
-                state=state,
-            )
-        )
-
     documents = _documents(store, root)
+    tell = telling("push", reference.familiar, on_event)
     _send_all(Sender(client, reference.repository, store, tell), documents, elsewhere, store)
     for one in documents:
         name = reference.tag if one is documents[-1] and reference.tag else str(one.descriptor.digest)

@@ -4,7 +4,6 @@ Source: distribution-spec, "Pushing a blob monolithically", "in chunks", "Mounti
 """
 
 import re
-from collections.abc import Callable
 from typing import IO
 from urllib.parse import urljoin
 
@@ -14,6 +13,7 @@ from sandcell.runtime.errors import Corrupted, RegistryRefused, Unreachable
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.registry.client import BUSY, TRIES, Client
+from sandcell.runtime.registry.telling import Tell
 from sandcell.runtime.store import Store
 
 _TOLD_EACH = 1 << 20
@@ -31,7 +31,7 @@ class Sender:
         client: Client,
         repository: str,
         store: Store,
-        tell: Callable[[Descriptor, int, str], None],
+        tell: Tell,
     ) -> None:
         self._client = client
         self._repository = repository

@@ -2,10 +2,15 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sandcell.runtime.layer.disk import refused
+from sandcell.runtime.linux.trees import remove
+
+_LONGEST_TRIAL = 600
+"""Seconds after which nobody tries any more what the host allows here."""
 
 
 class Litter:
@@ -46,10 +51,16 @@ class Litter:
                 os.close(fd)
 
     def clear(self) -> None:
-        """Delete the files of processes that have ended."""
+        """Delete the files of processes that have ended, and the directories where a host was tried."""
         with self._locks.hold("tmp"):
             for name in os.listdir(self.path):
-                unlink_abandoned(f"{self.path}/{name}")
+                path = f"{self.path}/{name}"
+                try:
+                    unlink_abandoned(path)
+                except IsADirectoryError:
+                    with suppress(FileNotFoundError):
+                        if time.time() - os.stat(path).st_mtime > _LONGEST_TRIAL:
+                            remove(path)
 
 
 class Locks:

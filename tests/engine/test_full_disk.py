@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +13,9 @@ from sandcell.runtime.errors import SandcellError, StoreFull
 from tests import full_disk
 from tests.engine.crafted import TINY
 from tests.linux.child import in_child
+
+if TYPE_CHECKING:
+    from sandcell.runtime.store.store import ArchiveForm
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
@@ -102,3 +107,44 @@ def _when_it_is_full(place: str) -> None:
         engine.remove("kept")
         assert engine.containers(all=True) == ()
         assert engine.run(TINY, ("echo", "on"), Options(remove=True)).text == "on\n"
+
+
+def test_archives_both_ways(tmp_path: Path) -> None:
+    in_child(_archives, str(tmp_path))
+
+
+def _archives(place: str) -> None:
+    full_disk.mount(place, "96m")
+    forms: tuple[ArchiveForm, ...] = ("oci-archive", "docker-archive", "oci-dir")
+    with Engine(f"{place}/home", f"{place}/run") as engine:
+        engine.build(f"FROM {TINY}\nRUN head -c 3000000 /dev/urandom > /x", name="big:1")
+        made = engine.create("big:1", ("true",))
+        saved = f"{place}/saved.tar"
+        engine.save("big:1", saved)
+        first = engine.image("big:1").digest
+        # What is to be loaded has bytes that the store lacks.
+        engine.build(f"FROM {TINY}\nRUN head -c 3000000 /dev/urandom > /x", name="big:2")
+        engine.save("big:2", f"{place}/second.tar")
+        second = engine.image("big:2").digest
+        engine.remove_image("big:2")
+        engine.prune()
+        full_disk.fill(place, 500_000)
+        before = set(os.listdir(place))
+        for form in forms:
+            full = _refused(partial(engine.save, "big:1", f"{place}/{form}", form=form))
+            assert isinstance(full, StoreFull), (form, full)
+        for action in (
+            lambda: engine.export(made, f"{place}/root.tar"),
+            lambda: engine.load(f"{place}/second.tar"),
+            lambda: engine.import_image(f"{place}/second.tar", name="imported:1"),
+        ):
+            full = _refused(action)
+            assert isinstance(full, StoreFull), full
+            assert full.hint
+        assert set(os.listdir(place)) == before
+        assert engine.image("big:1").digest == first
+        full_disk.free(place)
+        for form in forms:
+            engine.save("big:1", f"{place}/{form}", form=form)
+        assert [one.image.digest for one in engine.load(f"{place}/second.tar")] == [second]
+        assert engine.run("big:2", ("sh", "-c", "wc -c < /x"), Options(remove=True)).text == "3000000\n"

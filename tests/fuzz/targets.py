@@ -64,7 +64,8 @@ def _read(data: bytes, chunk: int) -> list[object]:
 
 def layer(data: bytes) -> None:
     """A compressed layer is listed, and put on itself."""
-    listed = tuple(entries(decompress(io.BytesIO(data), most_ratio=1, beyond=MOST)))
+    reader = TarReader(decompress(io.BytesIO(data), most_ratio=1, beyond=MOST).read)
+    listed = tuple(entry for entry, _ in entries(reader))
     found, tree = layer_files(Tree(), listed)
     again, same = layer_files(tree, listed)
     assert set(same.entries) == set(tree.entries) or any(e.kind in ("whiteout", "opaque") for e in listed)

@@ -3,10 +3,12 @@
 import io
 import tarfile
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sandcell.runtime.layer.listing import LayerFiles, content, entries, layer_files
+from sandcell.runtime.layer.tar_read import TarReader
 from sandcell.runtime.layer.tree import Entry, Tree, apply
 
 BELOW = (
@@ -34,7 +36,9 @@ def archive(*members: tuple[str, bytes | None]) -> io.BytesIO:
 
 
 def told(*members: tuple[str, bytes | None]) -> tuple[LayerFiles, Tree]:
-    return layer_files(apply(Tree(), BELOW), tuple(entries(archive(*members))))
+    return layer_files(
+        apply(Tree(), BELOW), tuple(entry for entry, _ in entries(TarReader(archive(*members).read)))
+    )
 
 
 def signs(files: LayerFiles) -> list[str]:
@@ -91,3 +95,33 @@ def test_the_tree_after_is_the_one_that_unpacking_gives(first: list[str], second
     assert after == apply(below, layer(second))
     for change in files.changes:
         assert (change.path in below.entries) == (change.kind != "A")
+
+
+def test_an_opaque_root_deletes_what_lies_in_it_and_each_directory_with_all_its_bytes() -> None:
+    files, after = told((".wh..wh..opq", b""), ("new", b"n"))
+    assert signs(files) == ["D /etc", "D /lib", "A /new"]
+    assert files.wasted == {"etc": 107, "lib": 3000}
+    assert list(after.entries) == ["new"]
+
+
+def test_names_around_a_directory_are_not_in_it() -> None:
+    below = apply(Tree(), (*BELOW, Entry("lib!", "file", size=5), Entry("lib0/a", "file", size=5)))
+    files, after = layer_files(below, (Entry("lib", "opaque"), Entry("lib", "dir", 0o755)))
+    assert signs(files) == ["D /lib/a", "D /lib/b"]
+    assert "lib!" in after.entries and "lib0/a" in after.entries
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(30)
+def test_a_layer_that_deletes_and_empties_everything_many_times_is_told_in_time() -> None:
+    # Each of these asked of every other one would be a billion questions.
+    many = 20_000
+    below = apply(Tree(), (Entry(f"d{n}/f", "file", size=1) for n in range(many)))
+    hostile = (
+        *(Entry(f"d{n}", "opaque") for n in range(many)),
+        *(Entry("", "opaque") for _ in range(many)),
+        *(Entry(f"d{n}", "whiteout") for n in range(many)),
+        *(Entry("x", kind) for _ in range(many) for kind in ("dir", "file")),
+    )
+    files, after = layer_files(below, hostile)
+    assert len(files.wasted) == 2 * many and list(after.entries) == ["x"]

@@ -113,3 +113,12 @@ def test_the_cache_keeps_what_it_was_told(store):
     assert store.cache.get("key/with: anything\n") is None
     store.cache.clear()
     assert os.listdir(f"{store.home}/cache") == []
+
+
+def test_a_directory_where_a_host_is_being_tried_stays_and_one_left_behind_goes(store):
+    tried, old = f"{store.home}/tmp/probe-1", f"{store.home}/tmp/probe-2"
+    for path in (tried, old):
+        os.makedirs(f"{path}/work")
+    os.utime(old, (1, 1))
+    store.prune()
+    assert os.listdir(f"{store.home}/tmp") == ["probe-1"]
