@@ -12,7 +12,19 @@ from pathlib import Path
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import build, commands, enter, inspector, kernel, layers, many, registry, runtimes, start
+from tests.bench import (
+    build,
+    commands,
+    enter,
+    inspector,
+    kernel,
+    layers,
+    lessons,
+    many,
+    registry,
+    runtimes,
+    start,
+)
 from tests.bench.record import Record, line, record, table
 from tests.bench.row import Row, measure
 from tests.bench.world import World
@@ -28,6 +40,7 @@ ROWS: tuple[Row, ...] = (
     *layers.ROWS,
     *registry.ROWS,
     *inspector.ROWS,
+    *lessons.ROWS,
 )
 FAILED = "ours failed"
 
