@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.engine import claims, claims_living, claims_safety, claims_userns
+from tests.engine import claims, claims_living, claims_safety
 from tests.guest.registry import Place, holds
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ _LIMITED = (
     claims_living.what_it_uses_can_be_seen,
     claims_safety.a_killed_monitor_ends_its_container_and_start_works_again,
 )
-_ROOTS = (claims_userns.root_inside_is_nobody_outside_and_nothing_else_changes,)
 
 
 def _adopt(claim: "Callable[[Engine], None]", settings: tuple[str, ...]) -> None:
@@ -37,5 +36,3 @@ for _claim in _EVERYWHERE:
     _adopt(_claim, ("root", "user", "scope"))
 for _claim in _LIMITED:
     _adopt(_claim, ("root", "scope"))
-for _claim in _ROOTS:
-    _adopt(_claim, ("root", "system"))
