@@ -304,6 +304,13 @@ CONTAINER_VERBS = {
     "stats": verb("%container stats", "What running containers use.", words="[NAME…]", least=0, most=None),
     "pause": _many("%container pause", "Let all processes of containers stand still."),
     "unpause": _many("%container unpause", "Let paused containers go on."),
+    "port": verb(
+        "%container port",
+        "The ports of this machine that lead to a container, or to one port of it.",
+        words="NAME [PORT[/PROTOCOL]]",
+        most=2,
+    ),
+    "rename": verb("%container rename", "Give a container another name.", words="NAME NEW", least=2, most=2),
     "wait": _many("%container wait", "Wait until containers have ended; their exit statuses."),
     "rm": _many("%container rm", "Delete containers and their writable layers.", _FORCE),
     "logs": verb(

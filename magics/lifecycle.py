@@ -17,7 +17,7 @@ from sandcell.magics.show import shares
 from sandcell.magics.stream import Screen
 from sandcell.magics.tables import Diff, containers_card, diff_card, plan_card, processes_card, stats_card
 from sandcell.magics.verbs import Action, each
-from sandcell.runtime.errors import InvalidOption
+from sandcell.runtime.errors import InvalidOption, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,6 +130,23 @@ def wait(session: Session, request: Request) -> None:
     each(request.words, lambda name: print(session.engine.wait(name)))  # noqa: T201
 
 
+def port(session: Session, request: Request) -> None:
+    """``%container port``, as docker tells it; of one port only where it leads from."""
+    wanted = request.words[1] if len(request.words) > 1 else ""
+    wanted = f"{wanted}/tcp" if wanted and "/" not in wanted else wanted
+    found = session.engine.ports(request.words[0])
+    told = [one for one in found if wanted in ("", f"{one.port}/{one.protocol}")]
+    if wanted and not told:
+        raise NotFound("%container port", wanted, f"{request.words[0]} does not publish it, or does not run")
+    for one in told:
+        print(one.place if wanted else f"{one.port}/{one.protocol} -> {one.place}")  # noqa: T201
+
+
+def rename(session: Session, request: Request) -> None:
+    """``%container rename``"""
+    print(session.engine.rename(*request.words).name)  # noqa: T201
+
+
 def rm(session: Session, request: Request) -> None:
     """``%container rm``"""
     _done(request, lambda name: session.engine.remove(name, force=request.on("force")))
@@ -206,6 +223,8 @@ VERBS: dict[str, Action] = {
     "stats": stats,
     "pause": pause,
     "unpause": unpause,
+    "port": port,
+    "rename": rename,
     "wait": wait,
     "rm": rm,
     "logs": logs,

@@ -146,7 +146,5 @@ def port_command(door: Door, container: str, port: str | None) -> int:
     wanted = f"{port}/tcp" if port and "/" not in port else port
     found = [one for one in door.engine.ports(container) if wanted in (None, f"{one.port}/{one.protocol}")]
     for one in found:
-        address = f"[{one.address}]" if ":" in one.address else one.address
-        place = f"{address}:{one.host_port}"
-        print(place if wanted else f"{one.port}/{one.protocol} -> {place}")
+        print(one.place if wanted else f"{one.port}/{one.protocol} -> {one.place}")
     return 1 if wanted and not found else 0

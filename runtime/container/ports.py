@@ -20,9 +20,14 @@ class Publish(msgspec.Struct, frozen=True):
     protocol: str = "tcp"
     last: int = 0
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """Where to call on the host: ``127.0.0.1:8080``, ``[::1]:8080``."""
         shown = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{shown}:{self.host_port}->{self.port}/{self.protocol}"
+        return f"{shown}:{self.host_port}"
+
+    def __str__(self) -> str:
+        return f"{self.place}->{self.port}/{self.protocol}"
 
 
 def parse_publish(text: str) -> tuple[Publish, ...]:

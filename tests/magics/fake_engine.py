@@ -18,6 +18,7 @@ import msgspec
 
 from sandcell.runtime.container.options import ExecOptions, Options
 from sandcell.runtime.container.output import Output
+from sandcell.runtime.container.ports import Publish
 from sandcell.runtime.engine.looking import ProcessEntry, Stats
 from sandcell.runtime.engine.values import Container, ContainerPlan, HistoryEntry, ImageEntry, Removed, Result
 from sandcell.runtime.errors import (
@@ -366,6 +367,15 @@ class FakeEngine:
 
     def unpause(self, container: Any) -> None:
         self._set(self.container(container), state="running")
+
+    def rename(self, container: Any, name: str) -> Container:
+        found = self.container(container)
+        self._set(found, name=name)
+        return self.container(found.id)
+
+    def ports(self, container: Any) -> tuple[Publish, ...]:
+        self.container(container)
+        return (Publish(80, 8080), Publish(53, 5353, "::1", "udp"))
 
     def copy(self, source: str, destination: str, *, follow: bool, keep_owner: bool) -> None:
         self.calls.append(("copy", source, destination, follow, keep_owner))

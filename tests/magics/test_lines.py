@@ -101,6 +101,14 @@ def test_a_container_stands_still_and_is_looked_at(web: Notebook) -> None:
     assert ("copy", "web:/file", ".", True, False) in web.engine.calls
 
 
+def test_ports_and_another_name(web: Notebook) -> None:
+    assert web("%container port web").out == "80/tcp -> 127.0.0.1:8080\n53/udp -> [::1]:5353\n"
+    assert web("%container port web 53/udp").out == "[::1]:5353\n"
+    assert "does not publish" in str(web("%container port web 81").error)
+    assert web("%container rename web site").out == "site\n"
+    assert web.engine.container("site").state == "running"
+
+
 def test_a_container_lives(web: Notebook) -> None:
     assert web("%container stop -t 3 web").out == "web\n"
     assert ("stop", "web", 3.0) in web.engine.calls
