@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandcell.magics.arguments import Request
-from sandcell.magics.doctor import doctor_card
 from sandcell.magics.live import open_inspector
 from sandcell.magics.session import Session
 from sandcell.magics.tables import lessons_card
@@ -21,6 +20,7 @@ def run_line(session: Session, line: str, local: Mapping[str, Any] | None = None
 
 def doctor(session: Session, _: Request) -> None:
     """``%sandcell doctor``"""
+    from sandcell.magics.doctor import doctor_card
     from sandcell.runtime.engine.doctor import examined
 
     session.show(doctor_card(examined(session.engine.host)))

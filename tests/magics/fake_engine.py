@@ -369,12 +369,9 @@ class FakeEngine:
         self._set(self.container(container), state="running")
 
     def rename(self, container: Any, name: str) -> Container:
-        found = self.container(container)
-        self._set(found, name=name)
-        return self.container(found.id)
+        return self._set(self.container(container), name=name)
 
-    def ports(self, container: Any) -> tuple[Publish, ...]:
-        self.container(container)
+    def ports(self, _: Any) -> tuple[Publish, ...]:
         return (Publish(80, 8080), Publish(53, 5353, "::1", "udp"))
 
     def copy(self, source: str, destination: str, *, follow: bool, keep_owner: bool) -> None:
@@ -432,10 +429,7 @@ class FakeEngine:
 
     def commit(self, container: Any, name: str | None = None, *, message: str = "") -> Image:
         base = self.image(self.container(container).image)
-        steps = [
-            (layer.history.created_by if layer.history else "", layer.descriptor.size)
-            for layer in base.layers
-        ]
+        steps = [(one.history.created_by if one.history else "", one.descriptor.size) for one in base.layers]
         made = image(*steps, (message or "commit", 500))
         if name:
             self._images[Reference.parse(name).familiar] = made
@@ -452,6 +446,5 @@ class FakeEngine:
         return {"Id": name}
 
     def _set(self, container: Container, **changes: Any) -> Container:
-        changed = msgspec.structs.replace(self._containers[container.id], **changes)
-        self._containers[container.id] = changed
-        return changed
+        self._containers[container.id] = msgspec.structs.replace(self._containers[container.id], **changes)
+        return self._containers[container.id]
