@@ -68,10 +68,13 @@ def image_card(
 
 
 def container_card(
-    container: "Container", image: "Image | None" = None, changes: "Sequence[Change] | None" = None
+    container: "Container",
+    image: "Image | None" = None,
+    changes: "Sequence[Change] | None" = None,
+    ports: Sequence[tuple[int, str]] = (),
 ) -> Card:
     """The picture of a container; the stack below it is drawn when its ``image`` is given, what its
-    writable layer holds when ``changes`` are."""
+    writable layer holds when ``changes`` are. ``ports``: of its web servers, with the paths of links."""
     state, (mark_paper, mark_ink) = state_of(container)
     tally = tally_of(changes) if changes is not None else ""
     unreal = [facet for facet in container.facets if facet.state != "real"]
@@ -80,6 +83,7 @@ def container_card(
     text.append(f"  image {p.visible(container.image)} below, read-only, {p.short(container.image_digest)}")
     text.append(f"  rung {container.rung}, {_facets_text(container)}")
     text += [f"    {facet.name} is {facet.state}: {p.visible(facet.reason)}" for facet in unreal]
+    text += [f"  port {port}: {path}" for port, path in ports]
     command = " ".join(container.command)
     inside = [el("div", "padding:8px 12px 6px 12px", *_process(container, command))]
     writable = el(
@@ -116,6 +120,7 @@ def container_card(
         glass,
         stack(sheets_of(image), still=True) if image is not None else "",
         below,
+        *([p.line("web server: ", *(p.link(f"port {port}", path) for port, path in ports))] if ports else []),
         p.line("rung ", el("b", "", container.rung), f" · {_facets_text(container)}"),
         *(
             p.line("· ", el("b", "", facet.name), f" is {facet.state}: {p.visible(facet.reason, 240)}")

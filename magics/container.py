@@ -10,6 +10,7 @@ from sandcell.magics.creation import environment, options_of
 from sandcell.magics.deliver import ROOM, ROOM_INSIDE, deliver
 from sandcell.magics.exchange import Sent, send
 from sandcell.magics.grammar import CONTAINER_CELL, WITH_IN
+from sandcell.magics.ports import links
 from sandcell.magics.session import Session
 from sandcell.magics.tables import plan_card
 from sandcell.runtime.errors import ContainerNotFound, ImageNotFound, InvalidOption
@@ -51,7 +52,8 @@ def start_background(session: Session, request: Request, container: "Container")
     started = session.engine.start(container)
     if request.on("as"):
         session.names[request.text("as")] = started
-    session.show(container_card(started, session.engine.image(started.image_digest), ()))
+    image = session.engine.image(started.image_digest)
+    session.show(container_card(started, image, (), links(started, image)))
 
 
 def check_background(request: Request, name: str) -> None:
@@ -77,6 +79,7 @@ def _run_new(session: Session, request: Request, line: str, body: str, names: Ma
     cell = "" if request.on("name") else session.cell(line, body)
     options = options_of(
         request,
+        session.settings.limits(),
         env={**_UNBUFFERED, **sent.env},
         labels=session.reruns.labels(cell) if cell else {},
         entrypoint=(),

@@ -1,6 +1,7 @@
 """The flags that describe a new container, turned into the engine's options."""
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sandcell.magics.arguments import Request
@@ -11,9 +12,10 @@ if TYPE_CHECKING:
     from sandcell.runtime.container.options import Options
 
 
-def options_of(request: Request, **more: Any) -> "Options":
-    """Options as the flags say; ``more`` are fields that no flag sets, and ``env`` and ``labels`` that
-    the flags may override. Raises `InvalidOption` for a value that makes no sense."""
+def options_of(request: Request, usual: Mapping[str, Any], **more: Any) -> "Options":
+    """Options as the flags say, ``usual`` where they say nothing; ``more`` are fields that no flag sets,
+    and ``env`` and ``labels`` that the flags may override. Raises `InvalidOption` for a value that makes
+    no sense."""
     from sandcell.runtime.container.options import Options, parse_cpus, parse_memory
 
     networks = request.texts("network")
@@ -46,6 +48,8 @@ def options_of(request: Request, **more: Any) -> "Options":
         given["pids_limit"] = run_flags.whole("--pids-limit", request.texts("pids_limit"))
     if request.on("entrypoint"):
         given["entrypoint"] = tuple(filter(None, [request.text("entrypoint")]))
+    given = {key: value for key, value in given.items() if value not in (None, "")}
+    given = {**usual, **given}
     if request.on("name") and not request.text("name"):
         raise InvalidOption("use", "--name", "the name is empty")
     # What was not given is left to the defaults; an empty ENTRYPOINT is something given.

@@ -39,6 +39,7 @@ def run(session: Session, request: Request) -> None:
     cell = "" if request.on("name") else session.cell(request.line)
     options = options_of(
         request,
+        session.settings.limits(),
         labels=session.reruns.labels(cell) if cell else {},
         die_with_client=not background,
         remove=wish.remove,
@@ -51,7 +52,8 @@ def run(session: Session, request: Request) -> None:
 
 def create(session: Session, request: Request) -> None:
     """``%container create``"""
-    container = session.engine.create(request.words[0], request.words[1:] or None, options_of(request))
+    options = options_of(request, session.settings.limits())
+    container = session.engine.create(request.words[0], request.words[1:] or None, options)
     print(container.name)  # noqa: T201
 
 
@@ -206,7 +208,8 @@ def inspect(session: Session, request: Request) -> None:
 def explain(session: Session, request: Request) -> None:
     """``%container explain``, and ``run --explain``: the steps, nothing is done."""
     name = request.words[0]
-    plan = session.engine.explain(name, request.words[1:] or None, options_of(request))
+    options = options_of(request, session.settings.limits())
+    plan = session.engine.explain(name, request.words[1:] or None, options)
     session.show(plan_card(f"a container of {name}", str(plan).splitlines()))
 
 

@@ -1,4 +1,5 @@
-"""Showing the live inspector: by ``%sandcell``, and by ``live()`` of images, layers and containers.
+"""Showing the live inspector: by ``%sandcell``, and by ``live()`` of images, layers, containers, of what a
+container changed and of what a command left. A plan has none: nothing of it is there yet.
 
 Without widgets (a terminal, a front end that has none installed) the cards are shown instead, so that
 nobody needs them. Nothing of them is imported before it is asked for.
@@ -7,11 +8,11 @@ nobody needs them. Nothing of them is imported before it is asked for.
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from sandcell.magics.tables import containers_card, images_card
+from sandcell.magics.tables import Diff, containers_card, images_card
 
 if TYPE_CHECKING:
     from sandcell.magics.session import Session
-    from sandcell.runtime.engine.values import Container
+    from sandcell.runtime.engine.values import Container, Result
     from sandcell.runtime.oci.image import Image, Layer
 
 _LIVE = "live"
@@ -37,10 +38,8 @@ def open_inspector(session: "Session", chosen: dict[str, Any] | None = None) -> 
 
 
 def attach(session: "Session") -> None:
-    """Give images, layers and containers their ``live()``. The classes know nothing of notebooks; this
-    notebook adds it to them, and `detach` takes it away."""
-    from sandcell.runtime.engine.values import Container
-    from sandcell.runtime.oci.image import Image, Layer
+    """Give the values their ``live()``. The classes know nothing of notebooks; this notebook adds it to
+    them, and `detach` takes it away."""
 
     def image(self: "Image") -> None:
         """Open the inspector at this image."""
@@ -54,18 +53,32 @@ def attach(session: "Session") -> None:
         """Open the inspector at this container."""
         open_inspector(session, {"kind": "container", "key": self.id})
 
-    for kind, method in ((Image, image), (Layer, layer), (Container, container)):
+    def result(self: "Result") -> None:
+        """Open the inspector at the log of the container that the command ran in."""
+        open_inspector(session, {"kind": "container", "key": self.container.id, "tab": "log"})
+
+    def diff(self: "Diff") -> None:
+        """Open the inspector at the files that this container changed."""
+        found = session.engine.container(self.container)
+        open_inspector(session, {"kind": "container", "key": found.id, "tab": "files"})
+
+    methods = (image, layer, container, result, diff)
+    for kind, method in zip(_kinds(), methods, strict=True):
         setattr(kind, _LIVE, method)
 
 
 def detach() -> None:
     """Take ``live()`` away again."""
-    from sandcell.runtime.engine.values import Container
-    from sandcell.runtime.oci.image import Image, Layer
-
-    for kind in (Image, Layer, Container):
+    for kind in _kinds():
         if hasattr(kind, _LIVE):
             delattr(kind, _LIVE)
+
+
+def _kinds() -> tuple[type, ...]:
+    from sandcell.runtime.engine.values import Container, Result
+    from sandcell.runtime.oci.image import Image, Layer
+
+    return Image, Layer, Container, Result, Diff
 
 
 def _place_of(session: "Session", layer: "Layer") -> dict[str, Any]:

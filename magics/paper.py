@@ -153,6 +153,22 @@ def line(*children: str, style: str = "") -> Html:
     return el("div", f"color:{SOFT};font-size:12px;margin:1px 0;{style}", *children)
 
 
+def link(text: str, path: str) -> Html:
+    """A link to another page of the same server, in a tab of its own."""
+    place = html.escape(path)
+    style = f"color:{BLUE};text-decoration:underline;margin-right:10px"
+    return Html(f'<a href="{place}" target="_blank" rel="noopener" style="{style}">{html.escape(text)}</a>')
+
+
+def bar(share: float, wide: int = 180) -> Html:
+    """How much of something is there, from 0 to 1; the words beside it say the same."""
+    full = round(max(0.0, min(1.0, share)) * 100)
+    inner = el("div", f"width:{full}%;height:7px;background-color:{SHEET_EDGE};border-radius:3px")
+    return el(
+        "div", f"width:{wide}px;max-width:100%;height:7px;background-color:{STILL};border-radius:3px", inner
+    )
+
+
 def fold(summary: Html, *children: str) -> Html:
     """Something that opens when its summary is clicked; no script needed."""
     opener = el("summary", "cursor:pointer", summary)

@@ -131,11 +131,19 @@ class Progress:
         lines += [f"  ! {_warned(one)}" for one in self.warnings]
         html = p.sheet(
             p.heading(title, self.name, p.BLUE),
+            *self._total(),
             p.table(rows),
             *self._warned(),
             kind=f"{title} {self.name}",
         )
         return Card.of(lines, html)
+
+    def _total(self) -> list[Html]:
+        """How far the build has come, as words and as a bar."""
+        if not self.steps:
+            return []
+        ended = sum(step.state in ("cached", "done") for step in self.steps)
+        return [p.line(f"{ended} of {len(self.steps)} steps done"), p.bar(ended / len(self.steps), wide=688)]
 
     def _room_for_each(self) -> int:
         """Lines of output that each of the running steps may show."""

@@ -55,11 +55,13 @@ def register(session: Session) -> Callable[[], None]:
         function.__doc__ = text
         shell.register_magic_function(mark.needs_local_scope(mark.no_var_expand(function)), kind, name)
     shell.input_transformers_cleanup.append(complete_empty_cell)
+    shell.configurables.append(session.settings)
 
     def forget() -> None:
         for kind, name, _, _ in ours:
             shell.magics_manager.magics[kind].pop(name, None)
         shell.input_transformers_cleanup.remove(complete_empty_cell)
+        shell.configurables.remove(session.settings)
 
     return forget
 

@@ -6,7 +6,7 @@ containers are ever removed here, and only after they have ended.
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ CELL = "sandcell.cell"
 SESSION = "sandcell.session"
 
 KEPT = 10
-"""Unnamed containers of one session that stay."""
+"""Unnamed containers of one session that stay, unless somebody wants another number."""
 
 
 def cell_key(shell: Any, session: str, place: str, line: str, body: str) -> str:
@@ -32,10 +32,11 @@ def cell_key(shell: Any, session: str, place: str, line: str, body: str) -> str:
 
 
 class Reruns:
-    """Remembers the unnamed containers that cells made, newest last."""
+    """Remembers the unnamed containers that cells made, newest last. ``keep``: how many stay."""
 
-    def __init__(self, session: str) -> None:
+    def __init__(self, session: str, keep: "Callable[[], int]" = lambda: KEPT) -> None:
         self.session = session
+        self._keep = keep
         self._by_cell: dict[str, str] = {}
         self._ours: list[str] = []
 
@@ -63,7 +64,7 @@ class Reruns:
                 if before in self._ours:
                     self._ours.remove(before)
         self._ours.append(id)
-        gone += self._ours[:-KEPT]
+        gone += self._ours[: max(0, len(self._ours) - self._keep())]
         return gone
 
     def forget(self, id: str) -> None:

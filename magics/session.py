@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandcell.magics import rerun
 from sandcell.magics.paper import Card
+from sandcell.magics.settings import Sandcell
 from sandcell.runtime.errors import SandcellError
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ class Session:
 
     def __init__(self, shell: Any, engine: "Engine | None" = None) -> None:
         self.shell = shell
+        self.settings = Sandcell(parent=shell)
         self.id = secrets.token_hex(6)
-        self.reruns = rerun.Reruns(self.id)
+        self.reruns = rerun.Reruns(self.id, lambda: self.settings.keep)
         self._engine = engine
         self._lock = threading.Lock()
         self._warming: threading.Thread | None = None

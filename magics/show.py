@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandcell.magics.cards import container_card, image_card, layer_card, shares_of, tally_of
 from sandcell.magics.paper import Card
+from sandcell.magics.ports import links
 from sandcell.magics.quiet import result_card
 from sandcell.magics.session import Session
 from sandcell.magics.tables import diff_card, plan_card
@@ -106,7 +107,8 @@ def shares(session: Session) -> dict[str, int]:
 
 def _container(session: Session, container: "Container") -> Card:
     """The card with the stack below it and what changed in it, as far as they can be had now."""
-    return container_card(container, *_surroundings(session, container))
+    image, changes = _surroundings(session, container)
+    return container_card(container, image, changes, links(container, image))
 
 
 def _surroundings(

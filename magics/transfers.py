@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from sandcell.magics import paper as p
-from sandcell.magics.paper import Card, Html, cell, code, row
+from sandcell.magics.paper import Card, cell, code, row
 from sandcell.runtime.events import Event, TransferEvent
 
 _PAUSE = 0.15
@@ -67,14 +67,36 @@ class Transfers:
             rows.append(
                 row(
                     cell(code(p.short(event.digest))),
-                    cell(Html(p.visible(_told(event))), style=f"color:{p.SOFT};font-size:12px;"),
+                    cell(p.bar(_share(event)), style="width:190px;"),
+                    cell(_told(event), style=f"color:{p.SOFT};font-size:12px;white-space:nowrap;"),
                 )
             )
         if len(shown) > _MOST:
             lines.append(f"  and {len(shown) - _MOST} more")
         title = f"{self._title} {self._name}"
-        html = p.sheet(p.heading(self._title, self._name, p.BLUE), p.table(rows), kind=title)
+        done, total = sum(map(_here, shown)), sum(event.total for event in shown)
+        all_of_it = p.bar(done / total if total else 1.0, wide=688)
+        html = p.sheet(
+            p.heading(self._title, self._name, p.BLUE),
+            p.line(f"{p.size(done)} of {p.size(total)}, {_layers(shown)}"),
+            all_of_it,
+            p.table(rows),
+            kind=title,
+        )
         return Card.of(lines, html)
+
+
+def _here(event: TransferEvent) -> int:
+    return event.done if event.state == "moving" else event.total
+
+
+def _share(event: TransferEvent) -> float:
+    return _here(event) / event.total if event.total else 1.0
+
+
+def _layers(events: list[TransferEvent]) -> str:
+    ended = sum(event.state != "moving" for event in events)
+    return f"{ended} of {len(events)} parts complete"
 
 
 def _told(event: TransferEvent) -> str:

@@ -144,3 +144,15 @@ def test_drawings_end_with_unloading(notebook: Notebook) -> None:
     drawn(notebook, image)
     magics.unload(notebook.shell)
     assert "text/html" not in drawn(notebook, image)
+
+
+def test_values_of_the_runtime_come_alive(notebook: Notebook) -> None:
+    notebook("%image ls")
+    made = notebook.engine.create("host")
+    result = Result(status=0, stdout=b"", stderr=b"", duration=1.0, container=made)
+    for value in (made, result, Diff(made.name, ())):
+        value.live()  # type: ignore[union-attr]
+        assert made.name in "".join(str(one["data"]) for one in notebook.publisher.outputs)
+        notebook.publisher.outputs.clear()
+    magics.unload(notebook.shell)
+    assert not hasattr(result, "live")

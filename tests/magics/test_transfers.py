@@ -28,6 +28,9 @@ def test_a_card_tells_how_much_of_each_layer_is_here() -> None:
     assert "50 %" in card.text and "50 %" in card.html and "<b>evil" not in card.html
     now[0] = 2.0
     watch(event(50 << 20, "done", number=1))
+    assert "width:52%" in drawn[-1].html, "a bar for the layer"
+    assert "width:76%" in drawn[-1].html, "and one for all of it"
+    assert "1 of 2 parts complete" in drawn[-1].html
     assert "here, " in drawn[-1].text and len(drawn[-1].text.splitlines()) == 3
 
 

@@ -29,6 +29,7 @@ async function render({ model, el }) {
   const inspector = new Inspector(root);
   inspector.tell("looking for the store …");
   const chosen = model.get("chosen");
+  if (chosen?.tab) inspector.tab = chosen.tab;
   if (chosen?.kind) inspector.state.choose(chosen);
   inspector.use((await serverOf(model.get("store"))) ?? new KernelLink(model));
   return () => inspector.close();
