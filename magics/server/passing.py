@@ -46,9 +46,12 @@ def without_token(query: str, token: str) -> str:
 def inward(request: Request) -> httputil.HTTPHeaders:
     """The headers that the container gets."""
     headers = httputil.HTTPHeaders()
-    for name, value in request.handler.request.headers.get_all():
+    given = request.handler.request.headers
+    # What a client calls its own for this one connection ends here too (RFC 9110, 7.6.1).
+    hop = _HOP | {name.strip().lower() for name in given.get("Connection", "").split(",")}
+    for name, value in given.get_all():
         low = name.lower()
-        if low not in _HOP and low not in _OURS and not low.startswith(("sec-websocket", "x-forwarded")):
+        if low not in hop and low not in _OURS and not low.startswith(("sec-websocket", "x-forwarded")):
             headers.add(name, value)
     headers["Host"] = f"127.0.0.1:{request.port}"
     headers["X-Forwarded-Prefix"] = request.place
@@ -141,7 +144,11 @@ async def splice(request: Request, stream: IOStream) -> None:
     first, _, rest = head.partition("\r\n")
     if first.split(" ")[1:2] != ["101"]:
         raise web.HTTPError(502, "the container's server wants no WebSocket here")
-    answered = outward(request, httputil.HTTPHeaders.parse(rest))
+    try:
+        answered = outward(request, httputil.HTTPHeaders.parse(rest))
+    except httputil.HTTPInputError:
+        # A line end inside a header: some reader would take what follows for another one.
+        raise web.HTTPError(502, "the container's server answered with broken headers") from None
     told = [f"{name}: {value}" for name, value in answered]
     browser = handler.detach()
     lines = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket", *told, "", ""]

@@ -9,6 +9,7 @@ Jupyter's cookies and token never reach the container. See docs/decisions/0038.
 
 import hashlib
 import hmac
+import re
 import secrets
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sandcell.magics.server.app import Room
 
 _SECRET = secrets.token_bytes(32)
+_RAW = re.compile(r"/sandcell/port/(?:~[0-9a-f]+/)?[^/]+/[0-9]{1,5}(/.*)?$")
 _METHODS = ("get", "head", "post", "put", "patch", "delete")
 
 
@@ -76,6 +78,9 @@ class Port(WebSocketMixin, JupyterHandler):
         if self.keyed and not hmac.compare_digest(key.encode(), right.encode()):
             raise web.HTTPError(403)
         place = f"{self.base_url}sandcell/port/~{right}/{quote(name, safe='')}/{number}"
+        # As it was sent: what is escaped there stays so, and no space or line end comes into a request line.
+        raw = _RAW.search(self.request.path)
+        path = raw[1] if raw is not None else path
         query = f"?{self.request.query}" if self.request.query else ""
         query = passing.without_token(query, self.token or "")
         navigates = self.request.headers.get("Sec-Fetch-Mode") == "navigate"

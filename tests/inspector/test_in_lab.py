@@ -133,7 +133,7 @@ def _pictures(page: Any, tmp_path: Path) -> None:
     page.click(box("busy"))
     page.click("[data-tab=overview]")
     points = "document.querySelector('.sc-cpu .sc-curve-line').getAttribute('d').split('L').length"
-    until(lambda: page.evaluate(points) > 8, True, "a curve")
+    until(lambda: page.evaluate(points) > 14, True, "a curve")
     _picture(page, folder / "inspector.png")
     page.click('.lm-MenuBar-itemLabel:text-is("Settings")')
     page.hover('.lm-Menu-itemLabel:text-is("Theme")')

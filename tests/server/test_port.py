@@ -62,10 +62,37 @@ async def test_cookies_and_tokens_stay_outside(jp_fetch: Any, room: Any, web: An
     assert not {"cookie", "authorization", "referer"} & {name.lower() for name in headers}
 
 
+async def test_a_path_stays_as_it_was_sent(jp_fetch: Any, room: Any, web: Any) -> None:
+    """Nothing that is escaped in an address becomes a part of the request's lines."""
+    sent = "a%20b%0d%0aX-Evil:%201%3F%2Fc"
+    answer = await jp_fetch("sandcell", "port", "web", f"{PORT}", *sent.split("/"), params={"q": "ä b"})
+    path, headers = json.loads(answer.body)
+    assert "X-Evil" not in headers
+    assert path.startswith("/") and " " not in path and "\n" not in path
+
+
+async def test_what_is_of_one_connection_goes_no_further(jp_fetch: Any, room: Any, web: Any) -> None:
+    sent = {"Connection": "close, X-Mine", "X-Mine": "1", "TE": "trailers"}
+    answer = await jp_fetch("sandcell", "port", "web", f"{PORT}", "look", headers=sent)
+    _, headers = json.loads(answer.body)
+    assert not {"X-Mine", "Te", "TE"} & set(headers)
+    assert headers["Connection"] == "close"
+    with pytest.raises(HTTPClientError) as caught:  # two ways to tell a body's end: one would be smuggled
+        await jp_fetch(
+            "sandcell", "port", "web", f"{PORT}", "form", method="POST", body="a",
+            headers={"Transfer-Encoding": "chunked, identity"},
+        )  # fmt: skip
+    assert caught.value.code == 400
+
+
 async def test_nothing_that_acts_on_jupyter_comes_out(jp_fetch: Any, room: Any, web: Any) -> None:
     answer = await jp_fetch("sandcell", "port", "web", f"{PORT}", "data.txt")
     assert answer.body == b"data"
     assert "stolen" not in str(answer.headers.get_list("Set-Cookie"))
+    with pytest.raises(HTTPClientError) as caught:
+        await jp_fetch("sandcell", "port", "web", f"{PORT}", "broken")
+    assert caught.value.code == 502, "a line end in a header"
+    assert "stolen" not in str(list(caught.value.response.headers.get_all()))
     assert "Clear-Site-Data" not in answer.headers
     policies = answer.headers.get_list("Content-Security-Policy")
     assert "sandbox allow-scripts allow-forms; frame-ancestors 'self'" in policies
@@ -106,7 +133,13 @@ async def test_a_socket_both_ways(
     room: Any, web: Any, jp_fetch: Any, jp_http_port: int, jp_base_url: str, jp_auth_header: Any
 ) -> None:
     address = f"ws://localhost:{jp_http_port}{jp_base_url}sandcell/port/web/{PORT}/socket"
-    socket = await websocket_connect(HTTPRequest(address, headers=jp_auth_header))
+    sent = {**jp_auth_header, "Cookie": "secret=1", "X-Forwarded-For": "secret"}
+    socket = await websocket_connect(HTTPRequest(address, headers=sent))
+    head = json.loads(await socket.read_message())
+    assert "secret" not in str(head)
+    assert jp_auth_header["Authorization"] not in str(head)
+    assert not {"cookie", "authorization", "origin"} & {name.lower() for name in head}
+    assert "stolen" not in str(list(socket.headers.get_all()))
     assert await socket.read_message() == "hello"
     await socket.write_message("abc")
     assert await socket.read_message() == "cba"

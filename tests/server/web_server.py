@@ -16,7 +16,7 @@ ask("api", "/sandcell/api/about");
 ask("contents", "/api/contents");
 ask("data", "data.txt");
 const socket = new WebSocket(location.href.replace("http", "ws") + "socket");
-socket.onmessage = (message) => tell("socket", message.data);
+socket.onmessage = (message) => message.data === "hello" && tell("socket", message.data);
 </script><form method=post action=form><input name=a value=b><button>go</button></form>"""
 
 
@@ -28,6 +28,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for name, value in {"Content-Type": kind, "Content-Length": len(body), **headers}.items():
             self.send_header(name.replace("_", "-"), str(value))
         self.send_header("Set-Cookie", "stolen=1; Path=/")
+        if self.path == "/broken":
+            self.send_header("X-Evil", "a\rSet-Cookie: stolen=2")
         self.send_header("Access-Control-Allow-Credentials", "true")
         self.send_header("Clear-Site-Data", '"cookies"')
         self.send_header("Content-Security-Policy", "default-src * 'unsafe-inline' 'unsafe-eval'")
@@ -42,7 +44,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Connection", "Upgrade")
             accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
             self.send_header("Sec-WebSocket-Accept", accept)
+            self.send_header("Set-Cookie", "stolen=1; Path=/")
             self.end_headers()
+            told = json.dumps(dict(self.headers)).encode()
+            self.wfile.write(b"\x81\x7e" + len(told).to_bytes(2) + told)
             self.wfile.write(b"\x81\x05hello")
             self.wfile.flush()
             head = self.rfile.read(6)
@@ -55,6 +60,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send("text/css", b"body { color: rgb(1, 2, 3) }")
         elif self.path == "/data.txt":
             self.send("text/plain", b"data")
+        elif self.path == "/broken":
+            self.send("text/plain", b"broken")
         elif self.path == "/moved":
             self.send("text/plain", b"", 302, Location="/data.txt")
         elif self.path == "/large":
