@@ -258,7 +258,7 @@ def _sheet(one: Sheet, largest: int, paper: str, edge: str, ink: str) -> Html:
             el(
                 "span",
                 f"color:{ink};font-size:11px;white-space:nowrap",
-                f"⧉ shared by {one.shared}",
+                f"shared by {one.shared}",
                 title=f"{one.shared} images stand on this layer; it is stored once",
             ),
         ]

@@ -3,6 +3,7 @@
 Also the card of a ``Result``, which says the same with the output in it.
 """
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +15,9 @@ from sandcell.magics.tables import fold_of_changes, signs
 if TYPE_CHECKING:
     from sandcell.runtime.engine.values import Result
     from sandcell.runtime.layer.tree import Change
+
+_COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+"""A control sequence of a terminal (ECMA-48, 5.4): a card has its own colours."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +72,7 @@ def result_card(result: "Result") -> Card:
     text = [f"result  {facts}"]
     blocks: list[Html] = []
     for stream, data in shown:
-        lines = data[:4000].decode("utf-8", "replace").splitlines()[:20]
+        lines = _COLOURS.sub("", data[:4000].decode("utf-8", "replace")).splitlines()[:20]
         left = len(data) - sum(len(line) + 1 for line in lines)
         more = [f"… {left:,} more bytes"] if left > 1 else []
         text += [f"{stream}:", *(f"  {p.visible(line)}" for line in [*lines, *more])]

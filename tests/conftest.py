@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from sandcell.runtime.linux.host import Host, probe
 from tests import leftovers
+from tests.jupyter_lab import Lab, serving
 from tests.plain_user import PlainUser
 
 # The fixtures of tests/server; pytest takes them only here.
@@ -87,6 +88,15 @@ def nothing_left_behind(
 def host() -> Host:
     """What this machine allows the user who runs the tests."""
     return _this_host()
+
+
+@pytest.fixture(scope="session")
+def lab(session_folder: Path) -> Iterator[Lab]:
+    """One JupyterLab for all tests that need no other, with a store of its own."""
+    place = session_folder / "lab"
+    (place / "notebooks").mkdir(parents=True)
+    with serving(place, place / "notebooks") as lab:
+        yield lab
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,13 @@ class Lab(msgspec.Struct, frozen=True):
         """The address of a notebook in it."""
         return f"{self.base}/lab/tree/{name}?token=t&reset"
 
-    def write(self, name: str, *cells: str) -> str:
+    def notebook7(self, name: str) -> str:
+        """The address of a notebook in it as Jupyter Notebook shows it, which is served beside JupyterLab."""
+        return f"{self.base}/notebooks/{name}?token=t"
+
+    def write(self, name: str, *cells: str, kernel: str = "python3") -> str:
         """Write a notebook of these cells; its address."""
-        spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        spec = {"name": kernel, "display_name": kernel}
         empty = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
         told = [{**empty, "id": f"cell-{number}", "source": text} for number, text in enumerate(cells)]
         document = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}, "cells": told}
@@ -60,8 +64,17 @@ class Lab(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def serving(place: Path, folder: Path, *options: str) -> Iterator[Lab]:
-    """JupyterLab over ``folder``, everything of its own below ``place``, with an empty store."""
+def serving(
+    place: Path,
+    folder: Path,
+    *options: str,
+    python: str = sys.executable,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Lab]:
+    """JupyterLab over ``folder``, everything of its own below ``place``, with an empty store.
+
+    ``python``: whose JupyterLab it is. ``env`` is added to its environment.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -74,6 +87,7 @@ def serving(place: Path, folder: Path, *options: str) -> Iterator[Lab]:
         "JUPYTER_RUNTIME_DIR": str(place / "runtime"),
         "SANDCELL_HOME": str(lab.home),
         "SANDCELL_RUN": str(lab.run),
+        **(env or {}),
     }
     settings = (
         place / "config/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
@@ -84,7 +98,7 @@ def serving(place: Path, folder: Path, *options: str) -> Iterator[Lab]:
     given += [f"--ServerApp.root_dir={folder}", "--LabApp.news_url=None", *options]
     with open(place / "log", "w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *given], env=environment, stdout=log, stderr=log
+            [python, "-m", "jupyterlab", *given], env=environment, stdout=log, stderr=log
         )
 
     def answers() -> bool:
@@ -113,16 +127,30 @@ def browsing() -> Iterator[Any]:
 
 
 def complaints(page: Any) -> list[str]:
-    """Grows with every error that the page's scripts make."""
+    """Grows with every error that the page's scripts make.
+
+    JupyterLab asks each kernel for its debugger's state and for a subshell, and complains when that kernel
+    ends meanwhile; that is not ours.
+    """
     told: list[str] = []
+
+    def hear(message: Any) -> None:
+        if message.type == "error" and "Canceled future" not in message.text:
+            told.append(message.text)
+
     page.on("pageerror", lambda error: told.append(str(error)))
-    page.on("console", lambda message: told.append(message.text) if message.type == "error" else None)
+    page.on("console", hear)
     return told
+
+
+def press(page: Any, menu: str, entry: str) -> None:
+    """Choose an entry of a menu."""
+    page.click(f'.lm-MenuBar-itemLabel:text-is("{menu}")')
+    page.click(f'.lm-Menu-itemLabel:text-is("{entry}")')
 
 
 def run_all(page: Any, lab: Lab) -> None:
     """Open the menu and run every cell of the notebook that is shown."""
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
     until(lab.kernel, ("idle", True), "the kernel")
-    page.click('.lm-MenuBar-itemLabel:text-is("Run")')
-    page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
+    press(page, "Run", "Run All Cells")

@@ -1,13 +1,12 @@
-"""One JupyterLab and one browser for all tests that look at the inspector."""
+"""One browser for all tests that look at the inspector, in the JupyterLab of the whole run."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandcell import Engine
-from tests.jupyter_lab import Lab, browsing, serving
+from tests.jupyter_lab import Lab, browsing
 
 
 @pytest.fixture(scope="module")
@@ -15,14 +14,6 @@ def browser() -> Iterator[Any]:
     """No longer than a module: its event loop must not be there when a server wants one."""
     with browsing() as browser:
         yield browser
-
-
-@pytest.fixture(scope="session")
-def lab(session_folder: Path) -> Iterator[Lab]:
-    place = session_folder / "lab"
-    (place / "notebooks").mkdir(parents=True)
-    with serving(place, place / "notebooks") as lab:
-        yield lab
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A real Jupyter kernel with the magics, as a front end talks to it: for tests, no assertions."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -45,10 +46,13 @@ class Answer(msgspec.Struct):
 
 
 class Kernel:
-    """A kernel whose store is in ``home``; ``env`` is added to its environment."""
+    """A kernel whose store is in ``home``; ``env`` is added to its environment. ``python``: whose it is."""
 
-    def __init__(self, home: Path, run: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, run: Path, env: Mapping[str, str] | None = None, python: str = sys.executable
+    ) -> None:
         self.manager = KernelManager(kernel_name="python3")
+        self.manager.kernel_spec.argv[0] = python
         self._env = {
             **os.environ,
             "SANDCELL_HOME": str(home),
@@ -119,6 +123,16 @@ class Kernel:
         answer = self(expression)
         (result,) = [m for m in answer.messages if m.kind == "execute_result"]
         return ast.literal_eval(result.content["data"]["text/plain"])
+
+    def completions(self, cell: str) -> list[str]:
+        """What the cell may become when Tab is pressed at its end."""
+        request = self.client.complete(cell)
+        while True:
+            reply = self.client.get_shell_msg(timeout=60)
+            if reply["parent_header"].get("msg_id") == request:
+                content = reply["content"]
+                before, after = cell[: content["cursor_start"]], cell[content["cursor_end"] :]
+                return [f"{before}{match}{after}" for match in content["matches"]]
 
     def interrupt(self) -> None:
         """What the stop button does."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandcell.runtime import Engine
+from sandcell.runtime import Engine, Options
 from tests.magics.real_kernel import Kernel, Message
 
 pytestmark = [pytest.mark.notebook, pytest.mark.kernel, pytest.mark.slow]
@@ -84,6 +84,17 @@ def test_output_streams_as_it_is_produced(kernel: Kernel) -> None:
     assert answer.stream("stderr") == "oops\n"
 
 
+def test_a_front_end_is_told_what_tab_may_write(kernel: Kernel, engine: Engine) -> None:
+    engine.create("host:tiny", ("sleep", "9"), Options(name="worker-1"))
+    kernel("%container ls")
+    assert kernel.completions("%%image x\nFROM host\nENTRY") == ["%%image x\nFROM host\nENTRYPOINT"]
+    assert "%%image x\nFROM host:tiny" in kernel.completions("%%image x\nFROM ho")
+    assert kernel.completions("%%container --in work") == ["%%container --in worker-1"]
+    assert kernel.completions("%container logs work") == ["%container logs worker-1"]
+    assert kernel.completions("%container unp") == ["%container unpause"]
+    assert kernel.completions("%%container host --pids") == ["%%container host --pids-limit"]
+
+
 def test_bytes_that_are_no_text(kernel: Kernel) -> None:
     answer = kernel(
         "%%container host:tiny --rm\nprintf 'a\\377b\\n'; printf '\\303'; sleep 0.3\n"
@@ -94,7 +105,9 @@ def test_bytes_that_are_no_text(kernel: Kernel) -> None:
 
 def test_an_interrupt_ends_the_cell_and_its_container(kernel: Kernel, engine: Engine) -> None:
     heard = once("started", kernel.interrupt)
-    answer = kernel("%%container host:tiny --name stopped\necho started\nsleep 1000\n", heard=heard)
+    # Who speaks is who waits: pid 1 would not hear the signal before its child is there.
+    cell = "%%container host:tiny --name stopped\nsh -c 'echo started; exec sleep 1000'\n"
+    answer = kernel(cell, heard=heard)
     assert answer.error == "interrupted: exit status 130"
     assert "interrupted by SIGINT" in answer.plain
     assert engine.container("stopped").state == "exited"
