@@ -66,11 +66,13 @@ def _open(step: m.OpenMapped, init: int) -> list[int]:
 
 def _stack(step: m.OpenMapped, space: int) -> int:
     """The overlay of layers that are seen through the map; no device in it opens."""
-    below = os.path.commonpath((*step.lowers, step.upper, step.work))
-    tree = mounts.clone_tree(os.fsencode(below), recursive=False)
-    _map(tree, space, below)
-    # An overlay takes no layer from a mount that is nowhere, before Linux 6.15.
-    mounts.attach(tree, os.fsencode(below))
+    # Layers may lie in several stores. All are cloned before any is covered by its clone.
+    folders = sorted({os.path.dirname(path) for path in (*step.lowers, step.upper, step.work)})
+    trees = [mounts.clone_tree(os.fsencode(folder), recursive=False) for folder in folders]
+    for folder, tree in zip(folders, trees, strict=True):
+        _map(tree, space, folder)
+        # An overlay takes no layer from a mount that is nowhere, before Linux 6.15.
+        mounts.attach(tree, os.fsencode(folder))
     # What overlayfs makes for itself it makes as who mounted it, who must exist in the map; and needs root's
     # rights for it, which would go with root's id.
     process.prctl(process.PR_SET_SECUREBITS, _NO_SETUID_FIXUP)

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,6 +128,24 @@ def test_a_set_user_file_and_a_device_of_an_image_give_nothing(engine: Engine, t
     look = "head -c 1 /zero > /dev/null 2>&1 && echo open || echo closed"
     with crafted.crafted(engine, crafted.device("zero", "char", 1, 5)) as image:
         assert sh(engine, image, look, **PRIVATE) == "closed\n"
+
+
+def test_layers_of_another_store_are_seen_through_the_map_too(engine: Engine, tmp_path: Path) -> None:
+    engine.tag(TINY, "elsewhere:1")
+    config = tmp_path / "config.toml"
+    config.write_text(f'stores = ["{engine.places.home}"]\n')
+    own = {
+        "SANDCELL_HOME": f"{tmp_path}/home",
+        "SANDCELL_RUN": f"{tmp_path}/run",
+        "SANDCELL_CONFIG": str(config),
+    }
+    argv = [sys.executable, "-m", "sandcell.runtime.cli", "run", "--rm", "--userns", "private", "elsewhere:1"]
+    script = "stat -c %u:%g / /etc/passwd && echo x >> /etc/passwd && tail -n 1 /etc/passwd"
+    done = subprocess.run(
+        [*argv, "sh", "-c", script], env={**os.environ, **own}, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "0:0\n0:0\nx\n", done.stderr
+    engine.remove_image("elsewhere:1")
 
 
 def test_a_network_limits_a_terminal_and_an_init_are_as_ever(engine: Engine) -> None:
