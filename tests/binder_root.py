@@ -101,11 +101,18 @@ class Binder:
 
     def _check_out(self) -> None:
         """What repo2docker copies into the home, and ``pip install -e`` makes of it."""
-        argv = ["git", "-C", str(CHECKOUT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        listed = subprocess.run(argv, capture_output=True, check=True).stdout
-        copy = ["cp", "-P", "--parents", "-t", str(self._place / "home")]
-        names = [name for name in listed.decode().split("\0") if name and (CHECKOUT / name).exists()]
-        subprocess.run([*copy, *names], cwd=CHECKOUT, check=True)
+        parts = (
+            "sandcell",
+            "runtime",
+            "magics",
+            "notebooks",
+            "binder",
+            "pyproject.toml",
+            "README.md",
+            "LICENSE",
+        )
+        copy = ["cp", "-r", "-P", "-t", str(self._place / "home")]
+        subprocess.run([*copy, *parts], cwd=CHECKOUT, check=True)
         library = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
         site = self._place / "upper" / library
         site.mkdir(parents=True)
