@@ -187,5 +187,5 @@ def _reason(error: BaseException) -> str:
             break
         error = inner
     text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
-    match = re.search(r"\[Errno -?\d+\] (.*)", text)
+    match = re.search(r"\[Errno -?\d+\] ([^()]+)", text)
     return (match[1] if match else text)[:200] or type(error).__name__

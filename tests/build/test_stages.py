@@ -104,3 +104,17 @@ def test_triggers_of_the_base_are_carried_out_once(world: World) -> None:
         "RUN /bin/sh -c say x",
         'CMD ["/bin/sh" "-c" "x"]',
     ]
+
+
+def test_hard_links_that_go_round_in_a_circle_mean_what_they_meant_when_they_came(world: World) -> None:
+    world.base(
+        (
+            (Entry("a", "file", 0o644, size=3), b"old"),
+            (Entry("a", "file", 0o644, size=5), b"first"),
+            (Entry("b", "hardlink", link="a"), None),
+            (Entry("a", "hardlink", link="b"), None),
+            (Entry("c", "hardlink", link="a"), None),
+        )
+    )
+    made = world.build("FROM base AS one\nFROM scratch\nCOPY --from=one /a /b /c /")
+    assert dict(world.files(made).contents(["a", "b", "c"])) == dict.fromkeys("abc", b"first")
