@@ -109,7 +109,7 @@ export class ContainerView {
       ["command", one.command, "the same"],
       ["called", inspect.Config.Hostname, `${one.name} (${one.id.slice(0, 12)})`],
       ["root is", "uid 0", outside],
-      ["its files", "/", `${inspect.GraphDriver.Data.UpperDir} on the layers of ${one.image}`],
+      ["its files", "/", `the layers of ${one.image}, and on them ${inspect.GraphDriver.Data.UpperDir}`],
       ["network", one.network === "none" ? "lo alone" : one.network, inspect.NetworkSettings.Networks[one.network]?.IPAddress || one.network],
       ["limits", this.limits(inspect.HostConfig), inspect.CgroupsPath || "no control group"],
       ["kernel", this.inspector.about?.kernel ?? "", `${this.inspector.about?.kernel ?? ""}: the same one`],
