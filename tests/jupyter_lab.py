@@ -134,12 +134,12 @@ def complaints(page: Any) -> list[str]:
     """
     told: list[str] = []
 
-    def hear(message: Any) -> None:
-        if message.type == "error" and "Canceled future" not in message.text:
-            told.append(message.text)
+    def hear(text: str) -> None:
+        if "Canceled future" not in text:
+            told.append(text)
 
-    page.on("pageerror", lambda error: told.append(str(error)))
-    page.on("console", hear)
+    page.on("pageerror", lambda error: hear(str(error)))
+    page.on("console", lambda message: hear(message.text) if message.type == "error" else None)
     return told
 
 
