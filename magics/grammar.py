@@ -313,6 +313,14 @@ CONTAINER_VERBS = {
     "rename": verb("%container rename", "Give a container another name.", words="NAME NEW", least=2, most=2),
     "wait": _many("%container wait", "Wait until containers have ended; their exit statuses."),
     "rm": _many("%container rm", "Delete containers and their writable layers.", _FORCE),
+    "prune": verb(
+        "%container prune",
+        "Containers that do not run; -f deletes them and what they wrote.",
+        words="",
+        least=0,
+        most=0,
+        flags=(Flag(key="force", names=("-f", "--force"), help="delete them"),),
+    ),
     "logs": verb(
         "%container logs",
         "What a container wrote.",
@@ -370,6 +378,14 @@ SANDCELL_VERBS = {
     "doctor": verb(
         "%sandcell doctor",
         "What this host allows: which parts of a container are real here, and why.",
+        words="",
+        least=0,
+        most=0,
+    ),
+    "prune": IMAGE_VERBS["prune"],
+    "config": verb(
+        "%sandcell config",
+        "What is set: where the store lies, config.toml, and what %config Sandcell changes.",
         words="",
         least=0,
         most=0,

@@ -154,6 +154,19 @@ def rm(session: Session, request: Request) -> None:
     _done(request, lambda name: session.engine.remove(name, force=request.on("force")))
 
 
+def prune(session: Session, request: Request) -> None:
+    """``%container prune``: nobody can be asked in a cell, so ``-f`` is the answer."""
+    engine = session.engine
+    ended = [one for one in engine.containers(all=True) if one.state in ("created", "exited")]
+    if not request.on("force"):
+        note = "%container prune -f deletes them and what they wrote" if ended else ""
+        session.show(containers_card(ended, note=note))
+        return
+    each([one.id for one in ended], engine.remove)
+    for one in ended:
+        print(one.name)  # noqa: T201
+
+
 def logs(session: Session, request: Request) -> None:
     """``%container logs``: standard output and standard error apart, as they were written."""
     tail = _number("--tail", request.text("tail")) if request.on("tail") else None
@@ -230,6 +243,7 @@ VERBS: dict[str, Action] = {
     "rename": rename,
     "wait": wait,
     "rm": rm,
+    "prune": prune,
     "logs": logs,
     "cp": cp,
     "diff": diff,

@@ -5,6 +5,7 @@ from typing import Any
 
 from sandcell.magics.arguments import Request
 from sandcell.magics.live import open_inspector
+from sandcell.magics.looks import prune
 from sandcell.magics.session import Session
 from sandcell.magics.tables import lessons_card
 from sandcell.magics.verbs import Action, dispatch
@@ -35,5 +36,13 @@ def lessons(session: Session, request: Request) -> None:
     session.show(lessons_card(folder, copied, standings(session.engine.places.home)))
 
 
-VERBS: dict[str, Action] = {"doctor": doctor, "lessons": lessons}
+def config(session: Session, _: Request) -> None:
+    """``%sandcell config``"""
+    from sandcell.magics.tables import settings_card
+    from sandcell.runtime.engine.preferences import told
+
+    session.show(settings_card(session.engine.places, told(), session.settings))
+
+
+VERBS: dict[str, Action] = {"doctor": doctor, "lessons": lessons, "prune": prune, "config": config}
 """What carries out each sub-command of ``%sandcell``."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,8 +12,10 @@ from sandcell.magics.cards import instruction, state_of
 from sandcell.magics.paper import Card, Html, cell, code, el, row
 
 if TYPE_CHECKING:
+    from sandcell.magics.settings import Sandcell
     from sandcell.runtime.engine.lessons import Lesson
     from sandcell.runtime.engine.looking import ProcessEntry, Stats
+    from sandcell.runtime.engine.places import Places
     from sandcell.runtime.engine.values import Container, HistoryEntry, ImageEntry
     from sandcell.runtime.layer.tree import Change
 
@@ -73,6 +75,26 @@ def containers_card(containers: Sequence["Container"], now: float | None = None,
     ]
     heads = ("NAME", "IMAGE", "STATE", "COMMAND", "CREATED")
     return list_card("containers", "running instances of images", p.AMBER, heads, rows, note)
+
+
+def settings_card(places: "Places", told: tuple[str, Mapping[str, Any]], settings: "Sandcell") -> Card:
+    """What is set, and what sets it."""
+    path, values = told
+    rows = [("store", places.home, "SANDCELL_HOME"), ("run state", places.run, "SANDCELL_RUN")]
+    rows += [(name, _setting(value), path) for name, value in values.items()]
+    for name in sorted(settings.trait_names(config=True)):
+        value = getattr(settings, name)
+        rows.append(
+            (name.replace("_", " "), str(value) if value != "" else "as usual", f"%config Sandcell.{name}")
+        )
+    note = "" if path else "no config.toml"
+    return list_card("settings", "", p.BLUE, ("WHAT", "VALUE", "SET BY"), rows, note)
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_setting(one)}" for key, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def lessons_card(

@@ -28,6 +28,11 @@ def stores() -> tuple[str, ...]:
     return tuple(told)
 
 
+def told() -> tuple[str, dict[str, Any]]:
+    """The path of the config.toml that counts, empty without one, and what it says. ``BadInput`` as above."""
+    return _read()
+
+
 def _read() -> tuple[str, dict[str, Any]]:
     for path in paths():
         try:

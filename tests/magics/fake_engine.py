@@ -20,6 +20,7 @@ from sandcell.runtime.container.options import ExecOptions, Options
 from sandcell.runtime.container.output import Output
 from sandcell.runtime.container.ports import Publish
 from sandcell.runtime.engine.looking import ProcessEntry, Stats
+from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.values import Container, ContainerPlan, HistoryEntry, ImageEntry, Removed, Result
 from sandcell.runtime.errors import (
     BuildFailed,
@@ -154,6 +155,7 @@ class FakeEngine:
 
     def __init__(self, room: Path) -> None:
         self.room = room
+        self.places = Places(str(room / "home"), str(room / "run"))
         self.host = HOST
         self.calls: list[tuple[Any, ...]] = []
         self.changes: tuple[Change, ...] = ()
@@ -169,8 +171,6 @@ class FakeEngine:
 
     def close(self) -> None:
         self.closed = True
-
-    # images
 
     def build(
         self,

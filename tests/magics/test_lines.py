@@ -187,7 +187,7 @@ def test_sandcell_alone_shows_both_tables(web: Notebook) -> None:
     [
         ("%container stpo web", "did you mean %container stop?"),
         ("%container attach", "no such sub-command in this version"),
-        ("%sandcell config", "no such sub-command in this version"),
+        ("%sandcell colour", "no such sub-command in this version"),
         ("%container rm", "write: %container rm NAME"),
         ("%container exec web", "write: %container exec NAME COMMAND"),
         ("%container logs --tail x web", "not a whole number"),

@@ -4,7 +4,9 @@ import pytest
 
 from sandcell import magics
 from sandcell.magics.settings import Sandcell
+from sandcell.magics.tables import settings_card
 from sandcell.runtime.container.options import Options
+from sandcell.runtime.engine.places import Places
 from tests.magics.conftest import Notebook
 
 
@@ -48,3 +50,15 @@ def test_what_makes_no_sense_is_refused_when_it_is_set(
     notebook(f"%config Sandcell.{line}")
     assert len(caplog.records) == 1, "IPython tells it as an error of its log"
     assert one.trait_values() == before
+
+
+def test_what_is_set_and_by_what(notebook: Notebook) -> None:
+    values = {"rung": "rootless", "registry": {"localhost:5000": {"insecure": True}}, "stores": ["/a", "/b"]}
+    card = settings_card(Places("/home", "/run"), ("/c.toml", values), Sandcell(memory="256m"))
+    words = [line.split() for line in card.text.splitlines()]
+    assert ["rung", "rootless", "/c.toml"] in words
+    assert ["registry", "localhost:5000:", "insecure:", "True", "/c.toml"] in words
+    assert ["stores", "/a,", "/b", "/c.toml"] in words
+    assert ["memory", "256m", "%config", "Sandcell.memory"] in words
+    assert "no config.toml" in settings_card(Places("/home", "/run"), ("", {}), Sandcell()).html
+    assert notebook.engine.places.home in notebook("%sandcell config").text
