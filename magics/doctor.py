@@ -75,7 +75,7 @@ def _facets(host: "Host") -> list[Html]:
 def _refuser(host: "Host", layer: str) -> Html:
     """A layer that refused: what it is, what it refused, and what can be done, by whom."""
     tried = [
-        p.line(el("b", "", check.name), f": {p.visible(check.detail, 300)}")
+        p.line(el("b", "", f"{check.name}: "), p.visible(check.detail, 300))
         for check in host.refused
         if check.layer == layer
     ]
@@ -83,5 +83,5 @@ def _refuser(host: "Host", layer: str) -> Html:
         row(cell(AUDIENCES[one.audience], style="width:190px;"), cell(p.visible(one.help, 400)))
         for one in remedies(layer)
     ]
-    head = el("span", "", el("b", "", f"refused by {layer}"), f": {LAYERS.get(layer, '')}")
+    head = el("span", "", el("b", "", f"refused by {layer}: "), LAYERS.get(layer, ""))
     return p.fold(head, *tried, *([p.table(helps)] if helps else []))
