@@ -13,6 +13,11 @@ from tests.guest.boot import CHECKOUT, NONE, SECONDS
 _begun: list[tuple[subprocess.Popen[str], tempfile.TemporaryDirectory[str]]] = []
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Ask it last."""
+    items.sort(key=lambda item: _setting(item) is not None)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start it, to check the settings of which a test was chosen."""
     settings = {setting for item in session.items if (setting := _setting(item))}
