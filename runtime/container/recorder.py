@@ -48,6 +48,7 @@ _MOST_GROUPS = 65536
 _MOST_PRETENDERS = 400  # each takes a descriptor
 # A process's own descriptors: in our eyes these would be ours.
 _OWN = re.compile(rb"/(?:proc/(?:self|thread-self)/|dev/(?=fd/))(fd/[0-9]+|cwd|root)")
+_PATIENCE = 5000  # milliseconds
 _PATH = os.O_PATH | os.O_CLOEXEC
 _LOST = frozenset((errno.EPERM, errno.ENOTSUP, errno.EACCES, errno.ENOSPC, errno.EDQUOT))
 
@@ -83,12 +84,27 @@ def _enter(listener: int, init: int, parent: int) -> Never:
     target = os.pidfd_open(init)
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     process.keep_only({listener, target, proc})
-    setns(target, CLONE_NEWUSER)
+    _join(target)
     process.prctl(process.PR_SET_DUMPABLE, 0)  # entering made it dumpable again
     process.end_with(parent)
     os.close(target)
     Recorder(listener, proc).serve()
     os._exit(0)
+
+
+def _join(target: int) -> None:
+    """Enter its user namespace. Until the process executes its program nobody may look into it, which
+    entering takes: ptrace(2), "Ptrace access mode checking"."""
+    ended = select.poll()
+    ended.register(target, select.POLLIN)
+    for _ in range(_PATIENCE):
+        try:
+            setns(target, CLONE_NEWUSER)
+            return
+        except PermissionError:
+            if ended.poll(1):
+                return
+    setns(target, CLONE_NEWUSER)
 
 
 class Recorder:

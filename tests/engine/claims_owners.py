@@ -61,6 +61,13 @@ def an_exec_gives_files_away_too(engine: Engine) -> None:
 
 
 @claim
+def an_exec_is_answered_from_its_first_call_on(engine: Engine) -> None:
+    with background(engine, "sleep 100") as id:
+        told = {engine.exec(id, ("id", "-u")).text for _ in range(20)}
+    assert told == {"0\n"}
+
+
+@claim
 def what_has_no_place_for_its_owner_is_told(engine: Engine) -> None:
     made = engine.create(IMAGE, ("sh", "-c", "ln -s nowhere /l; chown -h 3:4 /l"), Options())
     try:
