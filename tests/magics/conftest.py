@@ -1,5 +1,6 @@
 """A real IPython shell in this process, with the magics over a fake engine."""
 
+import atexit
 import contextlib
 import io
 from collections.abc import Iterator
@@ -72,3 +73,5 @@ def notebook(engine: FakeEngine) -> Iterator[Notebook]:
         run.close()
     shell.history_manager.end_session()
     InteractiveShell.clear_instance()
+    # Else each of some hundred shells collects garbage when the tests end: minutes.
+    atexit.unregister(shell.atexit_operations)
