@@ -16,7 +16,7 @@ from sandcell.runtime.linux.netlink import (
     attribute,
     attributes,
 )
-from sandcell.runtime.linux.network import inside_of
+from sandcell.runtime.linux.network import inside_of, link_header
 
 _NEWLINK, _GETLINK, _NEWADDR, _GETADDR = 16, 18, 20, 22
 _NAME, _PID = 3, 19
@@ -40,20 +40,16 @@ def move(name: str, pid: int, wanted: str) -> None:
         addresses = [body for kind, body in listed if _stays(kind, body, index)]
         with inside_of(pid) as inside:
             before = _links(inside)
-            body = _link(index) + attribute(_PID, pid) + attribute(_NAME, wanted)
+            body = link_header(index) + attribute(_PID, pid) + attribute(_NAME, wanted)
             channel.batch(Message(_NEWLINK, ACK, body))
             (moved,) = _links(inside) - before
             for body in addresses:
                 inside.batch(Message(_NEWADDR, ACK | CREATE | EXCLUSIVE, _again(body, moved)))
-            inside.batch(Message(_NEWLINK, ACK, _link(moved, _UP)))
-
-
-def _link(index: int = 0, flags: int = 0) -> bytes:
-    return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, flags)
+            inside.batch(Message(_NEWLINK, ACK, link_header(moved, _UP)))
 
 
 def _links(channel: Netlink) -> set[int]:
-    listed = channel.dump(Message(_GETLINK, DUMP, _link()))
+    listed = channel.dump(Message(_GETLINK, DUMP, link_header()))
     return {struct.unpack_from("=i", body, 4)[0] for kind, body in listed if kind == _NEWLINK}
 
 

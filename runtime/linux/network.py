@@ -40,14 +40,15 @@ class Link(msgspec.Struct, frozen=True):
     kind: str = ""
 
 
-def _link(index: int = 0, flags: int = 0) -> bytes:
+def link_header(index: int = 0, flags: int = 0) -> bytes:
+    """What a message of links begins with: which one, and the flags that it gets. rtnetlink(7), ifinfomsg."""
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, flags)
 
 
 def links() -> tuple[Link, ...]:
     """The links of this network namespace."""
     with Netlink(ROUTE) as channel:
-        listed = channel.dump(Message(_GETLINK, DUMP, _link()))
+        listed = channel.dump(Message(_GETLINK, DUMP, link_header()))
     found = []
     for kind, body in listed:
         if kind == _NEWLINK:
@@ -80,10 +81,10 @@ def routes(family: int = socket.AF_INET) -> tuple[tuple[int, int], ...]:
 def make_bridge(name: str, alias: str, address: str, prefix: int) -> None:
     """A bridge with that address, up. ``FileExistsError`` when a link of that name is there."""
     with Netlink(ROUTE) as channel:
-        body = _link(flags=_UP) + attribute(_NAME, name) + nested(_INFO, attribute(_KIND, "bridge"))
+        body = link_header(flags=_UP) + attribute(_NAME, name) + nested(_INFO, attribute(_KIND, "bridge"))
         channel.batch(Message(_NEWLINK, ACK | CREATE | EXCLUSIVE, body))
         index = socket.if_nametoindex(name)
-        note = Message(_NEWLINK, ACK, _link(index) + attribute(_ALIAS, alias))
+        note = Message(_NEWLINK, ACK, link_header(index) + attribute(_ALIAS, alias))
         channel.batch(note, _address(index, address, prefix))
 
 
@@ -113,7 +114,7 @@ def delete_link(name: str) -> None:
     """Delete a link; nothing where there is none."""
     with Netlink(ROUTE) as channel:
         try:
-            channel.batch(Message(_DELLINK, ACK, _link() + attribute(_NAME, name)))
+            channel.batch(Message(_DELLINK, ACK, link_header() + attribute(_NAME, name)))
         except OSError as error:
             if error.errno != errno.ENODEV:
                 raise
@@ -139,15 +140,15 @@ def connect(
     """
     # Not up yet: a veth cannot open before it has its peer.
     names = attribute(_NAME, inside) + attribute(_ADDRESS, mac) + attribute(_PID, pid)
-    peer = nested(_PEER, _link(), names)
-    body = _link(flags=_UP) + attribute(_NAME, outside)
+    peer = nested(_PEER, link_header(), names)
+    body = link_header(flags=_UP) + attribute(_NAME, outside)
     body += attribute(_MASTER, socket.if_nametoindex(bridge))
     body += nested(_INFO, attribute(_KIND, "veth"), nested(_DATA, peer))
     with Netlink(ROUTE) as channel:
         channel.batch(Message(_NEWLINK, ACK | CREATE | EXCLUSIVE, body))
     with inside_of(pid) as channel:
         index = _index(channel, inside)
-        up = Message(_NEWLINK, ACK, _link(index, _UP))
+        up = Message(_NEWLINK, ACK, link_header(index, _UP))
         address6, prefix6, gateway6 = six
         more = [_address(index, address6, prefix6)] if address6 else []
         channel.batch(_address(index, address, prefix), up, *more)
@@ -173,7 +174,7 @@ def _lead_out(channel: Netlink, gateway: str) -> None:
 
 
 def _index(channel: Netlink, name: str) -> int:
-    for kind, body in channel.dump(Message(_GETLINK, DUMP, _link())):
+    for kind, body in channel.dump(Message(_GETLINK, DUMP, link_header())):
         if kind == _NEWLINK and _text(attributes(body[16:]).get(_NAME)) == name:
             index: int = struct.unpack_from("=i", body, 4)[0]
             return index

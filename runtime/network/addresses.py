@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sandcell.runtime.errors import HostRefused, InvalidOption
 
@@ -23,14 +23,22 @@ def dotted(value: int) -> str:
 
 def parse(text: str) -> Subnet:
     """``10.5.0.0/24``; ``InvalidOption`` for anything but a network with room for two."""
+    subnet = read(text, number, 32)
+    if not 8 <= subnet[1] <= 29:
+        raise InvalidOption("use", f"--subnet {text}", "not an IPv4 network", "write 10.5.0.0/24")
+    return subnet
+
+
+def read(text: str, number: Callable[[str], int], bits: int) -> Subnet:
+    """``ADDRESS/LENGTH`` with addresses of so many bits, which ``number`` reads; the length is 0 for what
+    is no network, or is the address of one host."""
     address, _, length = text.partition("/")
     try:
         base, prefix = number(address), int(length)
     except (OSError, ValueError):
-        base, prefix = 0, 0
-    if not 8 <= prefix <= 29 or base & ((1 << (32 - prefix)) - 1):
-        raise InvalidOption("use", f"--subnet {text}", "not an IPv4 network", "write 10.5.0.0/24")
-    return base, prefix
+        return 0, 0
+    whole = 0 <= prefix <= bits and not base & ((1 << (bits - prefix)) - 1)
+    return (base, prefix) if whole else (0, 0)
 
 
 def show(subnet: Subnet) -> str:
@@ -38,9 +46,9 @@ def show(subnet: Subnet) -> str:
     return f"{dotted(subnet[0])}/{subnet[1]}"
 
 
-def overlap(one: Subnet, other: Subnet) -> bool:
-    """True when an address is in both."""
-    shift = 32 - min(one[1], other[1])
+def overlap(one: Subnet, other: Subnet, bits: int = 32) -> bool:
+    """True when an address, of so many bits, is in both."""
+    shift = bits - min(one[1], other[1])
     return one[0] >> shift == other[0] >> shift
 
 

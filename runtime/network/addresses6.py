@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable
 
 from sandcell.runtime.errors import InvalidOption
+from sandcell.runtime.network import addresses
 from sandcell.runtime.network.addresses import Subnet
 
 
@@ -28,15 +29,11 @@ def fresh() -> str:
 
 def parse(text: str) -> Subnet:
     """``fd00:5::/64``; ``InvalidOption`` for anything but a network with room for one of IPv4 in it."""
-    address, _, length = text.partition("/")
-    try:
-        base, prefix = number(address), int(length)
-    except (OSError, ValueError):
-        base, prefix = 0, 0
-    if not 8 <= prefix <= 96 or base & ((1 << (128 - prefix)) - 1):
+    subnet = addresses.read(text, number, 128)
+    if not 8 <= subnet[1] <= 96:
         cause = "not an IPv6 network with 32 bits or more for its containers"
         raise InvalidOption("use", f"--subnet {text}", cause, "write fd00:5::/64")
-    return base, prefix
+    return subnet
 
 
 def show(subnet: Subnet) -> str:
@@ -46,8 +43,7 @@ def show(subnet: Subnet) -> str:
 
 def overlap(one: Subnet, other: Subnet) -> bool:
     """True when an address is in both."""
-    shift = 128 - min(one[1], other[1])
-    return one[0] >> shift == other[0] >> shift
+    return addresses.overlap(one, other, 128)
 
 
 def within(subnet: Subnet, option: str, text: str) -> int:
