@@ -1,10 +1,12 @@
-"""Registries that the tests of the specification ask: our own, and Debian's docker-registry."""
+"""Registries that tests of the specification ask, our own and Debian's docker-registry; and two stores."""
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from sandcell.runtime.store import Store
 
 from .asking import Registry
 from .serving import debian_registry, own, serving
@@ -35,3 +37,15 @@ def registry11(address: tuple[str, str]) -> Registry:
     if address[1] == "1.0":
         pytest.skip("docker-registry of Debian 12 follows the specification 1.0")
     return Registry(*address)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Store:
+    """An empty store to push from."""
+    return Store(tmp_path / "here")
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Store:
+    """Another, to pull into."""
+    return Store(tmp_path / "there")

@@ -15,11 +15,6 @@ from .serving import client, own, serving
 from .test_transfer import get, send
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Store:
-    return Store(tmp_path / "here")
-
-
 class Cut(Handler):
     """Closes the connection after so many bytes of its answers; of one connection after the other."""
 

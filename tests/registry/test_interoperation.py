@@ -38,11 +38,6 @@ def wire(address: tuple[str, str], tmp_path: Path) -> Client:
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Store:
-    return Store(tmp_path / "here")
-
-
-@pytest.fixture
 def made(here: Store) -> Image:
     return image(here, {"a": b"1" * 10_000}, {"b": b"2"}, name="ours")
 

@@ -31,11 +31,6 @@ from .test_transfer import get, send
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Store:
-    return Store(tmp_path / "here")
-
-
-@pytest.fixture
 def wire(address: tuple[str, str], tmp_path: Path) -> Client:
     """Of our own registry and of Debian's, one after the other."""
     return client(address[0], tmp_path)

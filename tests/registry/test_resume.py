@@ -26,16 +26,6 @@ from .test_transfer import get, send
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Store:
-    return Store(tmp_path / "here")
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> Store:
-    return Store(tmp_path / "there")
-
-
-@pytest.fixture
 def made(here: Store) -> Image:
     return image(here, {"a": os.urandom(1_500_000)}, {"b": b"small"}, name="hello")
 

@@ -140,11 +140,6 @@ def world(tmp_path: Path) -> Iterator[tuple[World, Server, Settings]]:
         yield world, server, Settings({server.name: Host(ca=cert[0])})
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Store:
-    return Store(tmp_path / "here")
-
-
 def known(server: Server, tmp_path: Path, login: Login | None = None) -> Credentials:
     credentials = Credentials(str(tmp_path / "docker/config.json"))
     credentials.put(server.name, login or Login("me", "secret"))

@@ -41,16 +41,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS")
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Store:
-    return Store(tmp_path / "here")
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> Store:
-    return Store(tmp_path / "there")
-
-
-@pytest.fixture
 def made(here: Store) -> Image:
     return image(here, {"a": b"1" * 3_000_000}, {"b": bytes(range(256)) * 9000}, name="hello")
 
