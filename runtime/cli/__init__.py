@@ -9,7 +9,8 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Never
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Never
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine import Engine
@@ -81,9 +82,34 @@ def entry() -> Never:
 
 
 def _load_lightly() -> None:
-    """Import msgspec without ``typing_extensions``, which it does not need and which takes longer."""
+    """Import msgspec and click without what they name and hardly use: ``typing_extensions``, which
+    msgspec can do without, and ``inspect`` (with Python's parser and its tables), of which click needs
+    a trimmed line. Together they take longer than either library."""
     if "typing_extensions" not in sys.modules:
         sys.modules["typing_extensions"] = None  # type: ignore[assignment]
         import msgspec  # noqa: F401
 
         del sys.modules["typing_extensions"]
+    if "inspect" not in sys.modules and "click" not in sys.modules:
+        sys.modules["inspect"] = _Inspect("inspect")
+        import click  # noqa: F401
+
+        del sys.modules["inspect"]
+
+
+class _Inspect(ModuleType):
+    """What click sees as ``inspect``: the module itself, loaded at the first question that needs it."""
+
+    @staticmethod
+    def cleandoc(doc: str) -> str:
+        """As inspect.cleandoc; a text of one line needs no module."""
+        if "\n" not in doc:
+            return doc.lstrip()
+        import inspect
+
+        return inspect.cleandoc(doc)
+
+    def __getattr__(self, name: str) -> Any:
+        import inspect
+
+        return getattr(inspect, name)

@@ -85,9 +85,9 @@ def resolver(
     servers: tuple[str, ...], domains: tuple[str, ...], options: tuple[str, ...], before: str
 ) -> str:
     """A resolv.conf with what is given in place of what ``before`` says of it. resolv.conf(5)."""
-    import ipaddress
-
     for server in servers:
+        import ipaddress  # seldom given, and slow to load
+
         try:
             ipaddress.ip_address(server)
         except ValueError:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from sandcell.runtime.container import recorder
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container import view_steps as v
 from sandcell.runtime.container.identity import NAMESPACES, identity
@@ -309,6 +308,8 @@ def owners(sets: Capabilities | None, idmap: IdMap) -> list[s.Inside]:
     ids are many, or where the process has no right to give files away."""
     if not idmap.single or "CAP_CHOWN" not in (sets or Capabilities()).effective:
         return []
+    from sandcell.runtime.container import recorder  # seldom needed, and much to load
+
     return [s.RecordOwners(recorder.program())]
 
 
