@@ -1,5 +1,8 @@
 """Arguments that name something in the store, with completion of what is there."""
 
+from abc import abstractmethod
+from collections.abc import Iterable
+
 import click
 from click.shell_completion import CompletionItem
 
@@ -7,48 +10,44 @@ from sandcell.runtime.cli.door import Door
 from sandcell.runtime.errors import SandcellError
 
 
-class ContainerName(click.types.StringParamType):
+class _Name(click.types.StringParamType):
+    @abstractmethod
+    def there(self, door: Door) -> Iterable[str]:
+        """The names that could be meant."""
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002 - click's signature
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Those that begin so; none where the store cannot be read."""
+        door = ctx.find_object(Door)
+        try:
+            found = [] if door is None else list(self.there(door))
+        except (SandcellError, OSError):
+            return []
+        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+
+class ContainerName(_Name):
     """A container's name, id, or the beginning of an id."""
 
     name = "container"
 
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,  # noqa: ARG002 - click's signature
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        """Names of all containers that begin so."""
-        door = ctx.find_object(Door)
-        if door is None:
-            return []
-        try:
-            found = [container.name for container in door.engine.containers(all=True)]
-        except (SandcellError, OSError):
-            return []
-        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+    def there(self, door: Door) -> Iterable[str]:
+        """Names of all containers."""
+        return (container.name for container in door.engine.containers(all=True))
 
 
-class ImageName(click.types.StringParamType):
+class ImageName(_Name):
     """An image's name or digest."""
 
     name = "image"
 
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,  # noqa: ARG002 - click's signature
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        """Names of all images that begin so."""
-        door = ctx.find_object(Door)
-        if door is None:
-            return []
-        try:
-            found = [entry.name for entry in door.engine.images()]
-        except (SandcellError, OSError):
-            return []
-        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+    def there(self, door: Door) -> Iterable[str]:
+        """Names of all images."""
+        return (entry.name for entry in door.engine.images())
 
 
 CONTAINER = ContainerName()

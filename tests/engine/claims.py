@@ -4,6 +4,7 @@ They are run here as root, and by ``plain_user`` as somebody without rights; see
 """
 
 import hashlib
+import importlib
 import os
 import signal
 import stat
@@ -38,6 +39,14 @@ def claim(function: Callable[[Engine], None]) -> Callable[[Engine], None]:
     """Adds the function to the list that the tests go through."""
     CLAIMS.append(function)
     return function
+
+
+def gather() -> None:
+    """Import the files of claims beside this one, so that ``CLAIMS`` has them all. Those of the low rungs
+    have a list of their own."""
+    for path in sorted(Path(__file__).parent.glob("claims_*.py")):
+        if path.stem != "claims_low":
+            importlib.import_module(f"tests.engine.{path.stem}")
 
 
 def prepare(engine: Engine) -> None:

@@ -8,7 +8,6 @@ import pytest
 from sandcell.runtime import Engine
 from sandcell.runtime.container.options import ExecOptions, Options
 from sandcell.runtime.errors import ContainerNotFound, HostRefused, InvalidOption, WrongState
-from tests.engine import claims_copy  # noqa: F401 - its claims join the list
 from tests.engine.claims import IMAGE, background, claim, until
 
 

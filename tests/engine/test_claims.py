@@ -7,45 +7,17 @@ from pathlib import Path
 import pytest
 
 from sandcell.runtime import Engine
-from tests.engine import (  # noqa: F401
-    claims,
-    claims_archives,
-    claims_attach,
-    claims_attacks,
-    claims_builds,
-    claims_init,
-    claims_living,
-    claims_network,
-    claims_options,
-    claims_owners,
-    claims_registries,
-    claims_safety,
-    claims_userns,
-    claims_volumes,
-)
+from tests.engine import claims
 from tests.plain_user import PlainUser
 
+claims.gather()
 NAMES = [function.__name__ for function in claims.CLAIMS]
 
 _DRIVER = """
 import sys, traceback
 from sandcell.runtime import Engine
-from tests.engine import (  # noqa: F401
-    claims,
-    claims_archives,
-    claims_attach,
-    claims_attacks,
-    claims_builds,
-    claims_init,
-    claims_living,
-    claims_network,
-    claims_options,
-    claims_owners,
-    claims_registries,
-    claims_safety,
-    claims_userns,
-    claims_volumes,
-)
+from tests.engine import claims
+claims.gather()
 with Engine(sys.argv[1], sys.argv[2]) as engine:
     claims.prepare(engine)
     assert engine.host.rung == "rootless", engine.host.rung
