@@ -145,6 +145,11 @@ def _rdma(resources: Resources) -> Iterator[File]:
         yield File("rdma", "rdma.max", " ".join(parts))
 
 
+def io_weight(weight: int) -> int:
+    """10 to 1000 of blkio as 1 to 10000 of io."""
+    return 1 + (weight - 10) * 9999 // 990
+
+
 def _unified(resources: Resources) -> Iterator[File]:
     memory, cpu = resources.memory or Memory(), resources.cpu or Cpu()
     if resources.network and (resources.network.class_id or resources.network.priorities):
@@ -163,9 +168,7 @@ def _unified(resources: Resources) -> Iterator[File]:
     yield from _rdma(resources)
     block = resources.block_io or BlockIo()
     if block.weight:
-        # 10 to 1000 of blkio become 1 to 10000 of io.
-        weight = str(1 + (block.weight - 10) * 9999 // 990)
-        yield File("io", "io.weight", weight, "io.bfq.weight")
+        yield File("io", "io.weight", str(io_weight(block.weight)), "io.bfq.weight")
     for name, throttles in (
         ("rbps", block.throttle_read_bps_device),
         ("wbps", block.throttle_write_bps_device),

@@ -15,10 +15,21 @@ from collections.abc import Iterable
 from sandcell.runtime.errors import Conflict, HostRefused, InvalidOption
 from sandcell.runtime.linux import cgroups_v1, cgroups_v2
 from sandcell.runtime.linux.cgroups_files import groups, members, read, wait_until, write
-from sandcell.runtime.linux.cgroups_layout import USUAL, CgroupLayout, around, layout
+from sandcell.runtime.linux.cgroups_layout import USUAL, CgroupLayout, around, layout, parse_membership, whole
 from sandcell.runtime.linux.cgroups_limits import Limits, Usage, check, put, unavailable
 
-__all__ = ["USUAL", "Cgroup", "CgroupLayout", "Limits", "Usage", "around", "enter", "layout"]
+__all__ = [
+    "USUAL",
+    "Cgroup",
+    "CgroupLayout",
+    "Limits",
+    "Usage",
+    "around",
+    "enter",
+    "layout",
+    "parse_membership",
+    "whole",
+]
 
 _PATIENCE = 5.0
 _TRIES = 20

@@ -135,6 +135,19 @@ def around(path: str, pid: int) -> CgroupLayout:
     return CgroupLayout(version="v2", bases={"": base}, writable=may_write(base))
 
 
+def whole() -> CgroupLayout:
+    """The trees from their tops, whoever may write where: for groups that systemd makes."""
+    trees = parse_mounts(read_text("/proc/self/mountinfo"))
+    bases: dict[str, str] = {}
+    for tree in trees:
+        for controller in tree.controllers:
+            bases.setdefault(controller, tree.place)
+    version = layout().version
+    if version == "v2":
+        bases = {"": next(tree.place for tree in trees if tree.unified)}
+    return CgroupLayout(version=version, bases=bases, writable=bool(bases))
+
+
 def parse_mounts(mountinfo: str) -> tuple[Tree, ...]:
     """The control group trees in the text of /proc/PID/mountinfo. proc(5)."""
     trees = []

@@ -19,6 +19,7 @@ from sandcell.runtime.linux.cgroups_limits import (
     put,
     weight,
 )
+from sandcell.runtime.linux.process import rules_the_machine
 
 # v1 controllers that v2 has built in, or does by other means
 _BUILT_IN = frozenset(("cpuacct", "freezer", "devices", "net_cls", "net_prio", "perf_event"))
@@ -76,8 +77,8 @@ def limit(directory: str, limits: Limits) -> None:
         put(directory, "cpuset", "cpuset.cpus", limits.cpuset_cpus)
     if limits.cpuset_mems:
         put(directory, "cpuset", "cpuset.mems", limits.cpuset_mems)
-    # Nobody but root may, and in a user namespace no device can be made in the first place.
-    if limits.devices and os.geteuid() == 0:
+    # Nobody but root of the machine may, and in a user namespace no device can be made in the first place.
+    if limits.devices and rules_the_machine():
         restrict(directory, limits.devices)
 
 

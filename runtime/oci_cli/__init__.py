@@ -13,6 +13,7 @@ from sandcell.runtime.errors import InvalidOption, NotFound, SandcellError
 from sandcell.runtime.oci_cli import log
 from sandcell.runtime.oci_cli.arguments import COMMANDS, Line, parse
 
+_MANAGERS = ("cgroupfs", "systemd", "disabled")
 _ENTERING = ("create", "run", "exec")
 
 
@@ -60,10 +61,6 @@ def _do(line: Line) -> int:
         for command in [line.command] if line.command else []:
             print(f"options of {command}: " + " ".join(f"--{name}" for name in COMMANDS[command]))
         return 0 if line.has("help") else 1
-    if line.has("systemd-cgroup") or line.get("cgroup-manager") == "systemd":
-        raise InvalidOption(
-            "use", "systemd", "sandcell-oci makes control groups itself", "--cgroup-manager cgroupfs"
-        )
     if line.command in _ENTERING:
         return _enter(line)
     _ask(line, _root(line))
@@ -110,12 +107,20 @@ def _enter(line: Line) -> int:
         return 0 if line.has("detach") else wait(child)
     from sandcell.runtime.oci_cli.create import create
 
-    child = create(line, root, manager=line.get("cgroup-manager"))
+    child = create(line, root, manager=_manager(line))
     if line.command == "create":
         return 0
     from sandcell.runtime.oci_cli.foreground import run
 
     return run(line, root, child)
+
+
+def _manager(line: Line) -> str:
+    manager = "systemd" if line.has("systemd-cgroup") else line.get("cgroup-manager", _MANAGERS[0])
+    if manager not in _MANAGERS:
+        there = " or ".join(_MANAGERS)
+        raise InvalidOption("use", f"--cgroup-manager {manager}", "there is no such manager", there)
+    return manager
 
 
 def _version() -> int:

@@ -59,21 +59,23 @@ def bear(
     door: socket.socket | None,
     trees: dict[int, int],
     preserve: int,
+    move: Callable[[int], None] | None = None,
 ) -> Child:
-    """Clone the process that plays ``steps``. ``HostRefused`` where the kernel does not let us."""
+    """Clone the process that plays ``steps``. ``HostRefused`` where the kernel does not let us. ``move``
+    brings a process of that pid into the group, where we may not put it there ourselves."""
     flags = 0
     for name in wanted.new:
         flags |= FLAGS[name] if name not in _LATER else 0
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    into = group.open() if group is not None else None
+    into = group.open() if group is not None and move is None else None
 
     def play() -> None:
         ours.close()
         player.become(steps, player.Scene(theirs, door, trees), preserve)
 
     try:
-        if wanted.joins or "time" in wanted.new:
-            pid = _beside(wanted, flags, into, play)
+        if wanted.joins or "time" in wanted.new or move is not None:
+            pid = _beside(wanted, flags, into, play, move)
         else:
             pid, pidfd = clone3(flags, signal.SIGCHLD, -1 if into is None else into)
             if pid == 0:
@@ -89,14 +91,23 @@ def bear(
     return Child(pid, ours)
 
 
-def _beside(wanted: Wanted, flags: int, into: int | None, play: Callable[[], None]) -> int:
+def _beside(
+    wanted: Wanted,
+    flags: int,
+    into: int | None,
+    play: Callable[[], None],
+    move: Callable[[int], None] | None,
+) -> int:
     announce, announced = os.pipe2(os.O_CLOEXEC)
+    moved, moving = os.pipe2(os.O_CLOEXEC)
     if os.geteuid() == 0:
         # From now on, so that there is no moment for those inside to look into it.
         process.prctl(process.PR_SET_DUMPABLE, 0)
     helper, helper_fd = clone3(0, signal.SIGCHLD)
     if helper == 0:
         try:
+            os.close(moving)
+            os.read(moved, 1)
             for name, fd in wanted.joins:
                 # A process is born into a group only where its maker sees both: cgroups(7), nsdelegate.
                 if name != "cgroup" or into is None:
@@ -116,6 +127,15 @@ def _beside(wanted: Wanted, flags: int, into: int | None, play: Callable[[], Non
         finally:
             os._exit(0)
     os.close(announced)
+    os.close(moved)
+    try:
+        if move is not None:
+            move(helper)
+    except BaseException:
+        os.kill(helper, signal.SIGKILL)
+        raise
+    finally:
+        os.close(moving)
     said = os.read(announce, 32)
     os.close(announce)
     os.close(helper_fd)

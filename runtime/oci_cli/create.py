@@ -27,6 +27,10 @@ from sandcell.runtime.oci_cli.bundle import load, namespaces
 from sandcell.runtime.oci_cli.check import settled
 from sandcell.runtime.oci_cli.record import CREATING, FILTERS, STOPPED, Kept, Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandcell.runtime.oci_cli.scope import Seat
+
 
 def create(line: Line, root: str, *, manager: str) -> birth.Child:
     """Make the container of ``line``; it waits for ``start``. If it fails, nothing of it is left."""
@@ -38,22 +42,33 @@ def create(line: Line, root: str, *, manager: str) -> birth.Child:
         has = "asks for a terminal" if terminal else "asks for no terminal"
         raise InvalidDocument("create", "container", f"process {has}, see --console-socket")
     kept = Kept(root, line.id, make=True)
+    seat: Seat | None = None
     try:
-        child = _create(line, kept, spec, folder, manager, root)
+        if manager == "systemd":
+            from sandcell.runtime.oci_cli import scope
+
+            kept.record = Record(line.id, folder, time.time())
+            seat = scope.Seat(kept, spec.linux or Linux(), encode(spec))
+        child = _create(line, kept, spec, folder, manager, root, seat)
     except BaseException:
+        verbs.remove_groups(kept)
         kept.remove()
         raise
     finally:
+        if seat is not None:
+            seat.close()
         kept.close()
     return child
 
 
-def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str, root: str) -> birth.Child:
+def _create(
+    line: Line, kept: Kept, spec: Spec, folder: str, manager: str, root: str, seat: "Seat | None"
+) -> birth.Child:
     linux = spec.linux or Linux()
     new, joins = namespaces(spec)
-    group = _group(line.id, linux, manager)
+    group = seat.group if seat is not None else _group(line.id, linux, manager)
     own_group = group is not None and not group.exists
-    record = Record(line.id, folder, time.time())
+    record = kept.record if seat is not None else Record(line.id, folder, time.time())
     record.oci_version, record.annotations = spec.oci_version, spec.annotations
     record.root = spec.root.path if spec.root else ""
     record.startable = spec.process is not None
@@ -90,7 +105,7 @@ def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str, root:
     door.listen(8)
     child: birth.Child | None = None
     try:
-        if group is not None:
+        if group is not None and seat is None:
             if own_group:
                 # Should this process be killed meanwhile, ``delete --force`` finds what to remove.
                 record.cgroup, record.groups = group.path, group.possible()
@@ -100,7 +115,10 @@ def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str, root:
             record.cgroup, record.freezer = group.path, group.freezer
             record.groups = list(dict.fromkeys(group.directories().values())) if own_group else []
         wanted = birth.Wanted(new, _opened(joins), _offsets(linux))
-        child = birth.bear(steps, wanted, group=group, door=door, trees=trees, preserve=preserve)
+        move = seat.mover if seat is not None else None
+        child = birth.bear(steps, wanted, group=group, door=door, trees=trees, preserve=preserve, move=move)
+        if seat is not None:
+            seat.limit()
         if user:
             birth.map_ids(child, maps)
         if spec.process is not None:
@@ -125,6 +143,8 @@ def _create(line: Line, kept: Kept, spec: Spec, folder: str, manager: str, root:
             birth.end(child)
         if "mnt" not in own:
             host_mounts.undo(host_mounts.since(stood, record.root))
+        if seat is not None:
+            seat.close()
         verbs.remove_groups(kept)
         if kept.record.pid and spec.hooks:
             # What failed is destroyed as by ``delete``, and its hooks are told.

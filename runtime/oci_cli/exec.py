@@ -1,6 +1,7 @@
 """``exec``: another process in a container that runs."""
 
 import os
+from collections.abc import Callable
 
 import msgspec
 
@@ -9,6 +10,7 @@ from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.bundle_process import program
 from sandcell.runtime.errors import InvalidDocument, InvalidOption, WrongState
 from sandcell.runtime.linux.alive import read_text
+from sandcell.runtime.linux.cgroups import Cgroup
 from sandcell.runtime.linux.namespaces import different
 from sandcell.runtime.oci.decode import decode
 from sandcell.runtime.oci.spec import Capabilities, Process, User
@@ -72,7 +74,10 @@ def enter(line: Line, root: str) -> birth.Child:
         around = _Around(-1, preserve, read_text(f"/proc/{init}/setgroups").strip() != "deny")
         steps += program(process, linux, (), filter_keeper(root), around, wait=False)
         wanted = birth.Wanted(frozenset(), joins)
-        child = birth.bear(tuple(steps), wanted, group=group, door=None, trees={}, preserve=preserve)
+        move = _mover(kept, group)
+        child = birth.bear(
+            tuple(steps), wanted, group=group, door=None, trees={}, preserve=preserve, move=move
+        )
         try:
             if "user" in names:
                 birth.map_ids(child, None)
@@ -90,6 +95,15 @@ def enter(line: Line, root: str) -> birth.Child:
     finally:
         kept.close()
     return child
+
+
+def _mover(kept: Kept, group: Cgroup | None) -> Callable[[int], None] | None:
+    if group is None or not kept.record.unit:
+        return None
+    from sandcell.runtime.oci_cli import scope
+
+    unit = kept.record.unit
+    return (lambda pid: scope.enter(unit, pid)) if scope.apart(group) else None
 
 
 def _processors(process: Process) -> tuple[set[int], set[int]]:

@@ -8,8 +8,14 @@ from sandcell.runtime.oci.spec_linux import Resources
 def make(group: Cgroup, resources: Resources) -> None:
     """Make the group with the controllers that ``resources`` need, and limit it. ``InvalidDocument``,
     ``InvalidOption`` or ``HostRefused`` name what cannot be."""
-    group.create({*USUAL, *controllers(resources, unified=group.layout.unified)})
+    controllers_for(group, resources)
     impose(group, resources)
+
+
+def controllers_for(group: Cgroup, resources: Resources) -> None:
+    """Make the group where it is missing, with the controllers that ``resources`` need. Errors as of
+    ``make``."""
+    group.create({*USUAL, *controllers(resources, unified=group.layout.unified)})
 
 
 def impose(group: Cgroup, resources: Resources) -> None:

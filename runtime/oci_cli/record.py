@@ -34,11 +34,12 @@ class Record:
     for none. ``cgroup``: its path, empty without one; ``groups``: the directories of it that we made;
     ``freezer``: the file that tells whether it stands still. ``mounts``: those in the host's own mount
     namespace. ``hooks``: poststart and poststop as in the document. ``startable``: it has a process.
+    ``unit``: the scope of systemd's that the group belongs to, empty without one.
     """
 
     __slots__ = (
         "annotations", "began", "boot", "bundle", "cgroup", "created", "freezer", "groups", "hooks", "id",
-        "mounts", "oci_version", "pid", "root", "startable",
+        "mounts", "oci_version", "pid", "root", "startable", "unit",
     )  # fmt: skip
 
     def __init__(self, id: str, bundle: str, created: float) -> None:
@@ -51,6 +52,7 @@ class Record:
         self.mounts: list[str] = []
         self.hooks: dict[str, list[dict[str, object]]] = {}
         self.startable = True
+        self.unit = ""
 
     @property
     def alive(self) -> bool:
@@ -126,7 +128,8 @@ class Kept:
             return None
         from sandcell.runtime.linux import cgroups
 
-        return cgroups.Cgroup(self.record.cgroup, cgroups.layout())
+        layout = cgroups.whole() if self.record.unit else cgroups.layout()
+        return cgroups.Cgroup(self.record.cgroup, layout)
 
     @property
     def door(self) -> str:

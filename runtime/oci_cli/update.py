@@ -21,7 +21,12 @@ def update(line: Line, root: str) -> None:
         group = kept.group
         if group is None:
             raise HostRefused("update", f"container {line.id}", "it has no control group")
-        limits.impose(group, resources(line))
+        wanted = resources(line)
+        if kept.record.unit:
+            from sandcell.runtime.oci_cli import scope
+
+            scope.change(kept.record.unit, wanted, unified=group.layout.unified)
+        limits.impose(group, wanted)
     finally:
         kept.close()
 

@@ -187,6 +187,11 @@ def poststop(wanted: "tuple[Hook, ...]", state: bytes) -> None:
 
 def remove_groups(kept: Kept) -> None:
     """Remove the control groups that were made for the container, ending what still runs in them."""
+    if kept.record.unit and (not kept.record.groups or any(map(os.path.isdir, kept.record.groups))):
+        # Where its group is gone systemd has forgotten the scope already.
+        from sandcell.runtime.oci_cli import scope
+
+        scope.end(kept)
     for directory in kept.record.groups:
         try:
             os.rmdir(directory)
