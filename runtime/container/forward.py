@@ -1,4 +1,4 @@
-"""Published ports: a process per container that passes connections on.
+"""Published ports: a process per container that passes connections on, begun when the first comes.
 
 It listens in the host's network namespace and calls from the container's, so it needs no rule of a
 firewall, no forwarding and no address of the container that the host could reach: it works on every
@@ -8,14 +8,19 @@ rung, for IPv4 and IPv6, and goes with the container. See docs/decisions/0014-ne
 import errno
 import os
 import select
+import signal
 import socket
 import time
-from typing import Never
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Never
 
 from sandcell.runtime.container.ports import Publish
 from sandcell.runtime.linux import process
 from sandcell.runtime.linux.namespaces import different
 from sandcell.runtime.linux.syscall import CLONE_NEWNET, CLONE_NEWUSER, setns
+
+if TYPE_CHECKING:
+    from sandcell.runtime.container.pump import Pump
 
 _PIECE = 65536
 _MOST_WAITING = 1 << 18
@@ -63,10 +68,46 @@ def _bind(channel: socket.socket, port: Publish) -> None:
                 raise OSError(error.errno, error.strerror, f"{port.address}:{number}") from None
 
 
+class Doors:
+    """Ports that were taken and at which nobody has called yet. ``begin`` gives the pid of the process that
+    serves them all; it is called when ``pump`` sees the first caller, who waits for it in the socket."""
+
+    def __init__(self, listening: Listening, pump: "Pump", begin: Callable[[], int]) -> None:
+        self._listening = listening
+        self._pump = pump
+        self._begin = begin
+        self.pid = 0
+        for channel, _ in listening:
+            pump.watch(channel.fileno(), self._called)
+
+    def _called(self) -> bool:
+        if self._listening:
+            try:
+                self.pid = self._begin()
+            except OSError:
+                pass  # there are too many processes
+            self._close()
+        return False
+
+    def _close(self) -> None:
+        for channel, _ in self._listening:
+            self._pump.forget(channel.fileno())
+            channel.close()
+        self._listening = []
+
+    def end(self) -> None:
+        """Take no more callers, and end the process that serves."""
+        self._close()
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+
+
 def begin(listening: Listening, init: int, target: str, target6: str = "") -> int:
     """Start the process that serves; its pid. It ends with us. ``target``: the container's address as
     seen in its own network namespace; ``target6``: its IPv6 one, to which our ports of IPv6 lead, and the
-    others where nobody listens at the first. The sockets are closed on our side."""
+    others where nobody listens at the first."""
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -82,8 +123,6 @@ def begin(listening: Listening, init: int, target: str, target6: str = "") -> in
             _serve(listening, target, target6)
         finally:
             os._exit(1)
-    for channel, _ in listening:
-        channel.close()
     return pid
 
 

@@ -80,8 +80,8 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         born.let_go()
         _refuse(job, jobs.Refused("write its state", error.errno or 0), control, lock)
         return
-    forwarder = _forward(job, listening, born.pid)
     pump = Pump(streams(sources, sinks, born.console, typed), log)
+    doors = _doors(job, listening, born.pid, pump)
     guests = _guests(job, pump, born, born.console if job.interactive and terminal else kept)
     tell(control, jobs.Started(born.pid))
     if not job.remove:
@@ -99,7 +99,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         if born.cgroup is not None:
             born.cgroup.kill()  # no pid namespace of its own ends with it
         else:
-            descendants.end_all(forwarder)
+            descendants.end_all(doors.pid if doors else 0)
     pump.finish()
     oom = born.cgroup is not None and status == 128 + signal.SIGKILL and born.cgroup.usage().oom_kills > 0
     ended = state.State(status=state.EXITED, exit_status=status, started=now, finished=time.time(), oom=oom)
@@ -110,9 +110,8 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     if guests is not None:
         guests.close(last)
     journal.tell(os.path.dirname(os.path.dirname(job.run)), "die", job.id, status=status)
-    if forwarder:
-        os.kill(forwarder, signal.SIGKILL)
-        os.waitpid(forwarder, 0)
+    if doors is not None:
+        doors.end()
     pump.hand_over(_SLOW)
     # Nobody waits for what follows, so it may take its time.
     if not job.remove:
@@ -155,17 +154,18 @@ def _guests(job: jobs.Run, pump: Pump, born: outside.Born, typing: int) -> Guest
         return None
 
 
-def _forward(job: jobs.Run, listening: "forward.Listening", init: int) -> int:
-    """Start what serves the published ports, and write down which they are; its pid, 0 without any."""
+def _doors(job: jobs.Run, listening: "forward.Listening", init: int, pump: Pump) -> "forward.Doors | None":
+    """Write down which ports are published, and wait for callers."""
     if not listening:
-        return 0
+        return None
     from sandcell.runtime.container import forward
 
+    doors = forward.Doors(listening, pump, lambda: forward.begin(listening, init, job.target, job.target6))
     try:
         ports.write(job.run, tuple(port for _, port in listening))
-        return forward.begin(listening, init, job.target, job.target6)
     except OSError:
-        return 0  # the container has ended already, or the disk is full
+        doors.end()  # the disk is full, and nobody could know of them
+    return doors
 
 
 def _refuse(job: jobs.Run, why: jobs.Refused, control: socket.socket, lock: int) -> None:

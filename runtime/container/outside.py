@@ -134,23 +134,11 @@ def make_cgroup(step: s.MakeCgroup) -> cgroups.Cgroup:
     """The control group with its limits; removed again if a limit is refused."""
     group = cgroups.Cgroup(step.path, cgroups.layout())
     controllers = set(cgroups.USUAL)
-    if step.cpuset_cpus or step.cpuset_mems:
+    if step.limits.cpuset_cpus or step.limits.cpuset_mems:
         controllers.add("cpuset")
     group.create(controllers)
     try:
-        group.limit(
-            cgroups.Limits(
-                memory=step.memory,
-                memory_swap=step.memory_swap,
-                cpu_quota=step.cpu_quota,
-                cpu_period=step.cpu_period,
-                cpu_shares=step.cpu_shares,
-                pids=step.pids,
-                cpuset_cpus=step.cpuset_cpus,
-                cpuset_mems=step.cpuset_mems,
-                devices=step.devices,
-            )
-        )
+        group.limit(step.limits)
     except BaseException:
         group.remove()
         raise

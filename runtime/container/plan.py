@@ -17,8 +17,19 @@ from sandcell.runtime.container import view_steps as v
 from sandcell.runtime.container.identity import NAMESPACES, identity
 from sandcell.runtime.errors import InvalidDocument
 from sandcell.runtime.linux import mounts
+from sandcell.runtime.linux.cgroups_limits import Limits
 from sandcell.runtime.linux.idmap import IdMap, Range
-from sandcell.runtime.oci.spec import Capabilities, Linux, Mount, Process, Resources, Seccomp, Spec
+from sandcell.runtime.oci.spec import (
+    Capabilities,
+    Cpu,
+    Linux,
+    Memory,
+    Mount,
+    Process,
+    Resources,
+    Seccomp,
+    Spec,
+)
 
 _FLAGS = {
     "ro": mounts.MS_RDONLY,
@@ -132,7 +143,7 @@ def outside_steps(linux: Linux, names: tuple[str, ...], idmap: IdMap) -> tuple[s
     """What the monitor does: the control group, the namespaces, the ids."""
     steps: list[s.Outside] = []
     if linux.cgroups_path:
-        steps.append(_cgroup(linux.cgroups_path, linux.resources or Resources()))
+        steps.append(s.MakeCgroup(linux.cgroups_path, _limits(linux.resources or Resources())))
     shared = next((n.path for n in linux.namespaces if n.path and n.type == "pid"), "")
     steps.append(s.NewNamespaces(names, shared))
     if idmap.user_namespace:
@@ -140,18 +151,17 @@ def outside_steps(linux: Linux, names: tuple[str, ...], idmap: IdMap) -> tuple[s
     return tuple(steps)
 
 
-def _cgroup(path: str, resources: Resources) -> s.MakeCgroup:
-    memory, cpu = resources.memory, resources.cpu
-    return s.MakeCgroup(
-        path=path,
-        memory=memory.limit if memory else None,
-        memory_swap=memory.swap if memory else None,
-        cpu_quota=cpu.quota if cpu else None,
-        cpu_period=cpu.period if cpu else None,
-        cpu_shares=cpu.shares if cpu else None,
+def _limits(resources: Resources) -> Limits:
+    memory, cpu = resources.memory or Memory(), resources.cpu or Cpu()
+    return Limits(
+        memory=memory.limit,
+        memory_swap=memory.swap,
+        cpu_quota=cpu.quota,
+        cpu_period=cpu.period,
+        cpu_shares=cpu.shares,
         pids=resources.pids.limit if resources.pids else None,
-        cpuset_cpus=cpu.cpus if cpu else "",
-        cpuset_mems=cpu.mems if cpu else "",
+        cpuset_cpus=cpu.cpus,
+        cpuset_mems=cpu.mems,
         devices=tuple(
             (
                 rule.allow,

@@ -107,6 +107,11 @@ class Pump:
         self._watched[fd] = act
         self._poll.register(fd, select.POLLIN)
 
+    def forget(self, fd: int) -> None:
+        """Watch it no more; nothing for one that is not watched."""
+        if self._watched.pop(fd, None):
+            self._poll.unregister(fd)
+
     def run(self, ended: int, client: int, on_client: Callable[[], bool]) -> None:
         """Pump until the descriptor ``ended`` is readable. ``client`` (-1 for nobody) is watched."""
         self._poll.register(ended, select.POLLIN)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from sandcell.runtime.linux.cgroups_limits import Limits
 from sandcell.runtime.linux.idmap import IdMap
 
 
@@ -14,24 +15,17 @@ class Step(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class MakeCgroup(Step, frozen=True, tag=True, array_like=True):
-    """A control group of its own, with the limits of cgroups(7)."""
+    """A control group of its own. cgroups(7)."""
 
     path: str
-    memory: int | None = None
-    memory_swap: int | None = None
-    cpu_quota: int | None = None
-    cpu_period: int | None = None
-    cpu_shares: int | None = None
-    pids: int | None = None
-    cpuset_cpus: str = ""
-    cpuset_mems: str = ""
-    devices: tuple[tuple[bool, str], ...] = ()
+    limits: Limits = Limits()
 
     def describe(self) -> str:
-        limits = [f"memory {self.memory}"] if self.memory is not None else []
-        limits += [f"cpu {self.cpu_quota}/{self.cpu_period} µs"] if self.cpu_quota is not None else []
-        limits += [f"pids {self.pids}"] if self.pids is not None else []
-        return f"make control group {self.path}" + (f" ({', '.join(limits)})" if limits else "")
+        asked = self.limits
+        words = [f"memory {asked.memory}"] if asked.memory is not None else []
+        words += [f"cpu {asked.cpu_quota}/{asked.cpu_period} µs"] if asked.cpu_quota is not None else []
+        words += [f"pids {asked.pids}"] if asked.pids is not None else []
+        return f"make control group {self.path}" + (f" ({', '.join(words)})" if words else "")
 
 
 class NewNamespaces(Step, frozen=True, tag=True, array_like=True):

@@ -69,14 +69,27 @@ def free_subnet(taken: Iterable[Subnet]) -> Subnet:
 
 def within(subnet: Subnet, option: str, text: str) -> int:
     """The number of an address that a host of ``subnet`` may have; ``InvalidOption`` for any other."""
+    value = inside(subnet, text, number, 32)
+    # The last one is meant for all of them. RFC 919
+    if not value or value == subnet[0] + (1 << (32 - subnet[1])) - 1:
+        raise foreign(option, text, show(subnet))
+    return value
+
+
+def inside(subnet: Subnet, text: str, number: Callable[[str], int], bits: int) -> int:
+    """The number of an address, of so many bits, which ``number`` reads; 0 for none behind the first of
+    ``subnet``, which is nobody's."""
     try:
         value = number(text)
     except OSError:
-        value = -1
+        return 0
     base, prefix = subnet
-    if not base < value < base + (1 << (32 - prefix)) - 1:
-        raise InvalidOption("use", f"{option} {text}", f"not an address of {show(subnet)}", "choose another")
-    return value
+    return value if base < value < base + (1 << (bits - prefix)) else 0
+
+
+def foreign(option: str, text: str, shown: str) -> InvalidOption:
+    """What is no address for a host of that network."""
+    return InvalidOption("use", f"{option} {text}", f"not an address of {shown}", "choose another")
 
 
 def free_address(subnet: Subnet, taken: Iterable[int], after: int) -> int:

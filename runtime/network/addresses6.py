@@ -48,13 +48,9 @@ def overlap(one: Subnet, other: Subnet) -> bool:
 
 def within(subnet: Subnet, option: str, text: str) -> int:
     """The number of an address that a host of ``subnet`` may have; ``InvalidOption`` for any other."""
-    try:
-        value = number(text)
-    except OSError:
-        value = -1
-    base, prefix = subnet
-    if not base < value < base + (1 << (128 - prefix)):
-        raise InvalidOption("use", f"{option} {text}", f"not an address of {show(subnet)}", "choose another")
+    value = addresses.inside(subnet, text, number, 128)
+    if not value:
+        raise addresses.foreign(option, text, show(subnet))
     return value
 
 

@@ -169,10 +169,11 @@ def test_outside_the_group_comes_first_and_the_ids_last() -> None:
     assert kinds(planned(idmap=MAPPED).outside) == ["MakeCgroup", "NewNamespaces", "MapIds"]
     assert kinds(planned(cgroups=()).outside) == ["NewNamespaces"]
     (group,) = only(planned(Options(memory=64 << 20, cpus=1.5, pids_limit=9)).outside, s.MakeCgroup)
-    assert (group.memory, group.memory_swap, group.pids) == (64 << 20, 64 << 20, 9)
-    assert (group.cpu_quota, group.cpu_period) == (150_000, 100_000)
-    assert group.devices[0] == (False, "a *:* rwm")
-    assert (True, "c 1:3 rwm") in group.devices
+    limits = group.limits
+    assert (limits.memory, limits.memory_swap, limits.pids) == (64 << 20, 64 << 20, 9)
+    assert (limits.cpu_quota, limits.cpu_period) == (150_000, 100_000)
+    assert limits.devices[0] == (False, "a *:* rwm")
+    assert (True, "c 1:3 rwm") in limits.devices
 
 
 def test_only_a_user_namespace_waits_for_ids() -> None:

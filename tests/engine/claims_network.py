@@ -6,6 +6,7 @@ import socket
 
 from sandcell.runtime import Engine, Options
 from sandcell.runtime.container import state
+from sandcell.runtime.container.descendants import parents
 from sandcell.runtime.engine import wiring
 from sandcell.runtime.errors import HostRefused, SandcellError
 from tests.engine.claims import background, claim, sh, until
@@ -21,13 +22,22 @@ def _greeting(port: int) -> bytes:
         return b""
 
 
+def _children(engine: Engine, id: str) -> int:
+    """How many processes its monitor has begun: the container's first, and who serves its ports."""
+    now = state.read(engine.places.running(id), engine.places.container(id))
+    assert now.monitor is not None
+    return list(parents().values()).count(now.monitor.pid)
+
+
 @claim
 def a_published_port_leads_to_a_container_that_has_only_loopback(engine: Engine) -> None:
     made = engine.create("host", ("python3", "-c", _SERVER), Options(publish=("80",)))
     try:
         engine.start(made)
         (port,) = engine.ports(made)
+        before = _children(engine, made.id)
         until(lambda: _greeting(port.host_port) == b"hello", "the greeting")
+        assert _children(engine, made.id) == before + 1, "only now somebody serves it"
         engine.kill(made)
         engine.wait(made)
         until(lambda: _greeting(port.host_port) == b"", "the port is closed")
