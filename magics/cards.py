@@ -133,9 +133,8 @@ def container_card(
 
 def layer_card(layer: "Layer") -> Card:
     """The picture of one layer."""
-    text = _told(layer)
-    one = Sheet(1, text, layer.descriptor.size)
-    kind = f"layer {p.short(layer.descriptor.digest)}  {p.size(one.size)}  {p.visible(text)}"
+    one = sheet_of(layer)
+    kind = f"layer {p.short(layer.descriptor.digest)}  {p.size(one.size)}  {p.visible(one.text)}"
     html = p.sheet(
         p.heading("layer", p.short(layer.descriptor.digest), p.BLUE, p.pill("read-only", p.SHEET, p.BLUE)),
         el("div", "height:8px"),
@@ -155,6 +154,11 @@ def stack(sheets: Sequence[Sheet], *, still: bool = False) -> Html:
     paper, edge, ink = (p.STILL, p.STILL_EDGE, p.SOFT) if still else (p.SHEET, p.SHEET_EDGE, p.BLUE)
     rows = [_sheet(one, largest, paper, edge, ink) for one in reversed(shortened(sheets))]
     return el("div", "", *rows)
+
+
+def sheet_of(layer: "Layer") -> Sheet:
+    """What is drawn of a layer by itself; its number in some stack is not known."""
+    return Sheet(0, _told(layer), layer.descriptor.size)
 
 
 def sheets_of(image: "Image", shared: Mapping[str, int] | None = None) -> tuple[Sheet, ...]:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sandcell.magics import paper as p
-from sandcell.magics.cards import Sheet, reference, sheets_of, shortened, state_of
+from sandcell.magics.cards import Sheet, reference, sheet_of, sheets_of, shortened, state_of
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.values import Container
-    from sandcell.runtime.oci.image import Image
+    from sandcell.runtime.oci.image import Image, Layer
 
 WIDE = 720
 _EDGE = 16
@@ -83,6 +83,14 @@ def image_png(image: "Image", name: str = "", shared: dict[str, int] | None = No
     pen.text(_EDGE, pen.y - 4, facts, p.SOFT, 12)
     pen.y += 18
     pen.sheets(sheets, p.SHEET, p.SHEET_EDGE, p.BLUE)
+    return pen.png()
+
+
+def layer_png(layer: "Layer") -> bytes:
+    """One sheet."""
+    pen = _Pen(2 * _EDGE + 34 + _SHEET)
+    pen.heading("layer", p.short(layer.descriptor.digest), p.BLUE, "read-only")
+    pen.sheets([sheet_of(layer)], p.SHEET, p.SHEET_EDGE, p.BLUE)
     return pen.png()
 
 

@@ -1,21 +1,29 @@
-"""Showing the live inspector: by ``%sandcell``, and by ``live()`` of images, layers, containers, of what a
-container changed and of what a command left. A plan has none: nothing of it is there yet.
+"""Showing the live inspector: by ``%sandcell``, and by ``live()`` of images, layers, containers, plans, of
+what a container changed and of what a command left.
 
 Without widgets (a terminal, a front end that has none installed) the cards are shown instead, so that
-nobody needs them. Nothing of them is imported before it is asked for.
+nobody needs them. With widgets the cards stay in the saved notebook, below where the widget was: whoever
+opens it without this kernel reads them. Nothing of widgets is imported before it is asked for.
 """
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from sandcell.magics import paper as p
+from sandcell.magics.paper import Card, Html
 from sandcell.magics.tables import Diff, containers_card, images_card
+from sandcell.runtime.errors import SandcellError
 
 if TYPE_CHECKING:
     from sandcell.magics.session import Session
-    from sandcell.runtime.engine.values import Container, Result
+    from sandcell.runtime.build.ops import BuildPlan
+    from sandcell.runtime.engine.values import Container, ContainerPlan, Result
     from sandcell.runtime.oci.image import Image, Layer
 
 _LIVE = "live"
+
+STILL = "sandcell, as it was"
+"""How the cards below the widget are called; the widget's styles hide what is called so while it lives."""
 
 
 def open_inspector(session: "Session", chosen: dict[str, Any] | None = None) -> None:
@@ -32,9 +40,15 @@ def open_inspector(session: "Session", chosen: dict[str, Any] | None = None) -> 
     session.at_close(widget.close_all)
     bundle = shown._repr_mimebundle_()
     data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-    # A front end without widgets shows the text.
-    told = f"{images.text}\n\n{containers.text}"
+    told = "The inspector is live in a running notebook; below is what it showed at first."
     session.shell.display_pub.publish(data={**data, "text/plain": told}, metadata=metadata or {})
+    session.show(_still(images, containers))
+
+
+def _still(*cards: Card) -> Card:
+    """The cards as one display, so that they are hidden together."""
+    html = p.el("div", "", *(Html(card.html) for card in cards), title=STILL)
+    return Card("\n\n".join(card.text for card in cards), html)
 
 
 def attach(session: "Session") -> None:
@@ -62,7 +76,15 @@ def attach(session: "Session") -> None:
         found = session.engine.container(self.container)
         open_inspector(session, {"kind": "container", "key": found.id, "tab": "files"})
 
-    methods = (image, layer, container, result, diff)
+    def build_plan(self: "BuildPlan") -> None:
+        """Open the inspector at the image that the build begins with; what is planned is not there yet."""
+        open_inspector(session, _base_of(session, self))
+
+    def container_plan(self: "ContainerPlan") -> None:
+        """Open the inspector at the image that the container would stand on; there is no container yet."""
+        open_inspector(session, {"kind": "image", "key": self.image} if self.image else {})
+
+    methods = (image, layer, container, result, diff, build_plan, container_plan)
     for kind, method in zip(_kinds(), methods, strict=True):
         setattr(kind, _LIVE, method)
 
@@ -75,10 +97,21 @@ def detach() -> None:
 
 
 def _kinds() -> tuple[type, ...]:
-    from sandcell.runtime.engine.values import Container, Result
+    from sandcell.runtime.build.ops import BuildPlan
+    from sandcell.runtime.engine.values import Container, ContainerPlan, Result
     from sandcell.runtime.oci.image import Image, Layer
 
-    return Image, Layer, Container, Result, Diff
+    return Image, Layer, Container, Result, Diff, BuildPlan, ContainerPlan
+
+
+def _base_of(session: "Session", plan: "BuildPlan") -> dict[str, Any]:
+    from sandcell.runtime.build.ops import Begin
+
+    bases = [op.image for op in plan.ops if isinstance(op, Begin) and op.image]
+    try:
+        return {"kind": "image", "key": str(session.engine.image(bases[-1]).digest)} if bases else {}
+    except SandcellError:
+        return {}  # it is not here yet
 
 
 def _place_of(session: "Session", layer: "Layer") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 The values know nothing of Jupyter; IPython is told by type name how to draw them, so nothing of
 the runtime is imported for it. ``%config``, trust and dead kernels do not matter: text, static HTML
-and for images and containers a PNG are all there is.
+and for images, layers and containers a PNG are all there is.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from sandcell.runtime.errors import SandcellError
 if TYPE_CHECKING:
     from sandcell.runtime.engine.values import Container
     from sandcell.runtime.layer.tree import Change
-    from sandcell.runtime.oci.image import Image
+    from sandcell.runtime.oci.image import Image, Layer
 
 Draw = Callable[[Any], Card]
 
@@ -79,8 +79,14 @@ def _paints(session: Session) -> dict[tuple[str, str], Callable[[Any], bytes]]:
         below, changes = _surroundings(session, value)
         return container_png(value, below, tally_of(changes) if changes is not None else "")
 
+    def layer(value: "Layer") -> bytes:
+        from sandcell.magics.drawing import layer_png
+
+        return layer_png(value)
+
     return {
         ("sandcell.runtime.oci.image", "Image"): image,
+        ("sandcell.runtime.oci.image", "Layer"): layer,
         ("sandcell.runtime.engine.values", "Container"): container,
     }
 

@@ -149,6 +149,14 @@ def press(page: Any, menu: str, entry: str) -> None:
     page.click(f'.lm-Menu-itemLabel:text-is("{entry}")')
 
 
+def dark(page: Any) -> None:
+    """Choose the dark theme."""
+    page.click('.lm-MenuBar-itemLabel:text-is("Settings")')
+    page.hover('.lm-Menu-itemLabel:text-is("Theme")')
+    page.click('.lm-Menu-itemLabel:text-is("JupyterLab Dark")')
+    page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
+
+
 def run_all(page: Any, lab: Lab) -> None:
     """Open the menu and run every cell of the notebook that is shown."""
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)

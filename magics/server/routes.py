@@ -10,7 +10,7 @@ import msgspec
 
 from sandcell.magics.inspector import questions
 from sandcell.magics.inspector import verbs as doing
-from sandcell.magics.server import carry, inputs, verbs
+from sandcell.magics.server import carry, inputs, remote, verbs
 from sandcell.runtime.errors import InvalidOption
 
 PREFIX = "/sandcell/api"
@@ -42,6 +42,7 @@ _NAME = {"name": inputs.Word}
 _OTHER = {"other": inputs.Name}
 _FORM = {"form": carry.Form}
 _P = ("path",)
+_N = ("name",)
 _WINDOW = {"path": inputs.Word, "offset": inputs.Number, "limit": inputs.Number, "search": inputs.Word}
 _FORCE = {"force": bool}
 
@@ -127,6 +128,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", I + "/layers/{layer}/text", _layer_text, "A file as text", query=_PATH, needs=_P),
     Route("GET", "/containers", verbs.containers, "All containers, newest first"),
     Route("POST", "/containers", doing.create, "Make a container, and start it if asked", inputs.Creating),
+    Route("POST", "/containers/prune", verbs.prune_containers, "Remove all that ended", inputs.Nothing),
     Route("GET", C, questions.container, "A container with its processes and what it uses"),
     Route("DELETE", C, doing.remove, "Remove a container with its files", query=_FORCE),
     Route("GET", C + "/inspect", verbs.inspect, "A container under docker's names"),
@@ -178,6 +180,11 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/volumes", verbs.volumes, "All named volumes"),
     Route("POST", "/volumes", verbs.create_volume, "A new volume", inputs.Volumes),
     Route("DELETE", "/volumes/{name}", verbs.remove_volume, "Remove a volume with what is in it"),
+    Route("POST", "/volumes/prune", verbs.prune_volumes, "Remove volumes that nobody mounts", inputs.Nothing),
+    Route("GET", "/registry/tags", remote.tags, "All tags of a repository", query=_NAME, needs=_N),
+    Route("GET", "/registry/manifest", remote.manifest, "What a name means there", query=_NAME, needs=_N),
+    Route("GET", "/registry/referrers", remote.referrers, "What belongs to it", query=_NAME, needs=_N),
+    Route("DELETE", "/registry/manifest", remote.delete, "Delete what a name means", query=_NAME, needs=_N),
     Route("GET", "/usage", verbs.usage, "Who takes how many bytes, and what prune would free"),
     Route("GET", "/host", verbs.host, "What this host allows, and what would help"),
     Route("POST", "/prune", verbs.prune, "Delete what nothing needs any more", inputs.Nothing),

@@ -1,7 +1,9 @@
 """The steps of a build as they happen, on standard error.
 
-Finished steps are plain lines everywhere. Only a step that writes output on a terminal, or several at
-once, get a moving picture, and only then is rich imported: a build from the cache is over before that pays.
+Finished steps are plain lines everywhere. On a terminal a moving picture stands below them: what runs,
+the last lines of its output, and a bar for the whole build. It begins with the first output, with several
+steps at once, or when a step took its time; before that rich is not imported, for a build from the cache
+is over before it pays.
 """
 
 import codecs
@@ -26,12 +28,15 @@ from sandcell.runtime.events import (
 )
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.live import Live
 
 _SHOWN = 6
 _KEPT = 40
 _PAUSE = 0.08
 _TEXT = 70
+_LONG = 0.2
+"""Seconds of a step after which the build is worth a picture."""
 
 
 @contextmanager
@@ -87,13 +92,18 @@ class Progress:
         self._open = False  # and that line has no end yet
         self._live: Live | None = None
         self._drawn = 0.0
+        self._began = time.monotonic()
+        self._total = 0
+        self._done = 0
+        self._cached = 0
+        self._long = False  # some step took its time
         self._warnings: list[BuildWarning] = []
 
     def __call__(self, event: Event) -> None:
         """Draw one event; those that say nothing to a person are passed over."""
         match event:
             case BuildStarted():
-                self._stages = event.stages
+                self._stages, self._total = event.stages, len(event.steps)
             case StepStarted():
                 self._begin(event)
             case StepOutput():
@@ -126,10 +136,11 @@ class Progress:
         text = ellipsis(" ".join(event.text.split()), _TEXT)
         title = f"[{event.number}/{event.total}{f' {stage}' if stage else ''}] {text}"
         self._running[event.number] = _Running(title)
+        self._total = max(self._total, event.total)
         if not self._moving:
             self._title(event.number)
-        elif len(self._running) > 1:
-            self._draw()
+        elif self._long or len(self._running) > 1:
+            self._draw(at_once=True)
         else:
             self._current, self._open = event.number, True
             self._write(title)
@@ -157,6 +168,9 @@ class Progress:
             return
         if self._running[number].rest:
             self._output(number, b"\n")
+        self._done += 1
+        self._cached += event.cached
+        self._long = self._long or event.duration >= _LONG
         result = "cached" if event.cached else f"{event.duration:.1f} s"
         if event.size is not None:
             result += f", {size(event.size)}"
@@ -185,14 +199,22 @@ class Progress:
             if self._open:
                 self._write("\r\x1b[K")
             self._open = False
+            # Also where somebody asked for it with --progress tty.
+            console = Console(file=self._stream, force_terminal=True)
             # No refresh thread: a process that makes containers by clone must have one thread only.
-            self._live = Live(console=Console(file=self._stream), auto_refresh=False, transient=True)
+            self._live = Live(console=console, auto_refresh=False, transient=True)
             self._live.start()
         elif now - self._drawn < _PAUSE and not at_once:
             return
+        self._drawn = now
+        self._live.update(self._picture(now), refresh=True)
+
+    def _picture(self, now: float) -> "RenderableType":
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
         from rich.text import Text
 
-        self._drawn = now
         picture = Text(no_wrap=True, overflow="ellipsis")
         shown = max(1, _SHOWN // len(self._running))
         for step in self._running.values():
@@ -200,7 +222,11 @@ class Progress:
             picture.append(("\n" if picture else "") + step.title + spent, style="bold")
             for line in list(step.lines)[-shown:]:
                 picture.append("\n  | ", style="dim").append_text(Text.from_ansi(line, style="dim"))
-        self._live.update(picture, refresh=True)
+        cached = f", {self._cached} cached" if self._cached else ""
+        told = f"{self._done} of {self._total} steps{cached}, {now - self._began:.1f} s"
+        whole = Table.grid(padding=(0, 1))
+        whole.add_row(ProgressBar(self._total, self._done, width=30), Text(told, style="dim"))
+        return Group(picture, whole)
 
     def _stop(self) -> None:
         if self._live is not None:

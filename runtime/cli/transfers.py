@@ -1,4 +1,5 @@
-"""Blobs on their way, on standard error: a line for each that has come; on a terminal bars meanwhile."""
+"""Blobs on their way, on standard error: a line for each that has come; on a terminal bars meanwhile, one for
+each that moves and one for all of them."""
 
 import sys
 import threading
@@ -38,19 +39,24 @@ class Transfers:
         self._lock = threading.Lock()
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._whole: TaskID | None = None
+        self._here: dict[str, tuple[int, int]] = {}  # of each blob the bytes that are there, and all of them
 
     def __call__(self, event: Event) -> None:
         """Tell of one event; those that are no transfers are passed over."""
         if not isinstance(event, TransferEvent):
             return
         with self._lock:
-            if event.state == "moving":
+            moving = event.state == "moving"
+            self._here[event.digest] = event.done if moving else event.total, event.total
+            if moving:
                 if self._moving and event.total >= _LEAST:
                     self._advance(event)
                 return
             task = self._tasks.pop(event.digest, None)
             if self._bars is not None and task is not None:
                 self._bars.remove_task(task)
+                self._advance_whole()
             words = {"done": "sent" if event.action == "push" else "here", "exists": "exists already"}
             line = f"{short(event.digest)}: {words.get(event.state, event.state)} ({size(event.total)})"
             if self._bars is not None:
@@ -68,11 +74,19 @@ class Transfers:
     def _advance(self, event: TransferEvent) -> None:
         if self._bars is None:
             self._bars = _bars(self._stream)
+            self._whole = self._bars.add_task("all of it")
             self._bars.start()
         task = self._tasks.get(event.digest)
         if task is None:
             task = self._tasks[event.digest] = self._bars.add_task(short(event.digest), total=event.total)
         self._bars.update(task, completed=event.done)
+        self._advance_whole()
+
+    def _advance_whole(self) -> None:
+        if self._bars is None or self._whole is None:
+            return
+        done, total = (sum(column) for column in zip(*self._here.values(), strict=True))
+        self._bars.update(self._whole, completed=done, total=total)
 
 
 def _bars(stream: TextIO) -> "Progress":

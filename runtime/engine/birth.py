@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,6 +30,9 @@ from sandcell.runtime.oci.config import ImageConfig, RunConfig
 from sandcell.runtime.oci.decode import decode, encode
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.spec import Spec, User
+
+if TYPE_CHECKING:
+    from sandcell.runtime.oci.image import Image
 
 CGROUP_PARENT = "sandcell"
 
@@ -197,15 +201,15 @@ def _facets(nursery: Nursery, options: Options) -> tuple[Facet, ...]:
 
 def explain(
     nursery: Nursery,
-    config: ImageConfig,
+    image: "Image",
     lowers: tuple[str, ...],
     command: tuple[str, ...] | None,
     options: Options,
 ) -> ContainerPlan:
-    """The config.json and the steps of a container that is not made."""
+    """The config.json and the steps of a container of ``image`` that is not made."""
     id = record.new_id()
-    facts = setting(nursery, id, options, config.config, lowers)
-    spec = compose(config.config, command, options, facts)
+    facts = setting(nursery, id, options, image.config.config, lowers)
+    spec = compose(image.config.config, command, options, facts)
     files = rootfs(nursery, id, lowers, volatile=options.remove, owners=facts.owners, mapped=facts.mapped)
     wire = None
     if options.network not in ("none", "host"):
@@ -214,7 +218,7 @@ def explain(
         wire = wiring.preview(nursery, options)
     compiler = filters.compiler(nursery.places)
     steps = plan(spec, files, compiler, cgroup_mounts(nursery), wire, reaper=options.init)
-    return ContainerPlan(spec, steps)
+    return ContainerPlan(spec, steps, str(image.digest))
 
 
 def rename(places: Places, who: Record, name: str) -> Record:

@@ -392,7 +392,7 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
         options.check()
         found = self.store.find(image)
         lowers = self.store.lowers(found)
-        return birth.explain(self.nursery, found.config, lowers, command, options)
+        return birth.explain(self.nursery, found, lowers, command, options)
 
     def inspect(self, name: str) -> dict[str, Any]:
         """A container, or else an image, as a JSON-able map in docker's words."""

@@ -94,10 +94,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContainerPlan(msgspec.Struct, frozen=True):
-    """How a container would be made: ``spec`` is its config.json, ``steps`` what is done."""
+    """How a container would be made: ``spec`` is its config.json, ``steps`` what is done, ``image`` the
+    digest of the image that it would stand on."""
 
     spec: object
     steps: object
+    image: str = ""
 
     def __str__(self) -> str:
         return str(self.steps)

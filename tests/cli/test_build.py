@@ -95,4 +95,20 @@ def test_a_moving_picture_leaves_plain_lines() -> None:
     progress(StepOutput(number=2, stream="stdout", data="über\n".encode()[:1]))
     progress(StepOutput(number=2, stream="stdout", data="über\n".encode()[1:]))
     progress.close()
+    assert "1 of 2 steps, 1 cached" in screen.getvalue()
     assert screen.getvalue().endswith("[2/2] RUN make\n  | über\n")
+
+
+def test_a_silent_step_has_a_bar_after_one_that_took_its_time() -> None:
+    screen = io.StringIO()
+    progress = Progress(screen, moving=True)
+    progress(StepStarted(number=1, total=3, text="RUN make"))
+    progress(StepFinished(number=1, cached=False, duration=4.0))
+    assert "steps" not in screen.getvalue()
+    progress(StepStarted(number=2, total=3, text="RUN sleep 9"))
+    assert "[2/3] RUN sleep 9" in screen.getvalue()
+    assert "━━━━━━━━━━" in screen.getvalue()
+    assert "1 of 3 steps" in screen.getvalue()
+    progress(StepFinished(number=2, cached=False, duration=9.0))
+    progress.close()
+    assert screen.getvalue().endswith("[2/3] RUN sleep 9  9.0 s\n")

@@ -62,10 +62,11 @@ def test_tab(kernel: Kernel) -> None:
 
 
 def test_the_inspector_is_a_widget_with_text_for_who_has_none(kernel: Kernel) -> None:
-    (data,) = shown(kernel("%sandcell"))
-    assert WIDGET in data
-    assert "hello:latest" in data["text/plain"]
-    assert "web" in data["text/plain"]
+    widget, still = shown(kernel("%sandcell"))
+    assert WIDGET in widget
+    assert WIDGET not in still
+    assert "hello:latest" in still["text/plain"]
+    assert "web" in still["text/plain"]
 
 
 def test_without_widgets_there_are_cards(kernel: Kernel) -> None:

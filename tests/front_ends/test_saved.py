@@ -8,7 +8,9 @@ import nbconvert
 import nbformat
 import pytest
 
-from tests.jupyter_lab import Lab, complaints, until
+from sandcell import Engine
+from sandcell.magics.live import STILL
+from tests.jupyter_lab import Lab, complaints, press, run_all, until
 from tests.magics.test_pictures import Page, plain
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.notebook, pytest.mark.timeout(240)]
@@ -64,6 +66,38 @@ def test_cards_look_the_same_exported_and_reopened_without_trust(lab: Lab, page:
     until(lambda: len(looks(page)), len(CARDS), "the cards in JupyterLab")
     assert looks(page) == trusted
     assert told == []
+
+
+@pytest.mark.kernel
+def test_where_the_inspector_was_a_saved_notebook_has_cards(lab: Lab, page: Any) -> None:
+    """Hidden beside the live widget; there when the kernel is gone, and without Jupyter and a network."""
+    still = f'[title="{STILL}"]'
+    with Engine(lab.home, lab.run) as engine:
+        engine.build("FROM host:tiny\nENV A=b\n", name="kept")
+        told = complaints(page)
+        page.goto(lab.write("kept.ipynb", "%load_ext sandcell\n%sandcell"))
+        run_all(page, lab)
+        page.wait_for_selector(".sc-plate:has-text('kept')", timeout=60_000)
+        page.wait_for_selector(still, state="attached")
+        assert not page.is_visible(still)
+        press(page, "File", "Save Notebook")
+        place = lab.folder / "kept.ipynb"
+        until(lambda: "kept:latest" in place.read_text(), True, "the saved notebook")
+        assert told == []
+
+        notebook = nbformat.read(place, 4)  # type: ignore[no-untyped-call]
+        exported, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)  # type: ignore[no-untyped-call]
+        page.context.set_offline(True)
+        page.set_content(exported, wait_until="domcontentloaded")
+        assert "kept:latest" in page.inner_text(still)
+        page.context.set_offline(False)
+
+        document = json.loads(place.read_text())
+        document["metadata"] = {"kernelspec": {"name": "gone", "display_name": "Gone"}}
+        (lab.folder / "dead.ipynb").write_text(json.dumps(document))
+        page.goto(lab.notebook("dead.ipynb"))
+        page.wait_for_selector(f"{still}:has-text('kept:latest')", timeout=60_000)
+        engine.remove_image("kept")
 
 
 def test_without_styles_words_do_not_run_together(page: Any) -> None:

@@ -1,6 +1,6 @@
 """Lesson 00 in a real JupyterLab and a real browser, as a learner sees it.
 
-With ``SANDCELL_SCREENSHOTS=docs`` the picture for the README is made anew.
+With ``SANDCELL_SCREENSHOTS=docs`` the pictures for the README are made anew.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.jupyter_lab import Lab, browsing, run_all, serving, until
+from tests.jupyter_lab import Lab, browsing, dark, run_all, serving, until
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 PROMPTS = """[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
@@ -61,7 +61,8 @@ def test_lesson_00_runs_in_jupyterlab_without_an_error(lab: Lab, page: Any, tmp_
     assert told == []
     folder = Path(os.environ.get("SANDCELL_SCREENSHOTS") or tmp_path)
     _picture(page, folder / "lesson00.png")
-    assert (folder / "lesson00.png").stat().st_size > 20_000
+    dark(page)
+    _picture(page, folder / "lesson00-dark.png")
 
 
 def _predict(page: Any, lab: Lab) -> None:
@@ -83,3 +84,4 @@ def _picture(page: Any, path: Path) -> None:
     bottom = last["y"] + last["height"]
     clip = {"x": 66, "y": first["y"] - 12, "width": 1000, "height": bottom - first["y"] + 12}
     page.screenshot(path=str(path), clip=clip)
+    assert path.stat().st_size > 20_000

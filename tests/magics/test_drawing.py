@@ -7,7 +7,7 @@ import pytest
 from PIL import Image as Picture
 
 from sandcell.magics import cards, paper
-from sandcell.magics.drawing import WIDE, container_png, image_png
+from sandcell.magics.drawing import WIDE, container_png, image_png, layer_png
 from tests.magics.fake_engine import image
 from tests.magics.test_pictures import HOSTILE, IMAGE, container
 
@@ -37,6 +37,9 @@ def test_an_image_is_blue_sheets_and_a_container_is_glass_with_amber() -> None:
     assert not near(one, paper.AMBER_PAPER)
     assert near(other, paper.AMBER_PAPER)
     assert near(other, paper.STILL)
+    sheet = opened(layer_png(IMAGE.layers[0]))
+    assert near(sheet, paper.SHEET)
+    assert sheet.height < one.height
 
 
 @pytest.mark.parametrize("layers", [0, 1, 127])

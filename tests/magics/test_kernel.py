@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandcell.runtime import Engine, Options
-from tests.magics.real_kernel import Kernel, Message
+from tests.magics.real_kernel import Answer, Kernel, Message
 
 pytestmark = [pytest.mark.notebook, pytest.mark.kernel, pytest.mark.slow]
 
@@ -244,3 +244,52 @@ def test_bad_input_is_one_clear_error_each(kernel: Kernel) -> None:
         assert told in error
         assert "Traceback" not in error
         assert len(error.splitlines()) <= 3
+
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def shown(answer: Answer) -> list[dict[str, str]]:
+    return [m.content["data"] for m in answer.messages if m.kind in ("display_data", "execute_result")]
+
+
+def test_magics_save_no_widget_and_the_inspector_leaves_cards(kernel: Kernel) -> None:
+    for cell in (
+        "%%image seen\nFROM host:tiny\nRUN echo one > /one\n",
+        "%%image seen --explain\nFROM host:tiny\n",
+        "%%container seen --name looked --as ran\nrm /one\n",
+        "%container ls --all",
+        "%container diff looked",
+        "%image history seen",
+        "%image files seen",
+        "ran",
+    ):
+        found = shown(kernel(cell))
+        assert found, cell
+        assert all(set(data) <= {"text/plain", "text/html", "image/png"} for data in found), cell
+    widget, still = shown(kernel("%sandcell"))
+    assert WIDGET in widget
+    assert set(still) == {"text/plain", "text/html"}
+    for text in still.values():
+        assert "seen:latest" in text
+        assert "looked" in text
+
+
+def test_every_value_comes_alive_where_it_is(kernel: Kernel, engine: Engine) -> None:
+    engine.build("FROM host:tiny\nRUN echo two > /two\n", name="alive")
+    digest, base = str(engine.image("alive").digest), str(engine.image("host:tiny").digest)
+    id = engine.create("alive", ("true",), Options(name="alive")).id
+    kernel("from sandcell import Engine\nengine = Engine()")
+    for value, chosen in (
+        ("engine.image('alive')", {"kind": "image", "key": digest}),
+        ("engine.image('alive').layers[1]", {"kind": "layer", "key": digest, "number": 2}),
+        ("engine.container('alive')", {"kind": "container", "key": id}),
+        ("engine.explain('alive')", {"kind": "image", "key": digest}),
+        ("engine.plan('FROM host:tiny')", {"kind": "image", "key": base}),
+        ("engine.plan('FROM scratch')", {}),
+    ):
+        answer = kernel(f"{value}.live()")
+        assert answer.error == "", value
+        opened = [m.content["data"]["state"] for m in answer.messages if m.kind == "comm_open"]
+        assert chosen in [state.get("chosen") for state in opened], value
+    kernel("engine.close()")

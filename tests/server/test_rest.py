@@ -1,10 +1,14 @@
 """The REST interface over a real engine: what it answers, what it refuses, and to whom."""
 
 import json
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tornado.httpclient import HTTPClientError
+
+from tests.registry.serving import own, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.kernel]
 
@@ -98,3 +102,29 @@ async def test_the_page(jp_fetch: Any, room: Any) -> None:
     page = await jp_fetch("sandcell")
     assert b'type="module"' in page.body
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+
+
+async def test_what_nobody_needs_goes(call: Any, clean: Any) -> None:
+    for name, start in (("runs", True), ("new", False)):
+        await call("POST", "containers", body={"image": "small", "name": name, "start": start})
+    assert await call("POST", "containers", "prune") == {"removed": ["new"]}
+    assert [one.name for one in clean.containers(all=True)] == ["runs"]
+    await call("POST", "volumes", body={"name": "lonely"})
+    assert "lonely" in (await call("POST", "volumes", "prune"))["removed"]
+
+
+async def test_a_registry_is_looked_into(call: Any, clean: Any, tmp_path: Path) -> None:
+    with serving(own(tmp_path / "registry")) as server:
+        name = f"{server.name}/looked:1"
+        digest = (await call("POST", "images", "small", "tag", body={"target": name}))["digest"]
+        (warning,) = (await call("POST", "images", quote(name, safe=""), "push"))["warnings"]
+        assert "this machine" in warning
+        assert await call("GET", "registry", "tags", name=name) == {"tags": ["1"]}
+        manifest = await call("GET", "registry", "manifest", name=name)
+        assert manifest["digest"] == digest
+        assert json.loads(manifest["text"])["layers"]
+        assert await call("GET", "registry", "referrers", name=name) == {"referrers": []}
+        assert await call("DELETE", "registry", "manifest", name=name) == {"deleted": digest}
+        code, _ = await refused(call("GET", "registry", "manifest", name=name))
+        assert code in (404, 424)
+    clean.remove_image(name)

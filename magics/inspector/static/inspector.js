@@ -28,6 +28,7 @@ export class Inspector {
     root.setAttribute("aria-label", "sandcell inspector");
     root.append(this.bar(), h("div", { class: "sc-sides" }, this.stacks.element, this.boxes.element), this.detail(), this.dialogs.element);
     root.addEventListener("keydown", (event) => this.press(event));
+    root.addEventListener("focusin", () => this.rove());
     const render = onceAFrame(() => this.render());
     this.state.listeners.add(render);
     this.state.touching.add((id) => {
@@ -62,9 +63,28 @@ export class Inspector {
     this.hint = h("p", { class: "sc-quiet sc-hint" }, "Choose an image, a layer or a container to look inside.");
     this.pane = h("section", { class: "sc-detail", "aria-label": "what is chosen", hidden: true },
       h("div", { class: "sc-detail-head" }, this.kind, this.name, this.pill, this.actions.element,
-        h("button", { class: "sc-close", type: "button", "aria-label": "look at nothing", onclick: () => this.state.choose(null) }, "×")),
+        h("button", { class: "sc-close", type: "button", "aria-label": "look at nothing", onclick: () => this.leave() }, "×")),
       this.body);
     return h("div", { class: "sc-below" }, this.hint, this.pane);
+  }
+
+  // Look at nothing; whoever works by keys goes on where they chose.
+  leave() {
+    this.root.querySelector(".sc-side .sc-chosen")?.focus();
+    this.state.choose(null);
+  }
+
+  // One stop of the Tab key for each side, however many things stand there: arrow keys do the rest.
+  rove() {
+    for (const side of [this.stacks, this.boxes]) {
+      const all = [...side.element.querySelectorAll("[data-key]")];
+      const here = [document.activeElement, side.stop].find((one) => all.includes(one));
+      side.stop = here ?? all.find((one) => one.classList.contains("sc-chosen")) ?? all[0];
+      for (const one of all) {
+        const stop = one === side.stop ? 0 : -1;
+        if (one.tabIndex !== stop) one.tabIndex = stop;
+      }
+    }
   }
 
   // Hear of the store by `link`, and ask there.
@@ -88,6 +108,7 @@ export class Inspector {
   render() {
     this.stacks.render();
     this.boxes.render();
+    this.rove();
     const running = [...this.state.containers.values()].filter((one) => one.pid !== null).length;
     setText(this.tally, `${count(this.state.images.size, "image")} · ${count(this.state.containers.size, "container")}, ${running} running`);
     this.renderDetail();
@@ -148,15 +169,16 @@ export class Inspector {
     } else if (event.key === "Escape" && event.target === this.search) {
       this.search.value = this.state.words = "";
       this.state.changed();
-    } else if (["ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight"].includes(event.key) && !typing) this.step(event);
+    } else if (["ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key) && !typing) this.step(event);
     // The notebook has meanings for single keys, and must not hear these.
     event.stopPropagation();
   }
 
-  // Arrow keys go through what can be chosen on one side, and left and right from side to side.
+  // Arrow keys go through what can be chosen on one side, left and right from side to side; Home and End.
   step(event) {
     const here = event.target.closest?.(".sc-side");
     if (!here) return;
+    const jump = { Home: 0, End: -1 }[event.key];
     const sideways = event.key === "ArrowLeft" || event.key === "ArrowRight";
     const sides = [this.stacks.element, this.boxes.element];
     const inBoxes = event.target.classList.contains("sc-glass");
@@ -168,7 +190,7 @@ export class Inspector {
     if (!target && (!sideways || here === sides[1])) {
       const all = [...here.querySelectorAll("[data-key]")];
       const forward = event.key === "ArrowDown" || event.key === "ArrowRight";
-      target = all[all.indexOf(event.target) + (forward ? 1 : -1)];
+      target = jump === undefined ? all[all.indexOf(event.target) + (forward ? 1 : -1)] : all.at(jump);
     }
     if (!target) return;
     event.preventDefault();
