@@ -28,6 +28,7 @@ CALLED = {
     "container rm": "DELETE /containers/{id}", "container run": "POST /containers",
     "container create": "POST /containers", "container inspect": "GET /containers/{id}/inspect",
     "container attach": "POST /containers/{id}/terminal", "container cp": "GET /containers/{id}/archive",
+    "container prune": "POST /prune/containers", "volume prune": "POST /prune/volumes",
     "container diff": "GET /containers/{id}/files", "container logs": "GET /containers/{id}/log",
     "cp": "POST /containers/{id}/archive", "diff": "GET /containers/{id}/files", "doctor": "GET /host",
     "history": "GET /images/{image}", "image build": "POST /images", "image du": "GET /usage",

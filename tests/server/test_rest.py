@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from tornado.httpclient import HTTPClientError
@@ -107,18 +106,17 @@ async def test_the_page(jp_fetch: Any, room: Any) -> None:
 async def test_what_nobody_needs_goes(call: Any, clean: Any) -> None:
     for name, start in (("runs", True), ("new", False)):
         await call("POST", "containers", body={"image": "small", "name": name, "start": start})
-    assert await call("POST", "containers", "prune") == {"removed": ["new"]}
+    assert await call("POST", "prune", "containers") == {"removed": ["new"]}
     assert [one.name for one in clean.containers(all=True)] == ["runs"]
     await call("POST", "volumes", body={"name": "lonely"})
-    assert "lonely" in (await call("POST", "volumes", "prune"))["removed"]
+    assert "lonely" in (await call("POST", "prune", "volumes"))["removed"]
 
 
 async def test_a_registry_is_looked_into(call: Any, clean: Any, tmp_path: Path) -> None:
     with serving(own(tmp_path / "registry")) as server:
         name = f"{server.name}/looked:1"
         digest = (await call("POST", "images", "small", "tag", body={"target": name}))["digest"]
-        (warning,) = (await call("POST", "images", quote(name, safe=""), "push"))["warnings"]
-        assert "this machine" in warning
+        clean.push(name)
         assert await call("GET", "registry", "tags", name=name) == {"tags": ["1"]}
         manifest = await call("GET", "registry", "manifest", name=name)
         assert manifest["digest"] == digest

@@ -148,7 +148,7 @@ export class ContainerView {
       const field = h("input", { type: "number", min: 1, max: 65535, class: "sc-port", placeholder: "8000", "aria-label": "port in the container" });
       const go = h("button", { class: "sc-button", type: "button", onclick: () => this.openPort(one.name, field.value || 8000) }, "Open in a new tab");
       const way = this.link().port(one.name, 1) ? h("p", {}, "A web server in the container is reached through Jupyter: port ", field, " ", go) : h("p", { class: "sc-quiet" }, "Ports are reached through Jupyter's server, which does not answer here.");
-      this.network.append(h("table", { class: "sc-lenses sc-facts" }, this.facts), this.links, way);
+      this.network.append(h("table", { class: "sc-lenses sc-facts", "aria-label": "network" }, this.facts), this.links, way);
     }
     this.renderTable(this.facts, facts, ([name]) => name, (row) => row);
     const exposed = (this.state.images.get(one.digest)?.settings ?? []).find(([name]) => name === "EXPOSE")?.[1] ?? "";

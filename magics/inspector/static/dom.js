@@ -18,6 +18,11 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// The same of a text with paths in it, which may be broken after a slash; what is copied has no mark of that.
+export function setPath(element, text) {
+  if (element.textContent !== text) element.replaceChildren(...text.split(/(?<=\S\/)/).flatMap((part) => [part, h("wbr")]));
+}
+
 export function setAttribute(element, name, value) {
   if (value === null || value === false) element.removeAttribute(name);
   else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);

@@ -16,6 +16,8 @@ export class Tree {
     this.folders = new Map();
     this.active = 0;
     this.pool = [];
+    this.stretches = [];
+    this.total = 0;
     this.search = "";
     this.space = h("div", { class: "sc-tree-space" });
     this.element = h("div", {
@@ -110,7 +112,7 @@ export class Tree {
   }
 
   draw() {
-    if (this.total === undefined || !this.element.isConnected) return;
+    if (!this.element.isConnected) return;
     const first = Math.max(0, Math.floor(this.element.scrollTop / ROW) - 4);
     const fit = Math.ceil(this.element.clientHeight / ROW) + 8;
     const last = Math.min(this.total, first + fit);
