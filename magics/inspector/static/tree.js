@@ -6,6 +6,7 @@ import { modeText, size } from "./format.js";
 
 const ROW = 22; // pixels, as in details.css
 const PAGE = 200;
+const FEW = 20; // files that are all shown at once, without a click
 const WORDS = { A: "added", C: "changed", D: "deleted", "": "" };
 const SIGNS = { A: "+", C: "~", D: "−", "": "" };
 
@@ -39,8 +40,21 @@ export class Tree {
     this.told(first);
     for (const path of opened) if (path) fresh.set(path, { path, open: true, total: 0, rows: [], asked: new Set() });
     await Promise.all([...fresh.values()].filter((folder) => folder.path).map((folder) => this.load(folder, 0)));
+    if (!this.unfolded && !this.search && first.total && first.files <= FEW) await this.unfold(fresh, fresh.get(""));
     this.folders = fresh;
     this.arrange();
+  }
+
+  // Open all folders; once, for then somebody may have closed some.
+  async unfold(folders, { rows }) {
+    this.unfolded = true;
+    for (const { open, path } of rows) {
+      if (!open) continue;
+      const folder = { path, open: true, total: 0, rows: [], asked: new Set() };
+      folders.set(path, folder);
+      await this.load(folder, 0);
+      await this.unfold(folders, folder);
+    }
   }
 
   filter(words) {
