@@ -81,7 +81,7 @@ def container_card(
     text = [f"container {p.visible(container.name)}  {state}  of image {p.visible(container.image)}"]
     text.append(f"  writable layer: {tally or 'its own'}")
     text.append(f"  image {p.visible(container.image)} below, read-only, {p.short(container.image_digest)}")
-    text.append(f"  rung {container.rung}, {_facets_text(container)}")
+    text.append(f"  rung {container.rung}, {facets_text(container)}")
     text += [f"    {facet.name} is {facet.state}: {p.visible(facet.reason)}" for facet in unreal]
     text += [f"  port {port}: {path}" for port, path in ports]
     command = " ".join(container.command)
@@ -121,7 +121,7 @@ def container_card(
         stack(sheets_of(image), still=True) if image is not None else "",
         below,
         *([p.line("web server: ", *(p.link(f"port {port}", path) for port, path in ports))] if ports else []),
-        p.line("rung ", el("b", "", container.rung), f" · {_facets_text(container)}"),
+        p.line("rung ", el("b", "", container.rung), f" · {facets_text(container)}"),
         *(
             p.line("· ", el("b", "", facet.name), f" is {facet.state}: {p.visible(facet.reason, 240)}")
             for facet in unreal
@@ -312,7 +312,8 @@ def _process(container: "Container", command: str) -> list[Html]:
     return [el("div", "", shown), p.line(told)]
 
 
-def _facets_text(container: "Container") -> str:
+def facets_text(container: "Container") -> str:
+    """Which sides of it are not real on this host, in words."""
     unreal = [facet.name for facet in container.facets if facet.state != "real"]
     return "not real here: " + ", ".join(unreal) if unreal else "everything is real"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sandcell.magics import paper as p
-from sandcell.magics.cards import Sheet, reference, sheet_of, sheets_of, shortened, state_of
+from sandcell.magics.cards import Sheet, facets_text, reference, sheet_of, sheets_of, shortened, state_of
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.values import Container
@@ -97,7 +97,7 @@ def layer_png(layer: "Layer") -> bytes:
 def container_png(container: "Container", image: "Image | None" = None, tally: str = "") -> bytes:
     """A container: its glass with the writable layer, on the stack of its ``image``."""
     sheets = shortened(sheets_of(image)) if image is not None else []
-    pen = _Pen(2 * _EDGE + 56 + _GLASS + _SHEET * len(sheets))
+    pen = _Pen(2 * _EDGE + 74 + _GLASS + _SHEET * len(sheets))
     state, (paper, ink) = state_of(container)
     pen.heading("container", container.name, p.AMBER, "")
     width = round(pen.draw.textlength(state, pen.font(12))) + 20
@@ -116,6 +116,7 @@ def container_png(container: "Container", image: "Image | None" = None, tally: s
     pen.text(left + 12, floor + 4, f"writable layer  {tally}", p.AMBER, 12)
     pen.y = top + _GLASS
     pen.sheets(sheets, p.STILL, p.STILL_EDGE, p.SOFT)
-    told = f"stands on image {container.image} · read-only, shared, never changes · rung {container.rung}"
+    told = f"stands on image {container.image} · read-only, shared, never changes"
     pen.text(_EDGE, pen.y + 4, told, p.SOFT, 12)
+    pen.text(_EDGE, pen.y + 22, f"rung {container.rung} · {facets_text(container)}", p.SOFT, 12)
     return pen.png()
