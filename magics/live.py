@@ -16,7 +16,7 @@ from sandcell.runtime.errors import SandcellError
 
 if TYPE_CHECKING:
     from sandcell.magics.session import Session
-    from sandcell.runtime.build.ops import BuildPlan
+    from sandcell.runtime import BuildPlan
     from sandcell.runtime.engine.values import Container, ContainerPlan, Result
     from sandcell.runtime.oci.image import Image, Layer
 
@@ -97,7 +97,7 @@ def detach() -> None:
 
 
 def _kinds() -> tuple[type, ...]:
-    from sandcell.runtime.build.ops import BuildPlan
+    from sandcell.runtime import BuildPlan
     from sandcell.runtime.engine.values import Container, ContainerPlan, Result
     from sandcell.runtime.oci.image import Image, Layer
 
@@ -105,11 +105,8 @@ def _kinds() -> tuple[type, ...]:
 
 
 def _base_of(session: "Session", plan: "BuildPlan") -> dict[str, Any]:
-    from sandcell.runtime.build.ops import Begin
-
-    bases = [op.image for op in plan.ops if isinstance(op, Begin) and op.image]
     try:
-        return {"kind": "image", "key": str(session.engine.image(bases[-1]).digest)} if bases else {}
+        return {"kind": "image", "key": str(session.engine.image(plan.base).digest)} if plan.base else {}
     except SandcellError:
         return {}  # it is not here yet
 

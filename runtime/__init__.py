@@ -8,6 +8,7 @@ TYPE_CHECKING = False  # type checkers know better; importing typing would cost 
 if TYPE_CHECKING:
     from typing import Any
 
+    from sandcell.runtime.build.ops import BuildPlan
     from sandcell.runtime.build.options import BuildOptions
     from sandcell.runtime.container.options import ExecOptions, Options
     from sandcell.runtime.engine import Engine
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BuildOptions",
+    "BuildPlan",
     "Container",
     "Engine",
     "ExecOptions",
@@ -30,6 +32,7 @@ __all__ = [
 
 _HOMES = {
     "BuildOptions": "sandcell.runtime.build.options",
+    "BuildPlan": "sandcell.runtime.build.ops",
     "Container": "sandcell.runtime.engine.values",
     "Engine": "sandcell.runtime.engine",
     "ExecOptions": "sandcell.runtime.container.options",

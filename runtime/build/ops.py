@@ -162,6 +162,11 @@ class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
     ops: tuple[Op, ...]
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def base(self) -> str:
+        """The image that the last stage begins with; empty where it begins with none, or another stage."""
+        return [op.image for op in self.ops if isinstance(op, Begin)][-1]
+
     def __str__(self) -> str:
         rows = [
             (str(number), _where(op.lines), _cut(op.text), op.effect) for number, op in enumerate(self.ops, 1)

@@ -104,6 +104,9 @@ def test_the_inspector_needs_nothing_but_the_model(engine: Engine, page: Any, ki
     bare.sees(".sc-dialog:has-text('sandcell exec -it web sh')")
     page.keyboard.press("Escape")
     page.click(".sc-detail .sc-stop")
+    # The kernel is busy with a cell, as it were.
+    page.wait_for_selector(".sc-status:text-is('queued until the cell ends')")
+    assert engine.container("web").state == "running"
     bare.does(lambda: engine.container("web").state == "exited", "the stop")
     bare.sees('.sc-glass[data-state=exited]:has-text("web")')
     page.click(".sc-detail .sc-remove")
