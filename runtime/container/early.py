@@ -33,11 +33,11 @@ _decoder: msgspec.msgpack.Decoder[tuple[s.Inside, ...]] = msgspec.msgpack.Decode
 
 class Early:
     """A waiting child: already in ``NAMESPACES`` (and ``user``) with ``idmap``'s ids. It closes
-    ``giving``, which is its monitor's alone."""
+    ``link``, which is its monitor's alone."""
 
     __slots__ = ("_table", "channel", "idmap", "mount_namespace", "pid", "pidfd", "prefix")
 
-    def __init__(self, idmap: ids.IdMap, giving: int) -> None:
+    def __init__(self, idmap: ids.IdMap, link: int) -> None:
         self.idmap = idmap
         self.prefix = _prefix(idmap)
         # The kernel marks this file when the mount table changes: proc(5), "mounts".
@@ -49,7 +49,7 @@ class Early:
         self.pid, self.pidfd = clone3(flags, signal.SIGCHLD)
         if self.pid == 0:
             self.channel.close()
-            os.close(giving)
+            os.close(link)
             _wait(self.prefix, theirs)
         theirs.close()
         self.mount_namespace = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -83,6 +83,7 @@ class Early:
             socket.send_fds(self.channel, [rest], stdio)
         except BrokenPipeError:
             return False
+        os.close(self._table)
         return True
 
     def drop(self) -> None:
@@ -115,9 +116,9 @@ def _wait(prefix: tuple[s.Inside, ...], channel: socket.socket) -> Never:
         os._exit(125)
 
 
-def prepare(idmap: ids.IdMap, giving: int) -> Early | None:
+def prepare(idmap: ids.IdMap, link: int) -> Early | None:
     """``Early``, or ``None`` where the host does not allow one."""
     try:
-        return Early(idmap, giving)
+        return Early(idmap, link)
     except (OSError, SandcellError):
         return None

@@ -34,23 +34,23 @@ _PATIENCE = 10.0
 _SLOW = 1.0  # seconds for clients who read slowly, before the container is cleaned up without them
 
 
-def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early | None = None) -> None:
+def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early | None = None) -> bool:
     """Carry a container from its making to its end. ``sinks``: the client's pipes for stdout and
     stderr, or none; ``early`` as in ``outside.prepare``. Replies: ``Started`` then ``Exited``, or
-    ``Refused``."""
+    ``Refused``. False when nothing else but the end of this process tells how the container stands."""
     ready = _ready(job)
     if isinstance(ready, jobs.Refused):
         if early is not None:
             early.drop()
         tell(control, ready)
-        return
+        return False
     lock, log = ready
     listening = _listen(job)
     if isinstance(listening, jobs.Refused):
         if early is not None:
             early.drop()
         _refuse(job, listening, control, lock)
-        return
+        return False
     terminal = _wants_terminal(job)
     sources, targets = pipes(terminal=terminal)
     source, typed, kept = keyboard(sinks, terminal=terminal, kept=job.interactive)
@@ -64,7 +64,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         os.close(fd)
     if isinstance(born, jobs.Refused):
         _refuse(job, born, control, lock)
-        return
+        return False
     now = time.time()
     living = state.State(
         status=state.RUNNING,
@@ -79,7 +79,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         outside.reap(born.pid, born.pidfd)
         born.let_go()
         _refuse(job, jobs.Refused("write its state", error.errno or 0), control, lock)
-        return
+        return False
     pump = Pump(streams(sources, sinks, born.console, typed), log)
     doors = _doors(job, listening, born.pid, pump)
     guests = _guests(job, pump, born, born.console if job.interactive and terminal else kept)
@@ -95,6 +95,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
 
     pump.run(born.pidfd, control.fileno(), lambda: attend(control, pump, born.console, hang_up))
     status = collect(born.pidfd)
+    os.close(born.pidfd)
     if not _own_pids(job):
         if born.cgroup is not None:
             born.cgroup.kill()  # no pid namespace of its own ends with it
@@ -103,7 +104,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     pump.finish()
     oom = born.cgroup is not None and status == 128 + signal.SIGKILL and born.cgroup.usage().oom_kills > 0
     ended = state.State(status=state.EXITED, exit_status=status, started=now, finished=time.time(), oom=oom)
-    _write(job.run, ended)
+    told = _write(job.run, ended)
     last = jobs.Exited(status, oom)
     tell(control, last)
     control.close()
@@ -132,6 +133,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     pump.hand_over()  # a client that stands still keeps us, but nobody else
     for call in job.late:
         mapped.do(call)
+    return told and _own_pids(job)
 
 
 def _listen(job: jobs.Run) -> "forward.Listening | jobs.Refused":
@@ -179,11 +181,12 @@ def _refuse(job: jobs.Run, why: jobs.Refused, control: socket.socket, lock: int)
         mapped.do(call)
 
 
-def _write(directory: str, now: state.State) -> None:
+def _write(directory: str, now: state.State) -> bool:
     try:
         state.write(directory, now)
     except OSError:
-        pass  # whoever asks finds the old one, sees that we are gone, and knows that it has ended
+        return False  # whoever asks finds the old one, sees that we are gone, and knows that it has ended
+    return True
 
 
 def _own_pids(job: jobs.Run) -> bool:

@@ -30,13 +30,13 @@ Listener: TypeAlias = Callable[[Output], None]
 
 
 class Log:
-    """The writer's side; one monitor writes, anybody reads."""
+    """The writer's side; one monitor writes, anybody reads. There is no file before the first output."""
 
     def __init__(self, directory: str, limit: int = LIMIT) -> None:
         self._path = f"{directory}/{NAME}"
         self._limit = limit
-        self._fd = self._open()
-        self._size = os.fstat(self._fd).st_size
+        self._fd = -1
+        self._size = 0
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -45,6 +45,9 @@ class Log:
         """Append one record. A full disk loses the piece, never the container."""
         record = b"%.6f %s %d\n%s\n" % (time.time(), stream.encode(), len(data), data)
         try:
+            if self._fd < 0:
+                self._fd = self._open()
+                self._size = os.fstat(self._fd).st_size
             if self._size + len(record) > self._limit:
                 self._turn_over()
             written = os.write(self._fd, record)
@@ -52,7 +55,8 @@ class Log:
             written = 0
         if written < len(record):
             # Cut a half-written record off again, so that what follows stays readable.
-            os.ftruncate(self._fd, self._size)
+            if self._fd >= 0:
+                os.ftruncate(self._fd, self._size)
         else:
             self._size += written
 
@@ -66,7 +70,9 @@ class Log:
 
     def close(self) -> None:
         """Close the file; what was written stays."""
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
 
 
 def read_log(directory: str) -> Iterator[Output]:

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 _LONGEST = 1 << 16
 _CALM = 15  # milliseconds, about what a start takes
+_LULL = 1000  # milliseconds without a job after which fewer are enough
+_MOST_WAITING = 8
+_MOST_BUSY = 64
+_MOST_JOBS = 100
+_TAKEN, _BACK = b"t", b"b"
 
 
 def main(channel_fd: int, most: int) -> Never:
@@ -75,76 +80,175 @@ def _forget_what_the_client_ignores() -> None:
 def _keep_a_reserve(channel: socket.socket, idmap: "IdMap", most: int) -> None:
     # Nobody waits for a monitor by its parent's hand; the kernel may forget it at once.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    reserve: set[int] = set()
-    poll = select.poll()
-    poll.register(channel, 0)
-    _hire(channel, idmap, reserve, poll)
+    reserve = Reserve(channel, idmap)
+    reserve.hire()
     while True:
         # When a job was taken a moment ago whoever waits for it wants the processors now: the
         # reserve is filled a little later, unless nobody is left to take the next of many.
-        if not reserve and most > 1:
-            _hire(channel, idmap, reserve, poll)
-        events = poll.poll(_CALM if len(reserve) < most else None)
-        if not events:
-            _hire(channel, idmap, reserve, poll)
-        for fd, _ in events:
-            if fd == channel.fileno():
+        if not reserve.waiting and most > 1:
+            reserve.hire()
+        lacking, surplus = len(reserve.waiting) < most, len(reserve.waiting) > most
+        events = reserve.poll.poll(_CALM if lacking else _LULL if surplus else None)
+        if not events and lacking:
+            reserve.hire()
+        elif not events:
+            reserve.dismiss(reserve.waiting[0])
+        for link, _ in events:
+            if link == channel.fileno():
                 return
-            poll.unregister(fd)
-            reserve.remove(fd)
-            os.close(fd)
+            reserve.hear(link)
 
 
-def _hire(channel: socket.socket, idmap: "IdMap", reserve: set[int], poll: select.poll) -> None:
-    """Make one child more. Its number in ``reserve`` is a pipe that ends when it has taken a job, or
-    was killed."""
-    taken, giving = os.pipe2(os.O_CLOEXEC)
-    if os.fork() == 0:
-        for fd in (taken, *reserve):
-            os.close(fd)
-        _wait_for_a_job(channel, giving, idmap)
-    os.close(giving)
-    reserve.add(taken)
-    poll.register(taken, select.POLLIN)
+class Reserve:
+    """The children, by the sockets at which they tell that they have taken a job or come back.
+
+    ``waiting``: for a job; ``busy``: with one.
+    """
+
+    def __init__(self, channel: socket.socket, idmap: "IdMap") -> None:
+        self._channel = channel
+        self._idmap = idmap
+        self.waiting: list[int] = []
+        self.busy: list[int] = []
+        self.poll = select.poll()
+        self.poll.register(channel, 0)
+
+    def hire(self) -> None:
+        """Make one child more."""
+        pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = (end.detach() for end in pair)
+        if os.fork() == 0:
+            for link in (ours, *self.waiting, *self.busy):
+                os.close(link)
+            _serve_jobs(self._channel, theirs, self._idmap)
+        os.close(theirs)
+        self.waiting.append(ours)
+        self.poll.register(ours, select.POLLIN)
+
+    def hear(self, link: int) -> None:
+        """What a child says: it is busy now, or free again; or it has ended."""
+        said = os.read(link, 1)
+        if said == _TAKEN:
+            self.waiting.remove(link)
+            self.busy.append(link)
+            if len(self.busy) > _MOST_BUSY:
+                self.dismiss(self.busy[0])  # it ends with its container
+        elif said == _BACK and len(self.waiting) < _MOST_WAITING and self._welcome(link):
+            self.busy.remove(link)
+            self.waiting.append(link)
+        else:
+            self.dismiss(link)
+
+    def _welcome(self, link: int) -> bool:
+        with socket.socket(fileno=os.dup(link)) as ours:
+            try:
+                socket.send_fds(ours, [_BACK], [self._channel.fileno()])
+            except OSError:
+                return False
+        return True
+
+    def dismiss(self, link: int) -> None:
+        """Have nothing more to do with a child; it ends when it has nothing to do."""
+        for links in (self.waiting, self.busy):
+            if link in links:
+                links.remove(link)
+        self.poll.unregister(link)
+        os.close(link)
 
 
-def _wait_for_a_job(channel: socket.socket, giving: int, idmap: "IdMap") -> Never:
-    from sandcell.runtime.container import early, exec, jobs, mapped, monitor
+def _serve_jobs(channel: socket.socket, link: int, idmap: "IdMap") -> Never:
+    """Wait for a job and do it, and come back for more: the memory that a process has written to is its
+    own by then, and another would begin with copying it."""
     from sandcell.runtime.linux import process
 
     try:
         # Its own session: Jupyter sends signals to whole process groups.
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        waiting = early.prepare(idmap, giving)
-        _, fds = process.receive_descriptors(channel, 4)
-        os.close(giving)
+        for _ in range(_MOST_JOBS):
+            if not _serve_a_job(channel, link, idmap) or not _left_nothing(link):
+                break
+            with socket.socket(fileno=os.dup(link)) as ours:
+                ours.send(_BACK)
+                _, fds = process.receive_descriptors(ours, 1)
+            if not fds:
+                break
+            channel = socket.socket(fileno=fds[0])
+    except OSError:
+        pass  # the spawner has ended
+    finally:
+        os._exit(0)
+
+
+def _left_nothing(link: int) -> bool:
+    """True when the last job left neither a descriptor nor a child in this process."""
+    gc.collect()
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        opened = {int(name) for name in os.listdir("/proc/self/fd")}
+        return len(opened) == 5 and opened >= {0, 1, 2, link}  # one is that of the listing
+    return False
+
+
+def _serve_a_job(channel: socket.socket, link: int, idmap: "IdMap") -> bool:
+    """False when this process is not fit for another."""
+    from sandcell.runtime.container import early, exec, jobs, mapped, monitor
+    from sandcell.runtime.linux import process
+
+    try:
+        waiting = early.prepare(idmap, link)
+        fds = _next(channel, link)
         channel.close()
         if not fds:
-            os._exit(0)
+            return False
+        _say(link, _TAKEN)
         control = socket.socket(fileno=fds[0])
         received = process.receive(control)
         if received is None:
-            os._exit(0)
+            return False
         job = jobs.decode_job(received[0])
     except Exception as error:
         sys.stderr.write(f"sandcell monitor: {type(error).__name__}: {error}\n")
-        os._exit(1)
+        return False
     # A container may run for months: whoever waits for the end of the client's output shall not
     # wait for that.
     os.dup2(1, 2)
     try:
         if isinstance(job, jobs.Run):
-            monitor.serve(job, control, fds[1:], waiting)
-        elif isinstance(job, jobs.Exec):
+            return monitor.serve(job, control, fds[1:], waiting)
+        if isinstance(job, jobs.Exec):
             exec.serve(job, control, fds[1:], waiting)
         else:
             _drop(waiting)
             monitor.tell(control, mapped.perform(job, fds[1:]))
     except Exception as error:
         monitor.tell(control, jobs.Refused(f"watch over it: {type(error).__name__}: {error}", 0))
-    finally:
-        os._exit(0)
+    return False
+
+
+def _say(link: int, what: bytes) -> None:
+    try:
+        os.write(link, what)
+    except OSError:
+        pass  # the spawner was killed; what we are doing goes on
+
+
+def _next(channel: socket.socket, link: int) -> list[int]:
+    """The descriptors of the next job; none when the client or the spawner has gone, or does not need us."""
+    from sandcell.runtime.linux import process
+
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    poll.register(link, 0)
+    while True:
+        for fd, _ in poll.poll():
+            if fd == link:
+                return []
+            try:
+                return process.receive_descriptors(channel, 4, flags=socket.MSG_DONTWAIT)[1]
+            except BlockingIOError:
+                pass  # another was quicker
 
 
 def _drop(waiting: "Early | None") -> None:

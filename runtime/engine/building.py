@@ -18,6 +18,7 @@ from sandcell.runtime.engine.places import Places, make_skeleton
 from sandcell.runtime.errors import Conflict, HostRefused
 from sandcell.runtime.linux import mounts, trees
 from sandcell.runtime.linux.idmap import IdMap
+from sandcell.runtime.linux.inode_flags import spread
 from sandcell.runtime.oci.config import RunConfig
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ class StepContainer:
         places = Places(f"{own.home}/builds", f"{own.run}/builds")
         for path in (places.containers, f"{places.run}/containers"):
             os.makedirs(path, mode=0o700, exist_ok=True)
+        spread(places.containers)
         return msgspec.structs.replace(self._engine.nursery, places=places)
 
 

@@ -6,6 +6,7 @@ import stat
 import msgspec
 
 from sandcell.runtime.errors import HostRefused
+from sandcell.runtime.linux.inode_flags import spread
 from sandcell.runtime.linux.temporary import temporary
 
 
@@ -57,6 +58,7 @@ def find(home: str | os.PathLike[str] | None, run: str | os.PathLike[str] | None
     places = Places(os.path.abspath(home_path), os.path.abspath(run_path))
     for path in (places.home, places.containers, places.run, f"{places.run}/containers"):
         _make(path)
+    spread(places.containers)
     return places
 
 

@@ -152,9 +152,13 @@ def receive(channel: socket.socket, max_fds: int = 0) -> tuple[bytes, list[int]]
     return bytes(data), fds
 
 
-def receive_descriptors(channel: socket.socket, most: int, size: int = 4096) -> tuple[bytes, list[int]]:
-    """One packet of a SOCK_SEQPACKET socket with up to ``most`` descriptors; ``(b"", [])`` at the end."""
-    data, ancillary, _, _ = channel.recvmsg(size, socket.CMSG_SPACE(4 * most), socket.MSG_CMSG_CLOEXEC)
+def receive_descriptors(
+    channel: socket.socket, most: int, size: int = 4096, flags: int = 0
+) -> tuple[bytes, list[int]]:
+    """One packet of a SOCK_SEQPACKET socket with up to ``most`` descriptors; ``(b"", [])`` at the end.
+    ``flags``: more of recv(2)."""
+    room = socket.CMSG_SPACE(4 * most)
+    data, ancillary, _, _ = channel.recvmsg(size, room, socket.MSG_CMSG_CLOEXEC | flags)
     return data, _descriptors(ancillary)
 
 

@@ -246,6 +246,11 @@ def test_idle_children_in_reserve_may_be_killed(base: Path) -> None:
     _check_and_clear(base)
 
 
+def _parent(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("PPid:")).split()[1])
+
+
 def test_a_container_whose_monitor_was_killed_is_dead_at_once_and_can_be_started(base: Path) -> None:
     with Engine(base / "home", base / "run") as engine:
         for options in (Options(), Options(user="1000:1000"), Options(remove=True, name="thrown")):
@@ -255,9 +260,7 @@ def test_a_container_whose_monitor_was_killed_is_dead_at_once_and_can_be_started
             engine.start(made)
             pid = engine.container(made.id).pid
             assert pid is not None
-            status = Path(f"/proc/{pid}/status").read_text()
-            monitor = int(next(line for line in status.splitlines() if line.startswith("PPid:")).split()[1])
-            _kill(monitor)
+            _kill(_parent(pid))
             until(lambda: not _runs(pid), "the end of its first process")  # type: ignore[arg-type]  # noqa: B023
             found = engine.container(made.id)
             assert (found.state, found.exit_status) == ("exited", None)

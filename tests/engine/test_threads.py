@@ -1,6 +1,8 @@
 """One engine used by many threads, and what is left open after many runs."""
 
+import contextlib
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,3 +119,20 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def test_a_monitor_serves_one_container_after_another_and_may_be_killed_in_between(engine: Engine) -> None:
+    served: list[int] = []
+
+    def serve() -> bool:
+        made = engine.start(engine.create(TINY, ("sleep", "1000"), Options(remove=True)))
+        assert made.pid is not None
+        status = Path(f"/proc/{made.pid}/status").read_text()
+        served.append(int(next(line for line in status.splitlines() if line.startswith("PPid:")).split()[1]))
+        engine.remove(made, force=True)
+        return served.count(served[-1]) > 1
+
+    until(serve, "a monitor that comes back")
+    with contextlib.suppress(ProcessLookupError):  # one of many in reserve may be let go
+        os.kill(served[-1], signal.SIGKILL)
+    assert engine.run(TINY, ("echo", "on"), Options(remove=True)).text == "on\n"
