@@ -5,14 +5,13 @@ that holds no tar is a file like any other.
 """
 
 from io import FileIO
-from typing import Any
 
 import msgspec
 
 from sandcell.runtime.build.placing import Load, Thing
 from sandcell.runtime.build.spool import Spool
 from sandcell.runtime.errors import BadInput, Corrupted
-from sandcell.runtime.layer.compress import Source, decompress
+from sandcell.runtime.layer.compress import decompress
 from sandcell.runtime.layer.listing import entry_of
 from sandcell.runtime.layer.pack import Content
 from sandcell.runtime.layer.tar_read import FILE, HARDLINK, Header, TarReader
@@ -27,7 +26,7 @@ def unpacked(file: FileIO, spool: Spool, owner: tuple[int, int] | None, time: in
     ``owner``: of everything, ``None`` keeps the archive's. ``time``: of the directory itself.
     ``Corrupted`` or ``BadInput`` where it begins like an archive and goes on as none.
     """
-    reader = TarReader(plain(file).read)
+    reader = TarReader(decompress(file, archive=True).read)
     try:
         header = reader.next()
     except _NO_TAR:
@@ -45,36 +44,6 @@ def unpacked(file: FileIO, spool: Spool, owner: tuple[int, int] | None, time: in
             things[thing.path] = thing
         header = reader.next()
     return Load("", tuple(things.values()))
-
-
-def plain(file: FileIO) -> Source:
-    """The bytes of an archive, whatever it is compressed by."""
-    head = file.read(6)
-    file.seek(0)
-    opened: Any = None
-    if head.startswith(b"BZh"):
-        import bz2
-
-        opened = bz2.BZ2File(file)
-    elif head.startswith(b"\xfd7zXZ"):
-        import lzma
-
-        opened = lzma.LZMAFile(file)  # noqa: SIM115 - ends with the file below it
-    return decompress(file) if opened is None else _Quiet(opened)
-
-
-class _Quiet:
-    """A decompressing file of the standard library, its errors as ours."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def read(self, size: int) -> bytes:
-        try:
-            data: bytes = self._file.read(size)
-        except Exception as error:  # each library has its own kind
-            raise Corrupted("read", "archive", f"it is damaged: {error}") from None
-        return data
 
 
 def _thing(

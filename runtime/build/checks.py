@@ -170,9 +170,8 @@ def _one(statement: Statement, checks: Checks) -> None:
         checks.add("MaintainerDeprecated", hint, statement)
     names: tuple[str, ...] = ()
     if keyword in ("ENV", "LABEL") and statement.words:
-        parts = statement.line.split(maxsplit=2)
-        if len(parts) == 3 and "=" not in parts[1]:
-            name = statement.words[0]
+        name = statement.words[0]
+        if not statement.line.split(maxsplit=1)[1].startswith(f"{name}="):
             checks.add("LegacyKeyValueFormat", f"write {keyword} {name}=… with an equals sign", statement)
         names = statement.words[::2] if keyword == "ENV" else ()
     elif keyword == "ARG":

@@ -95,11 +95,17 @@ class Context:
         self._digests.save()
 
     def _ignore_text(self) -> str:
+        name = ".dockerignore"
         try:
-            with self.open(".dockerignore") as file:
+            self._status(name)
+            with self.open(self._resolve(name)) as file:
                 return file.read().decode("utf-8", "replace")
         except (FileNotFoundError, IsADirectoryError):
             return ""
+        except ContextError as error:
+            raise BadInput("read", name, error.cause, error.hint) from None
+        except OSError as error:
+            raise BadInput("read", name, error.strerror or str(error)) from None
 
     def sources(self, pattern: str, *, deep: bool = False) -> tuple[Source, ...]:
         """What ``pattern`` (a path, perhaps with wildcards) names, in order of name. ``deep``: ``**``

@@ -94,7 +94,7 @@ class IgnoreRules:
     def __init__(self, text: str = "") -> None:
         """Read the file's text; ``BadInput`` names the line that is no pattern."""
         self._rules: list[tuple[bool, str, re.Pattern[str]]] = []
-        for number, row in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+        for number, row in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
             line = row.strip()
             if not line or row.startswith("#"):
                 continue

@@ -55,13 +55,17 @@ def load_command(door: Door, path: str | None, name: str | None, quiet: bool) ->
     "-c", "--change", "changes", multiple=True, metavar="LINE", help="A Dockerfile's line: 'CMD sh'."
 )
 @click.option("-m", "--message", default="", help="A note in the history.")
-@click.argument("source", metavar="FILE|-")
+@click.option("--platform", default="", metavar="OS/ARCH", help="What it is for, else this machine.")
+@click.argument("source", metavar="FILE|URL|-")
 @click.argument("name", required=False)
 @click.pass_obj
-def import_command(door: Door, source: str, name: str | None, changes: tuple[str, ...], message: str) -> None:
+def import_command(
+    door: Door, source: str, name: str | None, changes: tuple[str, ...], message: str, platform: str
+) -> None:
     """Make an image of the tar of a root file system, compressed or not."""
     place = _standard_input("import") if source == "-" else source
-    print(door.engine.import_image(place, name=name, changes=changes, message=message).digest)
+    image = door.engine.import_image(place, name=name, changes=changes, message=message, platform=platform)
+    print(image.digest)
 
 
 @click.command("export")

@@ -3,20 +3,27 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from sandcell.runtime.build import fetch
+from sandcell.runtime.build.context import ContextError
+from sandcell.runtime.build.evaluate_copy import remote
 from sandcell.runtime.build.image_files import ImageFiles, LayerBlob
+from sandcell.runtime.build.options import BuildOptions
 from sandcell.runtime.engine import changes, record
-from sandcell.runtime.errors import Corrupted, InvalidOption
+from sandcell.runtime.errors import BadInput, Corrupted, InvalidOption
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.extract import extract
 from sandcell.runtime.layer.pack import Content, pack_entries
 from sandcell.runtime.layer.tree import Entry
 from sandcell.runtime.linux.syscall import RESOLVE_BENEATH
 from sandcell.runtime.oci.image import Image
+from sandcell.runtime.oci.platform import Platform
 from sandcell.runtime.oci.reference import Reference
+from sandcell.runtime.store import Store
 from sandcell.runtime.store.archive import write_file
 from sandcell.runtime.store.rootfs import import_root
 
@@ -30,7 +37,12 @@ _CHANGES = {
 
 
 def import_image(
-    engine: "Engine", source: str | BinaryIO, name: str | None, edits: Sequence[str], message: str
+    engine: "Engine",
+    source: str | BinaryIO,
+    name: str | None,
+    edits: Sequence[str],
+    message: str,
+    platform: Platform,
 ) -> Image:
     """An image of one layer from the tar of a root file system, then ``edits`` made to its config."""
     for edit in edits:
@@ -43,19 +55,33 @@ def import_image(
     store = engine.store.store
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(_epoch()))
     with store.leases.working():
-        if isinstance(source, str):
-            try:
-                with open(source, "rb") as file:
-                    image = import_root(store, file, created=created, message=message)
-            except OSError as error:
-                raise refused(error, "import", source) from error
-        else:
-            image = import_root(store, source, created=created, message=message)
+        with _opened(store, source) as file:
+            image = import_root(store, file, created=created, message=message, platform=platform)
         if edits:
-            image = engine.build("\n".join((f"FROM {image.digest}", *edits)))
+            text = "\n".join((f"FROM {image.digest}", *edits))
+            image = engine.build(text, options=BuildOptions(platform=str(platform)))
         if name is not None:
             engine.store.name(name, image)
     return image
+
+
+@contextmanager
+def _opened(store: Store, source: str | BinaryIO) -> Iterator[BinaryIO]:
+    """A file, what is at an address of HTTP, or what was opened already."""
+    if not isinstance(source, str):
+        yield source
+        return
+    address = remote(source)
+    try:
+        path = source
+        if address is not None and not address.git:
+            path = store.blobs.path(fetch.fetch(store, address).digest)
+        with open(path, "rb") as file:
+            yield file
+    except ContextError as error:
+        raise BadInput("import", source, error.cause, error.hint) from None
+    except OSError as error:
+        raise refused(error, "import", source) from error
 
 
 def _epoch() -> float:

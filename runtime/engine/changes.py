@@ -21,6 +21,7 @@ from sandcell.runtime.layer.tree import Change
 from sandcell.runtime.linux import trees
 from sandcell.runtime.oci.config import History
 from sandcell.runtime.oci.image import Image
+from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store.worker import DIFF
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def commit(
     pause: bool = True,
 ) -> Image:
     """The container's image with one more layer: what it changed. It stands still meanwhile."""
+    if name is not None:
+        Reference.parse(name)  # a name that is none shall not cost the work first
     old = engine.store.store.image(str(who.image_digest))
     settings = old.config.config
     if changes:

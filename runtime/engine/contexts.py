@@ -7,12 +7,12 @@ from io import FileIO
 from typing import TYPE_CHECKING, BinaryIO
 
 from sandcell.runtime.build import fetch, git
-from sandcell.runtime.build.archives import plain
 from sandcell.runtime.build.context import ContextError
 from sandcell.runtime.build.evaluate_copy import remote
 from sandcell.runtime.build.plan import NamedContext
 from sandcell.runtime.build.scratch import Scratch
 from sandcell.runtime.errors import BadInput, Corrupted
+from sandcell.runtime.layer.compress import decompress
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.extract import extract
 from sandcell.runtime.linux.syscall import RESOLVE_BENEATH
@@ -72,7 +72,7 @@ def _extract(file: FileIO, folder: str) -> None:
     root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         owner = (os.geteuid(), os.getegid())
-        if not extract(plain(file).read, root, "", resolve=RESOLVE_BENEATH, owner=owner):
+        if not extract(decompress(file, archive=True).read, root, "", resolve=RESOLVE_BENEATH, owner=owner):
             raise BadInput("read build context", "tar", "it is empty")
     except Corrupted as error:
         raise BadInput("read build context", "tar", error.cause) from None

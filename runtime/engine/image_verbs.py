@@ -162,13 +162,17 @@ class ImageVerbs:
         name: str | None = None,
         changes: Sequence[str] = (),
         message: str = "",
+        platform: str = "",
     ) -> "Image":
-        """Make an image of the tar of a root file system, compressed or not. ``changes``: Dockerfile
-        lines for its configuration, such as ``CMD ["/bin/sh"]``."""
+        """Make an image of the tar of a root file system, compressed or not: a file, an ``http(s)://``
+        address, or an open binary file. ``changes``: Dockerfile lines for its configuration, such as
+        ``CMD ["/bin/sh"]``. ``platform``: ``os/architecture``, this machine's if left out."""
         from sandcell.runtime.engine import archives
+        from sandcell.runtime.oci.platform import Platform
 
         engine = cast("Engine", self)
-        image = archives.import_image(engine, _place(source), name, changes, message)
+        meant = Platform.parse(platform) if platform else Platform.here()
+        image = archives.import_image(engine, _place(source), name, changes, message, meant)
         self.on_event(ImageEvent(action="import", name=name or "", digest=image.digest))
         return image
 

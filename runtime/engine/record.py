@@ -5,6 +5,7 @@ files mounted into it. How the container stands now is ``container.state``'s.
 """
 
 import os
+import re
 
 import msgspec
 
@@ -20,6 +21,7 @@ from sandcell.runtime.oci.decode import decode, encode
 from sandcell.runtime.oci.digest import Digest
 
 _NAME = "container.json"
+_ID = re.compile(r"[0-9a-f]{64}")
 PAUSED = "paused"
 
 
@@ -104,7 +106,7 @@ def find(places: Places, name: str) -> Record:
 
     ``ContainerNotFound``, with the nearest name as hint, otherwise; ``Corrupted`` when it is ``spoiled``.
     """
-    exact = read(places, name) if len(name) == 64 else None
+    exact = read(places, name) if _ID.fullmatch(name) else None
     if exact is not None:
         return exact
     records = every(places)

@@ -2,6 +2,7 @@
 
 gzip by ISA-L at level 1: as small as zlib at its level 1, many times faster, with no name and no time
 in the header, so that the same machine gives the same bytes for the same layer. zstd for those who ask.
+Archives that people bring may be bzip2 or xz as well (docker-import(1), docker-load(1)).
 """
 
 from collections.abc import Callable
@@ -22,7 +23,10 @@ _INPUT = 1 << 16
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = tuple(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))
-_OTHERS = {b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+_BZIP2 = b"BZh"
+_XZ = b"\xfd7zXZ"
+_MOST_MEMORY = 100 << 20
+"""Bytes that unpacking xz may take; its highest level needs 65 MiB."""
 
 
 class Compressor(Protocol):
@@ -57,8 +61,11 @@ def compressor(kind: Compression) -> Compressor:
     return _Plain()
 
 
-def decompress(stream: Source, *, most_ratio: int = MOST_RATIO, beyond: int = BEYOND) -> Source:
-    """The bytes of ``stream`` uncompressed, told apart by how it begins: gzip, zstd or plain.
+def decompress(
+    stream: Source, *, most_ratio: int = MOST_RATIO, beyond: int = BEYOND, archive: bool = False
+) -> Source:
+    """The bytes of ``stream`` uncompressed, told apart by how it begins: gzip, zstd or plain, and bzip2 or
+    xz where it is an ``archive``.
 
     Reading gives ``Corrupted`` where the compressed bytes are damaged or cut off, and ``BadInput`` for
     a bomb: more than ``beyond`` bytes that are more than ``most_ratio`` times what they came from. No
@@ -67,18 +74,31 @@ def decompress(stream: Source, *, most_ratio: int = MOST_RATIO, beyond: int = BE
     head = stream.read(_INPUT)
     while len(head) < 6 and (more := stream.read(_INPUT)):
         head += more
+    fresh = _decompressor(head)
+    if not archive and head.startswith((_BZIP2, _XZ)):
+        kind = "bzip2" if head.startswith(_BZIP2) else "xz"
+        raise BadInput("read layer", "blob", f"it is compressed by {kind}, which layers never are")
+    return _Rest(stream, head) if fresh is None else _Members(stream, head, fresh, most_ratio, beyond)
+
+
+def _decompressor(head: bytes) -> Callable[[], Any] | None:
+    """What makes one for what begins so."""
     if head.startswith(_GZIP):
         from isal import igzip_lib
 
-        return _Members(
-            stream, head, lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP), most_ratio, beyond
-        )
+        return lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
     if head.startswith((_ZSTD, *_ZSTD_SKIPPABLE)):
-        return _Members(stream, head, zstd().ZstdDecompressor, most_ratio, beyond)
-    for magic, name in _OTHERS.items():
-        if head.startswith(magic):
-            raise BadInput("read layer", "blob", f"it is compressed by {name}, which layers never are")
-    return _Rest(stream, head)
+        made: Callable[[], Any] = zstd().ZstdDecompressor
+        return made
+    if head.startswith(_BZIP2):
+        import bz2
+
+        return bz2.BZ2Decompressor
+    if head.startswith(_XZ):
+        import lzma
+
+        return lambda: lzma.LZMADecompressor(memlimit=_MOST_MEMORY)
+    return None
 
 
 def zstd() -> Any:

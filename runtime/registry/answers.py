@@ -1,13 +1,13 @@
 """What our own registry answers to each kind of request (distribution-spec, "API": end-1 to end-13)."""
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from sandcell.runtime.errors import BadInput, BlobNotFound
 from sandcell.runtime.oci import media_types
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.registry.exchange import Exchange, Refusal
-from sandcell.runtime.registry.shelf import LARGEST_MANIFEST, Shelf, encoded_index
+from sandcell.runtime.registry.shelf import LARGEST_MANIFEST, Shelf, encoded_index, fitting
 from sandcell.runtime.registry.uploads import Upload
 
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -29,20 +29,20 @@ class Handler(Exchange):
         """Find the one that answers."""
         if len(path) > _LONGEST_PATH:
             raise Refusal(404, "NAME_INVALID", "no path of a registry is that long")
-        known = False
+        possible: list[str] = []
         for wanted, pattern, answer in _ROUTES:
             match = pattern.fullmatch(path)
             if match is None:
                 continue
-            known = True
+            possible += ("GET", "HEAD") if wanted == "GET" else (wanted,)
             given = match.groupdict()
             if len(given.get("name", "")) > _LONGEST_NAME:
                 raise Refusal(400, "NAME_INVALID", f"a name has at most {_LONGEST_NAME} characters")
             if wanted == method:
                 getattr(self, answer)(**given)
                 return
-        if known:
-            raise Refusal(405, "UNSUPPORTED", "this is not possible here")
+        if possible:
+            raise Refusal(405, "UNSUPPORTED", "this is not possible here", Allow=", ".join(possible))
         if path.startswith("/v2/"):
             raise Refusal(404, "NAME_INVALID", "this is the path of nothing that a registry has")
         raise Refusal(404, "NAME_UNKNOWN", "there is no such thing")
@@ -77,14 +77,19 @@ class Handler(Exchange):
         return page, {"Link": f'<{path}?n={count}&last={quote(page[-1])}>; rel="next"'}
 
     def referrers(self, name: str, digest: str) -> None:
-        """end-12: what belongs to a manifest."""
+        """end-12: what belongs to a manifest, in as many answers as it takes, none larger than a manifest."""
         found = self._shelf.referrers(name, _digest(digest))
         headers = {"Content-Type": media_types.INDEX}
         kind = self._query.get("artifactType")
         if kind:
             found = [one for one in found if one.artifact_type == kind]
             headers["OCI-Filters-Applied"] = "artifactType"
-        self._answer(200, headers, encoded_index(found))
+        rest = [one for one in found if one.digest > self._query.get("last", "")]
+        page = fitting(rest)
+        if len(page) < len(rest):
+            query = urlencode({"last": page[-1].digest, **({"artifactType": kind} if kind else {})})
+            headers["Link"] = f'<{urlsplit(self.path).path}?{query}>; rel="next"'
+        self._answer(200, headers, encoded_index(page))
 
     def manifest(self, name: str, wanted: str) -> None:
         """end-3: a manifest by tag or digest."""
@@ -92,8 +97,11 @@ class Handler(Exchange):
         if found is None:
             raise Refusal(404, "MANIFEST_UNKNOWN", f"{name} has no {wanted}")
         descriptor, data = found
-        headers = {"Content-Type": descriptor.media_type, "Docker-Content-Digest": descriptor.digest}
-        self._answer(200, headers, data)
+        headers = {"Docker-Content-Digest": descriptor.digest, "ETag": f'"{descriptor.digest}"'}
+        if self._has_it(descriptor.digest):
+            self._answer(304, headers)
+        else:
+            self._answer(200, {"Content-Type": descriptor.media_type, **headers}, data)
 
     def put_manifest(self, name: str, wanted: str) -> None:
         """end-7: a manifest, after all that it names."""
@@ -117,7 +125,8 @@ class Handler(Exchange):
         try:
             known = self._shelf.remove(name, _wanted(wanted))
         except PermissionError:
-            raise Refusal(405, "UNSUPPORTED", "an index names it: delete that first") from None
+            cause = "an index names it: delete that first"
+            raise Refusal(405, "UNSUPPORTED", cause, Allow="GET, HEAD, PUT") from None
         if not known:
             raise Refusal(404, "MANIFEST_UNKNOWN", f"{name} has no {wanted}")
         self._answer(202, {})
@@ -128,17 +137,17 @@ class Handler(Exchange):
         blobs = self._shelf.store.blobs
         if not self._shelf.holds(name, wanted):
             raise Refusal(404, "BLOB_UNKNOWN", "it is not here")
+        headers = {"Docker-Content-Digest": wanted, "ETag": f'"{wanted}"'}
+        if self._has_it(wanted):
+            self._answer(304, headers)
+            return
         with blobs.open(wanted) as file:
             size = blobs.size(wanted)
-            part = _range(self.headers.get("Range", ""), size)
+            part = _range(self.headers.get("Range", ""), size) if self._wants_a_part(wanted) else None
             start, end = part or (0, size)
-            headers = {
-                "Content-Type": "application/octet-stream",
-                "Docker-Content-Digest": wanted,
-                "Content-Length": str(end - start),
-                "Accept-Ranges": "bytes",
-                "ETag": f'"{wanted}"',
-            }
+            headers["Content-Type"] = "application/octet-stream"
+            headers["Content-Length"] = str(end - start)
+            headers["Accept-Ranges"] = "bytes"
             if part is not None:
                 headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
             self._answer(200 if part is None else 206, headers)
@@ -146,12 +155,22 @@ class Handler(Exchange):
                 self.wfile.flush()
                 self.connection.sendfile(file, start, end - start)
 
+    def _has_it(self, digest: Digest) -> bool:
+        """Does who asks have these bytes already (RFC 9110, section 13.1.2)?"""
+        told = self.headers.get("If-None-Match", "")
+        return told.strip() == "*" or f'"{digest}"' in told
+
+    def _wants_a_part(self, digest: Digest) -> bool:
+        """Is Range meant for this request, and for these bytes (RFC 9110, sections 14.2 and 13.1.5)?"""
+        return self.command == "GET" and self.headers.get("If-Range", f'"{digest}"').strip() == f'"{digest}"'
+
     def delete_blob(self, name: str, digest: str) -> None:
         """end-10: take a blob away that no manifest names."""
         try:
             known = self._shelf.drop(name, _digest(digest))
         except PermissionError:
-            raise Refusal(405, "UNSUPPORTED", "a manifest names it: delete that first") from None
+            cause = "a manifest names it: delete that first"
+            raise Refusal(405, "UNSUPPORTED", cause, Allow="GET, HEAD") from None
         if not known:
             raise Refusal(404, "BLOB_UNKNOWN", "it is not here")
         self._answer(202, {})

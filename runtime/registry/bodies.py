@@ -22,6 +22,9 @@ def bounded(response: requests.Response, what: str) -> bytes:
     told = response.headers.get("Content-Length", "")
     if len(data) > LARGEST:
         raise InvalidDocument("pull", what, "it is larger than 4 MiB")
+    if not data and not told and not response.headers.get("Transfer-Encoding"):
+        # A head that was cut off looks like a whole one; no document is empty.
+        raise requests.exceptions.ContentDecodingError("the head of the answer broke off")
     if told.isdecimal() and told != str(len(data)):
         raise requests.exceptions.ContentDecodingError(f"{len(data)} of {told} bytes came")
     return bytes(data)

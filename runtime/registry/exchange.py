@@ -220,7 +220,7 @@ class Exchange(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         for name, value in headers.items():
             self.send_header(name, value)
-        if "Content-Length" not in headers and status != 204:
+        if "Content-Length" not in headers and status not in (204, 304):
             self.send_header("Content-Length", str(len(data)))
         self.send_header("Docker-Distribution-API-Version", "registry/2.0")
         self.send_header("X-Content-Type-Options", "nosniff")

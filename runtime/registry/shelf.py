@@ -31,6 +31,11 @@ class _Card(msgspec.Struct, frozen=True):
     subject: Digest | None
     told: Descriptor
 
+    @property
+    def as_entry(self) -> Descriptor:
+        """For the list of names, where nothing else is told of it."""
+        return Descriptor(self.told.media_type, self.told.digest, self.told.size)
+
 
 class Shelf:
     """What a registry over ``store`` has to offer, and how it changes. Safe between threads."""
@@ -124,6 +129,8 @@ class Shelf:
         if reference.is_host:
             raise BadInput("push", repository, "host is this machine's own image")
         document = decode_manifest(data, object="manifest")
+        if not media_type and b'"mediaType"' in data:
+            media_type = document.media_type
         if media_type not in media_types.MANIFESTS | media_types.INDEXES or (
             b'"mediaType"' in data and media_type != document.media_type
         ):
@@ -144,7 +151,8 @@ class Shelf:
         return stored.digest, document.subject.digest if document.subject else None
 
     def remove(self, repository: str, wanted: str) -> bool:
-        """Take a tag away, or a manifest with all its tags; ``False`` if there was none.
+        """Take a tag away, or a manifest with all its tags; ``False`` if there was none. What an index named
+        stays, under its digest.
 
         ``PermissionError`` for a manifest that an index of the repository names.
         """
@@ -156,8 +164,14 @@ class Shelf:
             digest = Digest.parse(wanted)
             going = [ref for ref, one in self._of(repository) if one.digest == digest]
             others = [one.digest for _, one in self._of(repository) if one.digest != digest]
-            if digest in self._below(others)[0]:
+            staying = self._below(others)[0]
+            if digest in staying:
                 raise PermissionError
+            card = self._card(digest) if going else None
+            for child in card.manifests if card is not None else ():
+                known = self._card(child)
+                if known is not None and child not in staying:
+                    self.store.names.set(_reference(repository, child), known.as_entry)
             for reference in going:
                 self.store.names.remove(reference)
             return bool(going)
@@ -261,6 +275,16 @@ class Shelf:
                     found.append((reference, descriptor))
             self._named = version, found
         return self._named[1]
+
+
+def fitting(manifests: list[Descriptor]) -> list[Descriptor]:
+    """As many from the beginning as one index has room for, at least one."""
+    room = LARGEST_MANIFEST - len(encoded_index([]))
+    for number, one in enumerate(manifests):
+        room -= len(encode(one)) + 1
+        if room < 0:
+            return manifests[: max(1, number)]
+    return manifests
 
 
 def encoded_index(manifests: list[Descriptor]) -> bytes:

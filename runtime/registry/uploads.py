@@ -11,6 +11,8 @@ from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.store import Store
 
 _MOST = 200
+_LONGEST_REST = 24 * 3600.0
+"""Seconds after which nobody will go on with an upload (distribution-spec, "Cancel a blob upload")."""
 _BLOB = "application/octet-stream"
 
 
@@ -45,8 +47,8 @@ class Upload:
 
 
 class Uploads:
-    """Those that were begun and not ended; of too many, the one that rests longest gives way.
-    ``now``: any clock."""
+    """Those that were begun and not ended. One that rests for a day is ended; of too many, the one that rests
+    longest gives way. ``now``: any clock, in seconds."""
 
     def __init__(self, store: Store, now: Callable[[], float]) -> None:
         self._store = store
@@ -58,6 +60,9 @@ class Uploads:
         """A new one; ``Conflict`` where all others are busy."""
         upload = Upload(self._store, repository)
         with self._lock:
+            for id, (used, _) in list(self._open.items()):
+                if self._now() - used > _LONGEST_REST:
+                    self._let_go(id)
             if len(self._open) >= _MOST and not self._give_way():
                 upload.close()
                 raise Conflict("push", repository, f"{_MOST} uploads are going on", "try again later")
@@ -85,13 +90,16 @@ class Uploads:
             self.end(upload)
 
     def _give_way(self) -> bool:
-        for id in sorted(self._open, key=lambda id: self._open[id][0]):
-            _, upload = self._open[id]
-            if upload.lock.acquire(blocking=False):
-                try:
-                    self._open.pop(id)
-                    upload.close()
-                finally:
-                    upload.lock.release()
-                return True
-        return False
+        return any(self._let_go(id) for id in sorted(self._open, key=lambda id: self._open[id][0]))
+
+    def _let_go(self, id: str) -> bool:
+        """End one to which nobody writes."""
+        _, upload = self._open[id]
+        if not upload.lock.acquire(blocking=False):
+            return False
+        try:
+            del self._open[id]
+            upload.close()
+        finally:
+            upload.lock.release()
+        return True

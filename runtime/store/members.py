@@ -73,7 +73,7 @@ def read_members(store: "Store", file: BinaryIO, told: str) -> Iterator[tuple[st
     temporary ones. ``told``: what to call it in an error. ``BadInput`` for what no image's archive holds.
     """
     seen: set[str] = set()
-    reader = TarReader(decompress(file).read)
+    reader = TarReader(decompress(file, archive=True).read)
     for header in reader:
         name = _member_name(header.name, told)
         if header.type == DIRECTORY:

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from sandcell.runtime.store.store import Store
 
 
-def import_root(store: "Store", file: BinaryIO, *, created: str, message: str = "") -> Image:
+def import_root(
+    store: "Store", file: BinaryIO, *, created: str, message: str = "", platform: Platform | None = None
+) -> Image:
     """The tar in ``file``, compressed or not, as an image without a name: hold a working lease.
 
     It is read through: ``Corrupted`` where it is damaged or cut off, ``BadInput`` where it holds
-    nothing or what no layer may hold; then nothing was stored. ``created``: RFC 3339.
+    nothing or what no layer may hold; then nothing was stored. ``created``: RFC 3339. ``platform``: what
+    it is for, this machine's if left out.
     """
-    plain = decompress(file)
+    plain = decompress(file, archive=True)
     hasher = hashlib.sha256()
     with store.blobs.writer() as writer:
         layer = Squeezed(writer, "gzip")
@@ -40,7 +43,7 @@ def import_root(store: "Store", file: BinaryIO, *, created: str, message: str = 
             )
         layer.finish()
         descriptor = writer.commit(media_types.LAYER_GZIP)
-    here = Platform.here()
-    config = ImageConfig(architecture=here.architecture, variant=here.variant, os=here.os, rootfs=RootFs())
+    meant = platform or Platform.here()
+    config = ImageConfig(architecture=meant.architecture, variant=meant.variant, os=meant.os, rootfs=RootFs())
     told = History(created=created, created_by="import", comment=message)
     return store.write_image(config.with_layer(Digest.from_hasher(hasher), told), [descriptor])

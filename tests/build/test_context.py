@@ -107,6 +107,24 @@ def test_dockerignore_leaves_out_and_takes_back(tree: Path) -> None:
     assert caught.value.hint == "the line is: *"
 
 
+def test_dockerignore_may_be_a_link_within_the_context(tree: Path) -> None:
+    (tree / "docs" / "rules").write_text("*.py")
+    (tree / ".dockerignore").symlink_to("docs/rules")
+    with opened(tree) as context, pytest.raises(ContextError, match="excluded"):
+        context.sources("app.py")
+
+
+@pytest.mark.parametrize(
+    ("target", "cause"),
+    [("../secret", "leads out of the build context"), ("nowhere", "not in the build context"),
+     (".dockerignore", "too many symbolic links")],
+)  # fmt: skip
+def test_dockerignore_is_never_a_file_of_the_host(tree: Path, target: str, cause: str) -> None:
+    (tree / ".dockerignore").symlink_to(target)
+    with pytest.raises(BadInput, match=cause), opened(tree):
+        pass
+
+
 def test_sockets_and_pipes_are_no_content(tree: Path) -> None:
     os.mkfifo(tree / "lib" / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:

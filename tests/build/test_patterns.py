@@ -70,6 +70,16 @@ IGNORE = [
     ("[ab].txt", "a.txt", True),
     (r"\!a", "!a", True),
     ("a(b)", "a(b)", True),
+    # A line ends with a line feed, perhaps after a carriage return, and nowhere else.
+    ("a\r\nb\r\n", "b", True),
+    ("a\x0cb", "b", False),
+    ("a\u2028b", "a\u2028b", True),
+    ("\ufeff# comment\nb", "b", True),
+    ("\ufeffa", "a", True),
+    ("/", "a", False),
+    ("a/b\n!a", "a/b", False),
+    ("**\n!**/keep", "x/keep", False),
+    ("**\n!**/keep", "x/other", True),
 ]
 
 

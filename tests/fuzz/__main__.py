@@ -8,7 +8,8 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["sandcell.runtime.oci", "sandcell.runtime.layer", "tests.fuzz"]):
+ROOMS = [f"sandcell.runtime.{room}" for room in ("oci", "layer", "build")]
+with atheris.instrument_imports(include=[*ROOMS, "tests.fuzz"]):
     from tests.fuzz.targets import TARGETS, attempt
 
 NAME = sys.argv[1] if len(sys.argv) > 1 else ""

@@ -7,12 +7,14 @@ atheris is installed).
 import io
 from collections.abc import Callable
 
-from sandcell.runtime.errors import SandcellError
+from sandcell.runtime.build.patterns import IgnoreRules
+from sandcell.runtime.build.plan import plan
+from sandcell.runtime.errors import DockerfileError, ImageNotFound, SandcellError
 from sandcell.runtime.layer.compress import decompress
 from sandcell.runtime.layer.listing import entries, layer_files
 from sandcell.runtime.layer.tar_read import BLOCK, TarReader
 from sandcell.runtime.layer.tree import Tree
-from sandcell.runtime.oci.config import ImageConfig
+from sandcell.runtime.oci.config import ImageConfig, RootFs, RunConfig
 from sandcell.runtime.oci.decode import decode
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
@@ -96,8 +98,36 @@ def reference(data: bytes) -> None:
     assert Reference.parse(str(found)) == found
 
 
+def dockerfile(data: bytes) -> None:
+    """A Dockerfile: a plan, or an error that names lines of it."""
+    text = data.decode("utf-8", "replace")
+    try:
+        made = plan(text, find_config=_find_config, build_args={"A": "x y"}, platform=Platform.here())
+    except DockerfileError as error:
+        first, last = error.lines
+        assert 1 <= first <= last <= text.count("\n") + 1 and error.cause
+        return
+    assert str(made) and made.ops
+
+
+def _find_config(name: str, /, platform: str = "") -> ImageConfig:
+    if name != "host:latest":
+        raise ImageNotFound("find image", name, "there is none")
+    run = RunConfig(env=("PATH=/bin",), on_build=("RUN trigger",))
+    return ImageConfig(architecture="amd64", os="linux", config=run, rootfs=RootFs())
+
+
+def ignore(data: bytes) -> None:
+    """A .dockerignore: rules for any path, the empty lines and comments being none."""
+    rules = IgnoreRules(data.decode("utf-8", "replace"))
+    for path in ("a", "a/b", "a/b/c.go", ".git/x", "é/\n"):
+        line = rules.excluded_by(path)
+        assert not line or bool(rules)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "tar": tar, "repaired": repaired, "layer": layer, "manifest": manifest, "reference": reference,
+    "dockerfile": dockerfile, "ignore": ignore,
 }  # fmt: skip
 
 

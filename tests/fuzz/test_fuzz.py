@@ -25,6 +25,9 @@ SEEDS = {
     "gnu": archive(entry("a/" + "n" * 120), entry("l", "symlink", link="x" * 110), format=tarfile.GNU_FORMAT),
     "manifest": b'{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json",'
     b'"digest":"%b","size":3},"layers":[]}' % DIGEST.encode(),
+    "dockerfile": b"# escape=`\nARG A=1\nFROM host AS b\nRUN --mount=type=cache,target=/x <<E\n$A\nE\n"
+    b'FROM scratch\nCOPY --from=b --chown=1:2 ["a", "b"] /c/\nENV A=${A:-b} B=\'c d\'\nHEALTHCHECK CMD x\n',
+    "ignore": b"# x\n*.md\n!README.md\n**/a?[b-c]\\*\n /x/../y \n",
     "reference": b"localhost:5000/team/app:1.0@" + DIGEST.encode(),
 }
 FOUND: dict[str, list[bytes]] = {
@@ -73,7 +76,7 @@ def test_spoiled_archives(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["manifest", "reference"])
+@pytest.mark.parametrize("name", ["manifest", "reference", "dockerfile", "ignore"])
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_spoiled_words(name: str, data: st.DataObject) -> None:

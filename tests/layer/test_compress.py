@@ -70,6 +70,31 @@ def test_what_no_layer_is_compressed_by(data):
         expand(data)
 
 
+@pytest.mark.parametrize("kind", [bz2, lzma])
+def test_archives_may_be_compressed_by_what_layers_never_are(kind):
+    def read(data: bytes, **more: int) -> bytes:
+        stream = decompress(io.BytesIO(data), archive=True, **more)
+        return b"".join(iter(lambda: stream.read(700), b""))
+
+    whole = kind.compress(DATA[:5000]) + kind.compress(DATA[5000:])
+    assert read(whole) == DATA
+    for data in (whole[:-1], whole[:9] + b"x" + whole[10:], kind.compress(DATA)[:20]):
+        with pytest.raises(Corrupted):
+            read(data)
+    with pytest.raises(BadInput, match="100 times"):
+        read(kind.compress(bytes(4 << 20)), most_ratio=100, beyond=1 << 20)
+
+
+def test_unpacking_xz_takes_no_more_memory_than_its_highest_level():
+    modest, greedy = (
+        lzma.compress(b"x", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": size << 20}])
+        for size in (64, 1024)
+    )
+    assert decompress(io.BytesIO(modest), archive=True).read(9) == b"x"
+    with pytest.raises(Corrupted, match=r"(?i)memory"):
+        decompress(io.BytesIO(greedy), archive=True).read(9)
+
+
 def test_a_bomb_is_inflated_piece_by_piece():
     engine = zlib.compressobj(9, wbits=31)
     bomb = b"".join(engine.compress(bytes(1 << 20)) for _ in range(24)) + engine.flush()

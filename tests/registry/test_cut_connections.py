@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.registry.answers import Handler
 from sandcell.runtime.registry.client import Client
+from sandcell.runtime.registry.documents import fetch_document
 from sandcell.runtime.registry.server import Server
 from sandcell.runtime.store import Store
 from tests.store.images import image
@@ -84,6 +86,22 @@ def test_a_connection_may_break_at_any_byte_of_a_pull(tmp_path: Path, here: Stor
 
             there = Store(tmp_path / f"there-{cut}")
             assert get(found(server, tmp_path, Once), there) == small
+
+
+@pytest.mark.slow
+def test_a_head_that_broke_off_is_no_answer(tmp_path: Path, here: Store) -> None:
+    small = image(here, {"a": b"1"}, name="small")
+    with serving(own(tmp_path / "served")) as server:
+        send(client(server.name, tmp_path), small, here)
+        reference = Reference.parse(f"{server.name}/team/hello:1")
+        for cut in range(0, 420, 2):
+
+            class Once(Cut):
+                after = itertools.cycle([cut, 1 << 40])
+
+            wire = found(server, tmp_path, Once)
+            assert fetch_document(wire, reference, "1").descriptor == small.descriptor
+            wire.close()
 
 
 @pytest.mark.slow

@@ -173,6 +173,18 @@ def test_too_many_uploads_give_way_to_the_newest(registry: Registry) -> None:
     assert registry("GET", places[-1]).status == 204
 
 
+def test_an_upload_that_rests_for_a_day_is_ended(tmp_path: Path) -> None:
+    hours = [0.0]
+    with serving(own(tmp_path / "served", now=lambda: hours[0] * 3600)) as server:
+        registry = Registry(server.name, "1.1")
+        forgotten, slow = registry.begin(), registry.begin()
+        for hours[0] in (20, 40):
+            assert registry("PATCH", slow, b"1").status == 202
+            registry.begin()
+        assert registry("GET", forgotten).status == 404
+        assert registry("GET", slow).headers["range"] == "0-1"
+
+
 @pytest.mark.slow
 def test_large_blobs_do_not_go_through_memory(registry: Registry) -> None:
     import http.client

@@ -135,6 +135,27 @@ def test_referrers_outlive_their_subject_and_go_themselves(referred: tuple[Regis
     assert len(wire("GET", f"referrers/{subject}").json["manifests"]) == 2
 
 
+def test_referrers_that_fill_more_than_one_index_come_by_the_page(registry11: Registry) -> None:
+    subject = Digest.of(secrets.token_bytes(9))
+    told = {"mediaType": media_types.MANIFEST, "digest": subject, "size": 9}
+    sent = set()
+    for kind in ("text/one", "text/one", "text/one", "text/two"):
+        data = registry11.manifest(subject=told, artifactType=kind, annotations={"a": "x" * (1 << 20)})
+        assert registry11.put(data, Digest.of(data)).status == 201
+        sent.add((Digest.of(data), kind))
+    for query, expected in (("", sent), ("?artifactType=text/one", {x for x in sent if x[1] == "text/one"})):
+        found, pages, path = [], 0, f"referrers/{subject}{query}"
+        while path:
+            answer = registry11("GET", path)
+            assert len(answer.body) <= 4 << 20 and ("oci-filters-applied" in answer.headers) == bool(query)
+            found += [(one["digest"], one["artifactType"]) for one in answer.json["manifests"]]
+            place, _, rest = answer.headers.get("link", "").partition(">")
+            assert rest in ("", '; rel="next"')
+            path, pages = place.lstrip("<"), pages + 1
+        assert len(found) == len(expected) and set(found) == expected
+        assert pages == (2 if not query else 1)
+
+
 # ---------------------------------------------------------------- content management
 
 
@@ -158,6 +179,21 @@ def test_a_deleted_manifest_is_gone_with_its_tags(registry: Registry) -> None:
     assert registry("GET", path).status == 404
     assert registry("DELETE", path).status == 404
     assert in_order(registry) == ["v3"]
+
+
+def test_what_an_index_named_outlives_it(registry: Registry) -> None:
+    child = registry.manifest()
+    registry.put(child, Digest.of(child))
+    entry = {"mediaType": media_types.MANIFEST, "digest": Digest.of(child), "size": len(child)}
+    index = json.dumps({"schemaVersion": 2, "mediaType": media_types.INDEX, "manifests": [entry]}).encode()
+    registry.put(index, "multi", media_types.INDEX)
+    path = f"manifests/{Digest.of(child)}"
+    if registry.version != "1.0":  # which lets the index stand without it
+        assert registry("DELETE", path).status == 405
+    assert registry("DELETE", f"manifests/{Digest.of(index)}").status == 202
+    assert registry("GET", path, Accept=media_types.MANIFEST).body == child
+    assert registry("DELETE", path).status == 202
+    assert registry("GET", path).status == 404
 
 
 def test_a_deleted_blob_is_gone(registry: Registry) -> None:

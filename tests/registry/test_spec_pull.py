@@ -61,6 +61,31 @@ def test_a_range_beyond_the_end_is_416(registry11: Registry) -> None:
     assert (answer.status, answer.headers["content-range"]) == (416, "bytes */10")
 
 
+def test_head_ignores_range_as_http_says(registry11: Registry) -> None:
+    digest = registry11.blob(b"0123456789")
+    answer = registry11("HEAD", f"blobs/{digest}", Range="bytes=2-4")
+    assert (answer.status, answer.headers["content-length"]) == (200, "10")
+
+
+def test_range_counts_only_for_the_bytes_that_are_meant(registry: Registry) -> None:
+    digest = registry.blob(b"0123456789")
+    etag = registry("HEAD", f"blobs/{digest}").headers["etag"]
+    for told, expected in ((etag, (206, b"0")), ('"other"', (200, b"0123456789"))):
+        answer = registry("GET", f"blobs/{digest}", Range="bytes=0-0", If_Range=told)
+        assert (answer.status, answer.body) == expected
+
+
+def test_what_a_client_has_already_is_304(registry: Registry) -> None:
+    data = registry.manifest()
+    registry.put(data, "v1")
+    for path in (f"blobs/{json.loads(data)['layers'][0]['digest']}", "manifests/v1"):
+        found = registry("GET", path, Accept=media_types.MANIFEST)
+        again = registry("GET", path, Accept=media_types.MANIFEST, If_None_Match=found.headers["etag"])
+        assert (again.status, again.body) == (304, b"")
+        other = registry("GET", path, Accept=media_types.MANIFEST, If_None_Match='"other"')
+        assert (other.status, other.body) == (200, found.body)
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("reference", ["none", "sha256:" + "0" * 64, ".INVALID", "a" * 129])
 def test_an_unknown_manifest_is_404(registry: Registry, method: str, reference: str) -> None:
@@ -108,6 +133,16 @@ def test_other_names_are_refused(registry: Registry, name: str) -> None:
         pytest.skip("docker-registry answers 500")
     assert registry("GET", f"/v2/{name}/tags/list").status in (301, 400, 404)
     assert registry("POST", f"/v2/{name}/blobs/uploads/").status in (301, 400, 404, 405)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("POST", "/v2/", "GET, HEAD"), ("DELETE", "tags/list", "GET, HEAD"), ("GET", "blobs/uploads/", "POST"),
+     ("PATCH", "manifests/v1", "GET, HEAD, PUT, DELETE")],
+)  # fmt: skip
+def test_405_tells_what_is_allowed(registry11: Registry, method: str, path: str, allowed: str) -> None:
+    answer = registry11(method, path)
+    assert (answer.status, answer.headers["allow"]) == (405, allowed)
 
 
 def test_errors_are_json_with_a_code_in_capitals(registry: Registry) -> None:

@@ -244,6 +244,19 @@ def test_what_a_tag_meant_before_stays_under_its_digest(registry: Registry) -> N
     assert registry("GET", f"manifests/{Digest.of(old)}", Accept=media_types.MANIFEST).body == old
 
 
+def test_a_manifest_of_4_mib_is_taken(registry: Registry) -> None:
+    data = registry.manifest()
+    data += b" " * ((4 << 20) - len(data))
+    assert registry.put(data, "large").status == 201
+    assert registry("GET", "manifests/large", Accept=media_types.MANIFEST).body == data
+
+
+def test_a_manifest_that_tells_its_own_type_needs_no_other(registry11: Registry) -> None:
+    assert registry11.put(registry11.manifest(), "v1", "").status == 201
+    assert registry11("GET", "manifests/v1").headers["content-type"] == media_types.MANIFEST
+    assert registry11.put(registry11.manifest(mediaType=media_types.INDEX), "v2").status == 400
+
+
 def test_a_manifest_larger_than_4_mib_is_413(registry11: Registry) -> None:
     answer = registry11.put(registry11.manifest() + b" " * (4 << 20), "large")
     assert answer.status == 413 and answer.codes == ["SIZE_INVALID"]

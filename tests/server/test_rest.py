@@ -1,12 +1,15 @@
 """The REST interface over a real engine: what it answers, what it refuses, and to whom."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tornado.httpclient import HTTPClientError
 
+from sandcell.magics.server import inputs, routes
 from tests.registry.serving import own, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.kernel]
@@ -88,6 +91,43 @@ async def test_what_is_wrong_is_told(
     code, error = await refused(call(method, *path, body=body))
     assert code == status
     assert cause in error["cause"]
+
+
+HOSTILE = ("../../" + "x" * 58, "../../../etc/passwd", "sha256:../../x", "..%2f..", "a\nb", "a\0b")
+BODIES: dict[Any, dict[str, Any]] = {
+    inputs.Renaming: {"name": "n"}, inputs.Tagging: {"target": "n"}, inputs.Joining: {"container": "n"},
+    inputs.Executing: {"command": ["true"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_no_address_takes_a_path_for_a_name(call: Any, jp_fetch: Any, name: str) -> None:
+    word, asked = quote(name, safe=""), 0
+    for route in routes.ROUTES:
+        if not re.search(r"\{(id|image|name)\}", route.path):
+            continue
+        path = [word if "{" in part else part for part in route.path.strip("/").split("/")]
+        query = {"path": "x", "other": "small"}
+        told = {key: value for key, value in query.items() if key in route.needs}
+        if route.streams:
+            body = {"body": b"", "method": "POST"} if route.method == "POST" else {}
+            code, _ = await refused(jp_fetch("sandcell", "api", *path, params=told, **body))
+        else:
+            code, _ = await refused(call(route.method, *path, body=BODIES.get(route.body), **told))
+        assert 400 <= code < 500, (route.method, route.path, code)
+        asked += 1
+    assert asked > 40
+    for path, body in (
+        (("images",), {"text": "FROM scratch\nLABEL a=b", "name": name}),
+        (("images", "pull"), {"name": name}),
+        (("images", "small", "tag"), {"target": name}), (("volumes",), {"name": name}),
+        (("networks",), {"name": name}), (("containers",), {"image": name}),
+        (("containers",), {"image": "small", "name": name}),
+        (("containers",), {"image": "small", "network": name}),
+        (("containers",), {"image": "small", "volumes": [f"{name}:/v"]}),
+    ):  # fmt: skip
+        code, _ = await refused(call("POST", *path, body=body))
+        assert 400 <= code < 500, (path, body)
 
 
 async def test_a_terminal_of_jupyter(call: Any, clean: Any, jp_serverapp: Any) -> None:

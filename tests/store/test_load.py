@@ -1,10 +1,13 @@
 """Images come in from layouts and archives: whole and verified, or not at all."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -55,7 +58,7 @@ def rewritten(data: bytes, change) -> io.BytesIO:
     return out
 
 
-@pytest.mark.parametrize("squeeze", [bytes, gzip.compress])
+@pytest.mark.parametrize("squeeze", [bytes, gzip.compress, bz2.compress, lzma.compress])
 def test_an_oci_archive_comes_back(store, made, other, squeeze):
     store.names.set(Reference.parse("again:2"), made.descriptor)
     more = image(store, {"c": b"3"}, name="more")
@@ -200,6 +203,49 @@ def test_a_docker_layer_must_be_the_one_its_config_tells(store, made, other):
     with pytest.raises(Corrupted, match="the layer holds"):
         other.take(rewritten(saved(store, "hello", form="docker-archive"), change))
     assert os.listdir(other.litter.path) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("Config", "../../etc/passwd"), ("Config", "/etc/passwd"), ("Layers", ["../../etc/passwd", "b"]),
+     ("Layers", ["/etc/passwd"] * 2), ("Layers", ["blobs/sha256/../../../x", "b"]), ("RepoTags", ["../../x"]),
+     ("RepoTags", ["a@sha256:../x"]), ("RepoTags", ["host"])],
+)  # fmt: skip
+def test_names_in_a_docker_archive_lead_nowhere(store, made, other, key, value):
+    def change(members):
+        (told,) = json.loads(members["manifest.json"])
+        members["manifest.json"] = json.dumps([{**told, key: value}]).encode()
+
+    with pytest.raises(BadInput):
+        other.take(rewritten(saved(store, "hello", form="docker-archive"), change))
+    assert other.names.all() == {}
+    assert os.listdir(other.litter.path) == []
+
+
+@pytest.mark.parametrize("name", ["../../x", "a@sha256:../x", "A", "/etc/passwd"])
+def test_names_in_an_index_are_no_paths(store, made, other, name):
+    def change(members):
+        index = json.loads(members["index.json"])
+        index["manifests"][0]["annotations"] = {"org.opencontainers.image.ref.name": name}
+        members["index.json"] = json.dumps(index).encode()
+
+    with pytest.raises(BadInput):
+        other.take(rewritten(saved(store, "hello"), change))
+    assert other.names.all() == {}
+
+
+def test_an_archive_needs_no_going_back(store, made, other):
+    read, write = os.pipe()
+
+    def send() -> None:
+        with open(write, "wb") as out:
+            store.save(["hello"], out)
+
+    with ThreadPoolExecutor(1) as pool, open(read, "rb") as source:
+        sent = pool.submit(send)
+        (one,) = other.take(source)
+        sent.result()
+    assert one.image == made
 
 
 @pytest.mark.parametrize("form", ["oci-archive", "docker-archive"])
