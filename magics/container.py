@@ -95,7 +95,7 @@ def _run_new(session: Session, request: Request, line: str, body: str, names: Ma
         return
     if background:
         check_background(request, "%%container")
-        start_background(session, request, engine.create(name, sent.delivery.command, options))
+        start_background(session, request, engine.create(name, sent.delivery.command, options, starts=True))
         return
     conduct(session, lambda: engine.launch(name, sent.delivery.command, options), wish, cell)
 

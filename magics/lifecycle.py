@@ -45,7 +45,7 @@ def run(session: Session, request: Request) -> None:
         remove=wish.remove,
     )
     if background:
-        start_background(session, request, engine.create(name, command, options))
+        start_background(session, request, engine.create(name, command, options, starts=True))
         return
     conduct(session, lambda: engine.launch(name, command, options), wish, cell)
 
@@ -75,9 +75,12 @@ def exec_(session: Session, request: Request) -> None:
 
 def ls(session: Session, request: Request) -> None:
     """``%container ls``: those that run; how many others there are is said."""
-    found = session.engine.containers(all=True)
-    shown = [one for one in found if request.on("all") or one.state in ("running", "paused")]
-    hidden = len(found) - len(shown)
+    found, spoiled = session.engine.containers(all=True), session.engine.spoiled()
+    if request.on("all"):
+        session.show(containers_card(found, spoiled=spoiled))
+        return
+    shown = [one for one in found if one.state in ("running", "paused")]
+    hidden = len(found) - len(shown) + len(spoiled)
     note = f"{hidden} not running: %container ls -a" if hidden else ""
     session.show(containers_card(shown, note=note))
 

@@ -67,12 +67,20 @@ def images_card(entries: Sequence["ImageEntry"], now: float | None = None) -> Ca
     )
 
 
-def containers_card(containers: Sequence["Container"], now: float | None = None, note: str = "") -> Card:
-    """Containers; ``note`` says what is left out."""
+def containers_card(
+    containers: Sequence["Container"],
+    now: float | None = None,
+    note: str = "",
+    spoiled: Sequence[str] = (),
+) -> Card:
+    """Containers; ``note`` says what is left out. ``spoiled``: ids of those whose record cannot be read."""
     rows = [
         (one.name, one.image, state_of(one)[0], " ".join(one.command)[:60], ago(one.created, now))
         for one in containers
     ]
+    rows += [(id[:12], "", "corrupted", "", "") for id in spoiled]
+    if spoiled:
+        note = f"The record of a corrupted one cannot be read; %container rm -f {spoiled[0][:12]} removes it."
     heads = ("NAME", "IMAGE", "STATE", "COMMAND", "CREATED")
     return list_card("containers", "running instances of images", p.AMBER, heads, rows, note)
 

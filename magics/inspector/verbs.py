@@ -22,7 +22,7 @@ def create(
 
     for name in ("publish", "volumes", "tmpfs"):
         options[name] = tuple(options.get(name, ()))
-    made = engine.create(image, tuple(command) if command else None, Options(**options).check())
+    made = engine.create(image, tuple(command) if command else None, Options(**options).check(), starts=start)
     return container_value(engine.start(made) if start else made)
 
 

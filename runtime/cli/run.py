@@ -47,7 +47,7 @@ def run_command(
             door,
             image,
             flags,
-            lambda: door.engine.create(image, command or None, options),
+            lambda: door.engine.create(image, command or None, options, starts=True),
             lambda new: new.id,
         )
         print(door.engine.start(made).id)

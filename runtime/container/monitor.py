@@ -19,10 +19,11 @@ from sandcell.runtime.container import descendants, jobs, journal, mapped, outsi
 from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.farewell import release_name
 from sandcell.runtime.container.guests import Guests
+from sandcell.runtime.container.keeping import SOON, Keeper, keep
 from sandcell.runtime.container.mapped_steps import MappedRoot, OpenMapped
 from sandcell.runtime.container.output import STDERR, STDOUT, Log
 from sandcell.runtime.container.pump import STDIN, Pump
-from sandcell.runtime.container.steps import Console, MapIds, NewNamespaces
+from sandcell.runtime.container.steps import Console, MapIds, MountOverlay, NewNamespaces
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import process, trees
 from sandcell.runtime.linux.idmap import HOST, IdMap
@@ -84,8 +85,10 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     doors = _doors(job, listening, born.pid, pump)
     guests = _guests(job, pump, born, born.console if job.interactive and terminal else kept)
     tell(control, jobs.Started(born.pid))
+    keeper = Keeper(job.home)
     if not job.remove:
         _write(job.home, living)  # for whoever looks after the machine has been started again
+        pump.later(SOON, lambda: pump.watch(keeper.begin(), keeper.collect))
 
     def hang_up() -> None:
         if job.die_with_client:
@@ -115,8 +118,11 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         doors.end()
     pump.hand_over(_SLOW)
     # Nobody waits for what follows, so it may take its time.
+    keeper.collect()
     if not job.remove:
         _write(job.home, ended)
+        if not _overlaid(job):
+            _keep(job.home)
     try:
         born.let_go()
     except SandcellError:
@@ -187,6 +193,18 @@ def _write(directory: str, now: state.State) -> bool:
     except OSError:
         return False  # whoever asks finds the old one, sees that we are gone, and knows that it has ended
     return True
+
+
+def _keep(home: str) -> None:
+    try:
+        keep(home)
+    except OSError:
+        pass  # the disk is full or broken: the kernel writes what it can
+
+
+def _overlaid(job: jobs.Run) -> bool:
+    steps = (*job.plan.outside, *job.plan.inside)
+    return any(isinstance(step, OpenMapped | MountOverlay) for step in steps)
 
 
 def _own_pids(job: jobs.Run) -> bool:

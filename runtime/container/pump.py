@@ -99,6 +99,7 @@ class Pump:
         self._first = [sink for stream in self._streams for sink in stream.sinks if stream.name != STDIN]
         self._log = log
         self._watched: dict[int, Callable[[], bool]] = {}
+        self._later: tuple[float, Callable[[], None]] | None = None
         self._poll = select.poll()
 
     def watch(self, fd: int, act: Callable[[], bool]) -> None:
@@ -112,6 +113,10 @@ class Pump:
         if self._watched.pop(fd, None):
             self._poll.unregister(fd)
 
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Call ``act`` once, when that time is over and the watched process still runs."""
+        self._later = time.monotonic() + seconds, act
+
     def run(self, ended: int, client: int, on_client: Callable[[], bool]) -> None:
         """Pump until the descriptor ``ended`` is readable. ``client`` (-1 for nobody) is watched."""
         self._poll.register(ended, select.POLLIN)
@@ -119,7 +124,7 @@ class Pump:
             self.watch(client, on_client)
         while True:
             self._arrange()
-            for fd, event in self._poll.poll():
+            for fd, event in self._poll.poll(self._patience()):
                 if fd == ended:
                     return
                 act = self._watched.get(fd)
@@ -131,6 +136,18 @@ class Pump:
                 self._poll.unregister(fd)
                 if act():
                     self.watch(fd, act)
+
+    def _patience(self) -> float | None:
+        """How long to wait for events, in milliseconds."""
+        if self._later is None:
+            return None
+        due, act = self._later
+        left = due - time.monotonic()
+        if left > 0:
+            return left * 1000
+        self._later = None
+        act()
+        return None
 
     def finish(self) -> None:
         """Read what is left after the process ended, without waiting for more to be written, and

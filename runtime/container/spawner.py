@@ -78,8 +78,13 @@ def _forget_what_the_client_ignores() -> None:
 
 
 def _keep_a_reserve(channel: socket.socket, idmap: "IdMap", most: int) -> None:
-    # Nobody waits for a monitor by its parent's hand; the kernel may forget it at once.
+    from sandcell.runtime.container import descendants
+
+    # Nobody waits for a monitor by its parent's hand; the kernel may forget it at once. And what loses
+    # its monitor comes to us: a container does not end before all its processes are collected, and the
+    # machine's first process may be slow at that, or never do it.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    descendants.adopt()
     reserve = Reserve(channel, idmap)
     reserve.hire()
     while True:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sandcell.runtime.container import jobs, processes, running, state
+from sandcell.runtime.container import jobs, keeping, processes, running, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.compose import SHARED, Setting, compose
 from sandcell.runtime.container.launcher import Launcher
@@ -228,7 +228,14 @@ def rename(places: Places, who: Record, name: str) -> Record:
         record.write(places, renamed)
     if who.options.name != name:
         names.release(places, who.options.name, who.id)
+    keep(places, who.id)
     return renamed
+
+
+def keep(places: Places, id: str) -> None:
+    """Bring a container's records to the disk, so that a loss of power does not lose it. ``StoreFull``."""
+    with told("keep", f"container {id[:12]}"):
+        keeping.keep(places.container(id))
 
 
 def furnish(places: Places, id: str, options: Options, spec: Spec, *, alone: bool) -> None:

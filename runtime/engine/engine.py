@@ -7,7 +7,7 @@ Verbs load what they need when they are called: ``sandcell ps`` has 100 ms, inte
 import os
 from _thread import RLock
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from sandcell.runtime.container import journal, output, state
 from sandcell.runtime.container.options import ExecOptions, Options
@@ -109,10 +109,25 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
     # ------------------------------------------------------------ containers: life
 
     def create(
-        self, image: str, command: tuple[str, ...] | None = None, options: Options = Options()
+        self,
+        image: str,
+        command: tuple[str, ...] | None = None,
+        options: Options = Options(),
+        *,
+        starts: bool = False,
     ) -> Container:
-        """A new container that does not run yet."""
-        return self._value(self._create(image, command, options)[0])
+        """A new container that does not run yet. It is on the disk when this returns, unless it is removed
+        at its end, or ``starts``: it is to be started at once, and what runs it sees to that."""
+        from sandcell.runtime.engine import birth
+
+        born = self._create(image, command, options)[0]
+        if not starts and not options.remove:
+            try:
+                birth.keep(self.places, born.id)
+            except SandcellError:
+                self._give_up(born)
+                raise
+        return self._value(born)
 
     def _create(
         self, image: str, command: tuple[str, ...] | None, options: Options
@@ -296,7 +311,8 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
     # ------------------------------------------------------------ containers: looking
 
     def containers(self, *, all: bool = False) -> tuple[Container, ...]:
-        """Those that run, newest first; with ``all`` the others too."""
+        """Those that run, newest first; with ``all`` the others too. One whose record cannot be read is
+        none of them: see ``spoiled``."""
         found = [self._value(who) for who in record.every(self.places)]
         return tuple(
             value
@@ -393,12 +409,6 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
         found = self.store.find(image)
         lowers = self.store.lowers(found)
         return birth.explain(self.nursery, found, lowers, command, options)
-
-    def inspect(self, name: str) -> dict[str, Any]:
-        """A container, or else an image, as a JSON-able map in docker's words."""
-        from sandcell.runtime.engine import inspect
-
-        return inspect.inspect(self, name)
 
     def prune(self, *, cache: bool = False, dry_run: bool = False) -> "Pruned":
         """Remove what nothing needs any more: blobs, unpacked layers, the rests of crashes.

@@ -21,6 +21,7 @@ from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.process import Identity, alive, send_signal
 
 _CLEAN_UP = 10.0
+_KILLED = 30.0
 _LOOK_AGAIN = 0.02
 
 
@@ -105,17 +106,28 @@ def _has_ended(who: Identity, patience: float | None) -> bool:
 
 
 def stop(places: Places, who: Record, stop_signal: int, timeout: float) -> None:
-    """Ask it to end, and after ``timeout`` seconds make it; -1 waits for ever. Repeating it does no harm."""
+    """Ask it to end, and after ``timeout`` seconds make it; -1 waits for ever. Repeating it does no harm.
+    ``WrongState`` when it was killed and does not end."""
     if record.current(places, who).status != state.RUNNING:
         return
     try:
         send(places, who, stop_signal)
         wake(places, who, record.current(places, who))
-        if wait(places, who, None if timeout < 0 else timeout) is None:
-            send(places, who, signals.SIGKILL)
-            wait(places, who)
+        if wait(places, who, None if timeout < 0 else timeout) is not None:
+            return
+        send(places, who, signals.SIGKILL)
     except WrongState:
-        wait(places, who, _CLEAN_UP)  # it ended meanwhile, and how is just being written down
+        pass  # it ended meanwhile, and how is just being written down
+    await_end(places, who, "stop")
+
+
+def await_end(places: Places, who: Record, operation: str, timeout: float = _KILLED) -> None:
+    """Wait for the end of what was killed; ``WrongState`` when it does not come within ``timeout`` seconds.
+    It comes when the last of its processes has ended and is collected by its parent: pid_namespaces(7)."""
+    if wait(places, who, timeout) is None:
+        cause = f"it was killed {timeout:.0f} seconds ago and has not ended"
+        hint = "one of its processes waits in the kernel, or for its parent: ps -eo pid,ppid,stat,wchan,args"
+        raise WrongState(operation, who.name, cause, hint)
 
 
 def settle(places: Places, who: Record) -> None:
@@ -183,7 +195,7 @@ def remove(places: Places, launcher: Launcher, who: Record, *, force: bool) -> N
                 send(places, who, signals.SIGKILL)
             except WrongState:
                 pass  # it ended meanwhile, and how is just being written down
-            wait(places, who)
+            await_end(places, who, "remove")
         except ContainerNotFound:
             pass
     try:

@@ -1,6 +1,6 @@
 """The engine's verbs that look at images closely."""
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
@@ -40,6 +40,12 @@ class LookVerbs:
         from sandcell.runtime.engine import record
 
         return record.spoiled(self.places)
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """A container, or else an image, as a JSON-able map in docker's words."""
+        from sandcell.runtime.engine import inspect
+
+        return inspect.inspect(cast("Engine", self), name)
 
     def usage(self) -> "Usage":
         """Which image takes how many bytes, shared with others and alone, and what ``prune`` would free."""

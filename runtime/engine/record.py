@@ -58,7 +58,7 @@ def new_id() -> str:
 
 def write(places: Places, record: Record) -> None:
     """Write or replace the record; a reader sees the old or the new one, also after a loss of power where
-    there was an old one. A new one is not synced: a start has no time for that."""
+    there was an old one. A new one is on the disk when it was kept: ``container.keeping``."""
     path = f"{places.container(record.id)}/{_NAME}"
     with open(path + ".new", "wb") as file:
         file.write(encode(record))
@@ -82,8 +82,8 @@ def _read(places: Places, id: str) -> Record:
 
 
 def spoiled(places: Places) -> list[str]:
-    """Ids of containers whose record cannot be read. Records are not synced when they are made, so a
-    machine that loses its power may leave one empty; the container's files are still there."""
+    """Ids of containers whose record cannot be read: the power was lost within a second of the start, or the
+    disk is broken. The container's files are still there."""
     found = []
     for id in os.listdir(places.containers):
         try:

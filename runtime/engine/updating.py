@@ -55,4 +55,5 @@ def update(places: Places, who: Record, given: dict[str, Any]) -> Record:
     os.rename(f"{path}.new", path)
     updated = msgspec.structs.replace(who, options=options)
     record.write(places, updated)
+    birth.keep(places, who.id)
     return updated

@@ -96,6 +96,8 @@ class Networks:
         half = f"{self.directory}/.{os.urandom(8).hex()}"
         with open(half, "wb") as file:
             file.write(msgspec.json.encode(network))
+            file.flush()
+            os.fsync(file.fileno())
         try:
             os.link(half, f"{self.directory}/{name}.json")
         except FileExistsError:
@@ -104,6 +106,11 @@ class Networks:
             ) from None
         finally:
             os.unlink(half)
+        folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
         return network
 
     def forget(self, name: str) -> None:

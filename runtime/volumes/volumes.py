@@ -79,6 +79,8 @@ class Volumes:
         os.chmod(f"{half}/_data", 0o755)
         with open(f"{half}/{_RECORD}", "wb") as file:
             file.write(msgspec.json.encode(_Record(time.time(), labels or {})))
+            file.flush()
+            os.fsync(file.fileno())
         try:
             os.rename(half, f"{self.directory}/{name}")
         except OSError:
@@ -86,6 +88,7 @@ class Volumes:
             os.unlink(f"{half}/{_RECORD}")
             os.rmdir(f"{half}/_data")
             os.rmdir(half)
+        _sync(self.directory)
         return self.find(name)
 
     def first_use(self, name: str, fill: Callable[[str], None]) -> None:
@@ -143,6 +146,15 @@ class Volumes:
             yield
         finally:
             os.close(fd)
+
+
+def _sync(directory: str) -> None:
+    # A volume that a loss of power makes nameless would take its files along.
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def check_name(name: str) -> None:

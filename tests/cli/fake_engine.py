@@ -207,7 +207,7 @@ class FakeEngine:
 
     # containers
 
-    def create(self, image: str, command: tuple[str, ...] | None, options: Options) -> Container:
+    def create(self, image: str, command: tuple[str, ...] | None, options: Options, **_: bool) -> Container:
         found = self.image(image)
         options.check()
         name = options.name or f"c{len(self.records)}"

@@ -67,7 +67,7 @@ def sh(engine: Engine, script: str, **options: object) -> str:
 @contextmanager
 def background(engine: Engine, script: str = "sleep 1000", **options: object) -> Iterator[str]:
     """The id of a container that runs ``script``, removed in the end."""
-    made = engine.create(IMAGE, ("sh", "-c", script), Options(**options))  # type: ignore[arg-type]
+    made = engine.create(IMAGE, ("sh", "-c", script), Options(**options), starts=True)  # type: ignore[arg-type]
     try:
         engine.start(made)
         yield made.id

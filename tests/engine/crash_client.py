@@ -1,24 +1,22 @@
 """A client that does one thing again and again until it is killed: see ``test_crashes``.
 
-``python crash_client.py HOME RUN WHAT`` prints ``ready``, then a line for each time: ``done``,
-``refused`` with an error that is meant for people, or ``broken`` with one that is not.
+It says ``ready``, then a line for each time: ``done``, ``refused`` with an error that is meant for
+people, or ``broken`` with one that is not.
 """
 
 import itertools
 import os
-import sys
 import traceback
+from typing import TextIO
 
 from sandcell.runtime import Engine, Options
 from sandcell.runtime.errors import SandcellError
 from tests.engine import crafted
 from tests.engine.crafted import TINY
 
-_ME = f"{os.getpid()}"
-
 
 def create(engine: Engine, number: int) -> None:
-    engine.create(TINY, ("true",), Options(name=f"c{_ME}-{number}"))
+    engine.create(TINY, ("true",), Options(name=f"c{os.getpid()}-{number}"))
 
 
 def start(engine: Engine, number: int) -> None:
@@ -35,24 +33,26 @@ def throw_away(engine: Engine, number: int) -> None:
 
 def execute(engine: Engine, number: int) -> None:
     if number == 0:
-        engine.create(TINY, ("sleep", "1000"), Options(name=f"e{_ME}"))
-    if engine.container(f"e{_ME}").state != "running":
-        engine.start(f"e{_ME}")
-    engine.exec(f"e{_ME}", ("sh", "-c", "echo x > /x; sleep 0.01"))
+        engine.create(TINY, ("sleep", "1000"), Options(name=f"e{os.getpid()}"))
+    if engine.container(f"e{os.getpid()}").state != "running":
+        engine.start(f"e{os.getpid()}")
+    engine.exec(f"e{os.getpid()}", ("sh", "-c", "echo x > /x; sleep 0.01"))
 
 
 def commit(engine: Engine, number: int) -> None:
     if number == 0:
         made = engine.create(
-            TINY, ("dd", "if=/dev/urandom", "of=/x", "bs=1M", "count=4"), Options(name=f"m{_ME}")
+            TINY, ("dd", "if=/dev/urandom", "of=/x", "bs=1M", "count=4"), Options(name=f"m{os.getpid()}")
         )
         engine.start(made)
         engine.wait(made)
-    engine.commit(f"m{_ME}", "committed:1")
+    engine.commit(f"m{os.getpid()}", "committed:1")
 
 
 def build(engine: Engine, number: int) -> None:
-    engine.build(f"FROM {TINY}\nRUN echo {_ME} {number} > /x; sleep 0.02\nRUN cat /x > /y", name="built:1")
+    engine.build(
+        f"FROM {TINY}\nRUN echo {os.getpid()} {number} > /x; sleep 0.02\nRUN cat /x > /y", name="built:1"
+    )
 
 
 def unpack(engine: Engine, number: int) -> None:
@@ -62,25 +62,26 @@ def unpack(engine: Engine, number: int) -> None:
 
 
 def remove(engine: Engine, number: int) -> None:
-    made = engine.create(TINY, ("sleep", "1000"), Options(name=f"r{_ME}-{number}"))
+    made = engine.create(TINY, ("sleep", "1000"), Options(name=f"r{os.getpid()}-{number}"))
     engine.start(made)
     engine.remove(made, force=True)
 
 
-if __name__ == "__main__":
-    home, run_home, what = sys.argv[1:]
-    action = {
-        f.__name__: f for f in (create, start, run, throw_away, execute, commit, build, unpack, remove)
-    }[what]
+ACTIONS = (create, start, run, throw_away, execute, commit, build, unpack, remove)
+
+
+def main(home: str, run_home: str, what: str, out: TextIO) -> None:
+    """Do it until the end of this process."""
+    action = {one.__name__: one for one in ACTIONS}[what]
     with Engine(home, run_home) as engine:
         engine.image(TINY)
         engine.run(TINY, ("true",), Options(remove=True))
-        print("ready", flush=True)
+        print("ready", file=out, flush=True)
         for number in itertools.count():
             try:
                 action(engine, number)
-                print("done", flush=True)
+                print("done", file=out, flush=True)
             except SandcellError as error:
-                print("refused", error, flush=True)
+                print("refused", error, file=out, flush=True)
             except Exception:
-                print("broken", traceback.format_exc().replace("\n", "\x1f"), flush=True)
+                print("broken", traceback.format_exc().replace("\n", "\x1f"), file=out, flush=True)

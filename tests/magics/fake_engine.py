@@ -163,6 +163,7 @@ class FakeEngine:
         self.runs: list[Running] = []
         self.closed = False
         self.logged: dict[str, list[Output]] = {}
+        self.spoiled: Callable[[], list[str]] = list
         self._images: dict[str, Image] = {"host:latest": image(("FROM host", 61_000_000))}
         self._containers: dict[str, Container] = {}
 
@@ -267,7 +268,7 @@ class FakeEngine:
 
     # containers
 
-    def create(self, image: str, command: Any = None, options: Options = Options()) -> Container:
+    def create(self, image: str, command: Any = None, options: Options = Options(), **_: Any) -> Container:
         self.calls.append(("create", image, command, options))
         found = self.image(image)
         if options.name and any(one.name == options.name for one in self._containers.values()):
@@ -420,8 +421,7 @@ class FakeEngine:
         raise ContainerNotFound("find container", wanted, "there is none of that name")
 
     def logs(self, container: Any, *, tail: int | None = None, **_: Any) -> Iterator[Output]:
-        pieces = self.logged.get(self.container(container).name, [])
-        return iter(pieces if tail is None else pieces[-tail:])
+        return iter(self.logged.get(self.container(container).name, [])[None if tail is None else -tail :])
 
     def diff(self, container: Any) -> tuple[Change, ...]:
         self.container(container)

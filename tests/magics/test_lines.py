@@ -87,6 +87,15 @@ def test_ls_shows_the_running_ones_and_counts_the_others(web: Notebook) -> None:
     assert "exited (0)" in web("%container ls -a").text
 
 
+def test_ls_names_those_whose_record_cannot_be_read(web: Notebook) -> None:
+    web.engine.spoiled = lambda: ["ab" * 32]
+    assert "1 not running: %container ls -a" in web("%container ls").text
+    told = web("%container ls -a").text
+    assert "abababababab" in told
+    assert "corrupted" in told
+    assert "%container rm -f abababababab removes it" in told
+
+
 def test_a_container_stands_still_and_is_looked_at(web: Notebook) -> None:
     assert web("%container pause web").out == "web\n"
     assert "paused" in web("%container ls").text
