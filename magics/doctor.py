@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from sandcell.magics import paper as p
 from sandcell.magics.paper import Card, Html, cell, code, el, row
-from sandcell.runtime.engine.doctor import LAYERS, RUNGS, refusers, report
+from sandcell.runtime.engine.doctor import LAYERS, RUNGS, facets, refusers, report
 from sandcell.runtime.engine.ladder import Step, ladder
 from sandcell.runtime.engine.remedies import AUDIENCES, remedies
 
@@ -57,7 +57,7 @@ def _rung(step: Step) -> Html:
 
 def _facets(host: "Host") -> list[Html]:
     rows = []
-    for facet in host.facets:
+    for facet in facets(host):
         paper, ink = _STATES[facet.state]
         told = [el("div", "", p.visible(facet.reason, 400))] if facet.reason else []
         if facet.fix and facet.state != "real":

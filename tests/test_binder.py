@@ -1,4 +1,4 @@
-"""``binder/``: its scripts and the first lesson, on a machine that refuses what a Binder refuses."""
+"""``binder/``: its scripts and the lessons, in a Debian that refuses what a Binder refuses."""
 
 import json
 import os
@@ -16,8 +16,11 @@ from typing import Any
 
 import pytest
 
-from tests.binder_root import CHECKOUT, HOME, PREFIX, UID, Binder
+from tests.binder_debian import CHECKOUT, HOME, PREFIX, UID, debian
+from tests.binder_root import Binder
 from tests.jupyter_lab import Lab, browsing, run_all, until
+from tests.lessons.play import NAMES, Day, day
+from tests.lessons.test_low_rungs import OF_IMAGES, goes_to_its_end, is_honest, told
 from tests.linux.test_host import FILTER, NO_MOUNT
 
 LESSON = "notebooks/00_start_here.ipynb"
@@ -37,7 +40,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.kernel,
     pytest.mark.rootless,
-    pytest.mark.timeout(300),
+    pytest.mark.peer("mmdebstrap", "strace"),
+    pytest.mark.timeout(500),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a machine with a root of its own"),
 ]
 
@@ -45,10 +49,11 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def binder(session_folder: Path) -> Iterator[Binder]:
     """The machine after its image was built: ``postBuild`` has run, where nothing is allowed."""
+    root = debian()
     place = Path(tempfile.mkdtemp(prefix="binder-", dir=session_folder))
     place.chmod(0o755)
     session_folder.chmod(0o711)
-    made = Binder(place)
+    made = Binder(root, place)
     said = made.run(NOTHING, "binder/postBuild")
     assert "rung none" in said
     yield made
@@ -70,6 +75,80 @@ def test_images_are_built_without_namespaces_and_found_by_what_start_starts(bind
         NO_MOUNT, "binder/start", "sandcell", "run", "--rm", "lessons/host-tiny", "sh", "-c", "echo $$"
     )
     assert ran == "1\n"
+
+
+class Traced:
+    """What runs on the machine tried to start and to reach, kept below ``place`` by strace(1)."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    def command(self, name: str) -> list[str]:
+        """The words that begin a run which is remembered as ``name``."""
+        calls = "trace=execve,connect,sendto"
+        return ["strace", "-f", "--seccomp-bpf", "-qq", "-e", calls, "-o", str(self._place / name)]
+
+    def _text(self, name: str) -> str:
+        text = (self._place / name).read_text()
+        before, found, after = text.partition('execve("binder/start"')
+        assert found, before[-1000:]
+        return found + after
+
+    def started(self, name: str) -> set[str]:
+        """The names of all programs that were executed since ``start``."""
+        paths = re.findall(r'execve\("([^"]+)".* = 0$', self._text(name), re.MULTILINE)
+        return {re.sub(r"^python3\.\d+$", "python3", Path(path).name) for path in paths}
+
+    def asked(self, name: str) -> set[str]:
+        """The addresses that somebody wanted to reach."""
+        told = re.findall(r'inet_addr\("([^"]+)"|inet_pton\(AF_INET6, "([^"]+)"', self._text(name))
+        return {four or six for four, six in told}
+
+
+@pytest.fixture(scope="module")
+def traced(session_folder: Path) -> Traced:
+    return Traced(Path(tempfile.mkdtemp(dir=session_folder)))
+
+
+@pytest.fixture(scope="module")
+def nothing_allowed(binder: Binder, traced: Traced) -> Day:
+    """All lessons in one kernel there, where not even a user namespace can be had."""
+    play = ("binder/start", "python", "-m", "tests.lessons.play")
+    return day(binder.run(NOTHING, *play, timeout=300, by=traced.command("none")))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_lesson_opens_where_nothing_is_allowed(nothing_allowed: Day, name: str) -> None:
+    played = nothing_allowed[name]
+    goes_to_its_end(played, "none")
+    assert "No container can run on this host." in played[0].said
+    is_honest(played)
+    assert told(played, "Observed: ") == OF_IMAGES.get(name[:2], set())
+    shown = [one for one in played if "NOT RUN HERE: " in one.said]
+    assert all("recorded on Linux " in one.said for one in shown)
+    assert shown
+
+
+HERE = {"127.0.0.1", "::1", "0.0.0.0", "::"}
+"""What only this machine answers; the last two are asked when somebody wants to listen."""
+
+STARTED = {"start", "sh", "cat", "python", "python3", "sandcell", "chmod", "true"}
+"""What the doctor and the lessons start on the host."""
+
+INSIDE = {"test", "ls", "sleep"}
+"""What the cells of lesson 01 start in containers."""
+
+
+def test_nothing_is_fetched_and_nothing_else_is_started(
+    binder: Binder, nothing_allowed: Day, traced: Traced
+) -> None:
+    assert nothing_allowed
+    words = "sandcell doctor && python -m tests.lessons.play 01_image_to_containers"
+    done = binder.run(NO_MOUNT, "binder/start", "sh", "-c", words, by=traced.command("nomount"))
+    assert "on rung nomount" in done
+    assert {"start", "python"} <= traced.started("none") <= STARTED
+    assert {"sh", "python", "sleep"} <= traced.started("nomount") <= STARTED | INSIDE
+    assert traced.asked("none") | traced.asked("nomount") <= HERE
 
 
 def held() -> int:
@@ -152,6 +231,8 @@ def test_the_first_lesson_runs_in_jupyterlab_from_the_link_that_opens_it(binder:
         text = page.inner_text(".jp-Notebook")
         assert "image unchanged" in text
         assert "nomount" in text, "the card must name its rung"
+        if folder := os.environ.get("SANDCELL_SCREENSHOTS"):
+            page.screenshot(path=f"{folder}/binder.png")
 
 
 @ASKED

@@ -1,6 +1,8 @@
-"""What the pages tell people to type works: the tutorial cell by cell, and the examples in Python."""
+"""What the pages tell people to type works: the tutorial cell by cell, the how-tos line by line, and the
+examples in Python."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -39,16 +41,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("examples")
 
 
-def run(place: Path, code: str, told: str = "") -> str:
-    """What Python ``code`` prints, with a store of its own; it must not fail."""
-    env = {
+def environment(place: Path) -> dict[str, str]:
+    """Of a reader, with a store of its own."""
+    return {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "HOME": str(place),
         "SANDCELL_HOME": str(place / "home"),
         "SANDCELL_RUN": str(place / "run"),
         "IPYTHONDIR": str(place / "ipython"),
+        **{name: value for name, value in os.environ.items() if name == "SANDCELL_TEST_SESSION"},
     }
-    argv = [sys.executable, "-c", code]
+
+
+def run(place: Path, code: str, told: str = "") -> str:
+    """What Python ``code`` prints, with a store of its own; it must not fail."""
+    env, argv = environment(place), [sys.executable, "-c", code]
     done = subprocess.run(argv, input=told, env=env, cwd=place, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
@@ -84,12 +91,8 @@ def test_the_tutorial_can_be_followed(place: Path) -> None:
     assert len(cells) > 15
     (serve,) = (block for block in blocks("tutorial.md", "sh") if "registry serve" in block)
     assert serve == "sandcell registry serve --port 5000\n"
-    env = {
-        "HOME": str(place),
-        "SANDCELL_HOME": str(place / "home"),
-        "SANDCELL_RUN": str(place / "run"),
-    }
-    argv = [str(Path(sys.executable).with_name("sandcell")), "registry", "serve", "--port", "0"]
+    env, argv = environment(place), ["sandcell", "registry", "serve", "--port", "0"]
+    argv[0] = str(Path(sys.executable).with_name(argv[0]))
     with subprocess.Popen(
         argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as registry:
@@ -122,3 +125,39 @@ def test_a_cell_that_fails_is_noticed(place: Path) -> None:
 def test_examples_in_python_run(place: Path, page: str) -> None:
     (example,) = blocks(page, "python")
     run(place, example)
+
+
+_PREPARED = """
+set -e
+echo secret > token.txt
+echo 1,2 > data.csv
+printf 'FROM host\\nRUN --mount=type=secret,id=token test -s /run/secrets/token\\n' > Dockerfile
+echo FROM host | sandcell build --quiet -t hello -
+"""
+# What a line ends with, if not with 0.
+STATUS = {"sandcell run --rm --memory 64m host python3 -c 'x = bytearray(200 << 20)'": 137}
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="networks and limits are root's")
+@pytest.mark.parametrize("page", ["files", "limits", "networks", "ports", "secrets", "clean-up"])
+def test_what_a_how_to_tells_to_type_works(tmp_path: Path, place: Path, page: str) -> None:
+    env = {**environment(place), "TOKEN": "secret"}
+
+    def typed(line: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["sh", "-c", line], input="y\n", env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+
+    assert typed(_PREPARED).returncode == 0
+    lines = [line for block in blocks(f"howto/{page}.md", "sh") for line in block.splitlines()]
+    assert len(lines) > 1
+    for line in lines:
+        # A port that somebody else may have is left to the kernel.
+        words = line.replace("-p 8000:8000", "-p 8000")
+        if "urllib" in line:  # its server needs a moment, as a reader does
+            words = f"for _ in $(seq 50); do {words} && exit; sleep 0.1; done; exit 1"
+        done = typed(words)
+        assert done.returncode == STATUS.get(line, 0), (line, done.stdout, done.stderr)
+    typed("sandcell rm -f $(sandcell ps -aq)")

@@ -17,9 +17,13 @@ class Board:
         self._predictions = predictions
         self._question = question
         self._said: Any = widgets.HTML()
+        # Labels that are their buttons' numbers, as 0 and 1, would not be drawn anew: no blank is seen there.
         self._options: Any = widgets.ToggleButtons(
-            options=list(options), value=None, style={"button_width": "auto"}
+            options=[(f" {option} ", option) for option in options],
+            value=None,
+            style={"button_width": "auto"},
         )
+        self._texts = {option.lower(): option for option in options}
         self._hint: Any = widgets.Button(description="Hint", icon="lightbulb-o", tooltip="Show the next hint")
         self._again: Any = widgets.Button(
             description="Unlock", icon="unlock", tooltip="Predict again; the answer has been seen"
@@ -47,8 +51,7 @@ class Board:
         """Show the answer as it is kept."""
         answer = self._predictions.of(self._question)
         self._quiet = True
-        kept = {option.lower(): option for option in self._options.options}
-        self._options.value = kept.get(answer.text)
+        self._options.value = self._texts.get(answer.text)
         self._quiet = False
         self._options.disabled = answer.locked
         self._again.layout.display = "" if answer.locked else "none"

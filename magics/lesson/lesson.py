@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sandcell.magics.complain import speak, told
-from sandcell.magics.lesson import head
+from sandcell.magics.lesson import head, verdict
 from sandcell.magics.lesson.predictions import Predictions
 from sandcell.magics.lesson.recording import Recording, key_of, load, recorded_card
 from sandcell.runtime.engine.progress import Progress
@@ -92,10 +92,12 @@ class Lesson:
                 try:
                     observed = observe()
                 except (SandcellError, NameError) as error:
-                    why = self._refusal(error)
-                    if not why:
+                    if why := self._refusal(error):
+                        self._tell_recorded(question, why, because, misread or {})
+                    elif isinstance(error, NotFound | WrongState | NameError):
+                        _say(f"Nothing to look at yet: {error}. Run the cells above, and then this one.")
+                    else:
                         raise _spoken(error) from None
-                    self._tell_recorded(question, why, because, misread or {})
                 else:
                     self._tell(question, observed, because, misread or {}, needs, varies)
 
@@ -251,8 +253,10 @@ class Lesson:
             if observed == expected and answer in misread:
                 lines.append(misread[answer])
         lines += [f"Why: {because}"] if observed == expected else self._differs(expected, needs)
-        _say("\n".join(lines))
-        self.predictions.lock(question, answer == observed.lower())
+        right = answer == observed.lower()
+        mark = ("right" if right else "not as predicted") if answer else ""
+        self._show(verdict.card(lines, mark).bundle())
+        self.predictions.lock(question, right)
 
     def _differs(self, expected: str, needs: tuple[str, ...]) -> list[str]:
         host = self.engine.host
@@ -278,7 +282,7 @@ class Lesson:
             lines.append(f"You predicted: {answer}. So it was in the recording.")
         else:
             lines += [f"You predicted: {answer}. The recording says otherwise.", misread.get(answer, "")]
-        _say("\n".join(filter(None, [*lines, f"Why: {because}"])))
+        self._show(verdict.card([*filter(None, lines), f"Why: {because}"], "recorded").bundle())
         self.predictions.lock(question, None)
 
 

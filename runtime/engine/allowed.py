@@ -17,7 +17,8 @@ def check(nursery: "Nursery", options: Options) -> None:
     options.check()
     obstacle = nursery.host.obstacle
     if nursery.host.rung == "none":
-        cause = f"{obstacle.layer}: {obstacle.detail}" if obstacle else "namespaces are refused"
+        asked = "rung none was asked for (SANDCELL_RUNG, or rung in config.toml)"
+        cause = f"{obstacle.layer}: {obstacle.detail}" if obstacle else asked
         raise HostRefused(
             "run",
             "containers on this host",

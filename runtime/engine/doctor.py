@@ -56,7 +56,7 @@ def report(host: Host) -> str:
     """
     head = [f"rung {host.rung}: {RUNGS[host.rung]}", f"Linux {host.kernel}, {host.machine}", ""]
     lines = [*head, "The ladder", *map(_step, ladder(host)), "", "A container's own …"]
-    for facet in host.facets:
+    for facet in facets(host):
         lines += _facet(facet)
     if host.refused:
         lines += ["", "Refused here"]
@@ -70,6 +70,13 @@ def report(host: Host) -> str:
     else:
         lines += ["", "Nothing was refused."]
     return "\n".join(lines) + "\n"
+
+
+def facets(host: Host) -> tuple[Facet, ...]:
+    """What there is to tell of a container's sides: one line for all of them where no container runs."""
+    if host.rung != "none" or not host.facets:
+        return host.facets
+    return (msgspec.structs.replace(host.facets[0], name="everything"),)
 
 
 def refusers(host: Host) -> tuple[str, ...]:

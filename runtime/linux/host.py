@@ -73,7 +73,7 @@ def _path(store: str, run: str, forced: str) -> str:
     parts = [boot_id(), store, str(forced in USER_RUNGS), sys.executable, *os.uname()[2:5]]
     parts += [str(os.geteuid()), str(os.getegid())]
     status = read_text("/proc/self/status")
-    parts += [line for line in status.splitlines() if line.startswith(("CapEff", "NoNewPrivs", "Seccomp:"))]
+    parts += [line for line in status.splitlines() if line.startswith(("CapEff", "NoNewPrivs", "Seccomp"))]
     parts += [os.readlink(f"/proc/self/ns/{kind}") for kind in ("user", "mnt", "cgroup")]
     parts += [_text("/proc/self/cgroup"), _text("/proc/self/attr/current"), _mapper()]
     parts += [str(value) for value in _sysctls().items()]

@@ -189,7 +189,7 @@ def _users(facts: Facts, rung: Rung) -> Facet:
             "users",
             "shared",
             "root inside is root outside, with fewer rights",
-            "run sandcell as a plain user: then root inside is that user outside",
+            "run sandcell as a plain user, or give the container ids of its own: --userns private",
         )
     if rung == "rootless" and facts.worked("newuidmap") and facts.worked("newgidmap"):
         return Facet("users", "real")

@@ -228,6 +228,13 @@ def it_holds_no_right_that_leads_out_of_a_chroot(engine: Engine) -> None:
         assert sh(engine, "mkdir /x /y && echo 1 > /x/f && mv /x/f /y/f && cat /y/f") == "1\n"
 
 
+@low
+def it_signals_nobody_outside(engine: Engine) -> None:
+    said = sh(engine, f"kill -0 {os.getpid()} 2> /dev/null && echo reached || echo refused")
+    # With chroot(2) alone it has the host's process numbers, and only Landlock's scopes are in the way.
+    assert said == "refused\n" or (engine.host.rung == "chroot" and landlock.version() < 6)
+
+
 def verdicts(engine: Engine) -> None:
     """Print one line for each claim."""
     claims.prepare(engine)

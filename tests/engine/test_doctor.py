@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandcell.runtime.engine.doctor import LAYERS, RUNGS, report
+from sandcell.runtime.engine.doctor import LAYERS, RUNGS, facets, report
 from sandcell.runtime.engine.ladder import ladder
 from sandcell.runtime.engine.remedies import AUDIENCES, LAYERS_WITH_REMEDIES, remedies
 from sandcell.runtime.linux import host_blame
@@ -86,6 +86,14 @@ def test_every_layer_has_a_remedy_for_every_audience() -> None:
         assert [remedy.audience for remedy in found] == list(AUDIENCES)
         assert all(len(remedy.help) > 20 for remedy in found)
     assert remedies("unknown") == ()
+
+
+def test_where_no_container_runs_its_sides_are_not_told_one_by_one() -> None:
+    why = "no container runs on this host"
+    sides = tuple(Facet(name, "shared", why) for name in ("files", "processes", "users"))
+    text = report(Host("none", sides, "6.1", "x86_64", ()))
+    assert text.count(why) == 1
+    assert "  everything    the host's own\n" in text
 
 
 REFUSED = Check("user namespace", False, 1, "seccomp", "unshare is refused", "another profile")
@@ -171,5 +179,5 @@ def test_missing_capabilities_are_blamed(tmp_path: Path) -> None:
 
 def test_this_machine_has_a_report(host: Host) -> None:
     text = report(host)
-    assert all(facet.name in text for facet in host.facets)
+    assert all(facet.name in text for facet in facets(host))
     assert all(check.fix.split()[0] in text for check in host.refused if check.fix)

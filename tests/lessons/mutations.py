@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
 from sandcell import Engine, Options
 
 Names = dict[str, Any]
@@ -286,10 +288,43 @@ def _(engine: Engine, names: Names) -> None:
     names["serve"]("lesson12-right", "lesson12:2")
 
 
+class _Otherwise:
+    """An engine whose containers are as the quiz's wrong answers say: what it does is real, and too much."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def run(self, image: str, command: tuple[str, ...], options: Options) -> Any:
+        """Every container is among the host's processes."""
+        return self._engine.run(image, command, msgspec.structs.replace(options, pid="host"))
+
+    def commit(self, container: str, name: str) -> Any:
+        """The name of the old image leads to the new one."""
+        made = self._engine.commit(container, name)
+        self._engine.tag(name, "lesson12:1")
+        return made
+
+    def build(self, text: str) -> Any:
+        """Nothing is found again."""
+        self._engine.prune(cache=True)
+        return self._engine.build(text)
+
+
 @breaks("12", "quiz")
 def _(engine: Engine, names: Names) -> Iterator[None]:
-    lie = "RUN mkdir /app && touch /mark && printf '#!/bin/sh\\necho 9.9\\n' > /uname && chmod +x /uname"
-    return another(engine, "lesson12:1", f"{lie} && mv /uname /usr/bin/uname")
+    programs = {"uname": "echo 9.9", "touch": "true"}
+    lies = (
+        f"RUN printf '#!/bin/sh\\n{does}\\n' > /new && chmod +x /new && mv /new /usr/bin/{name}"
+        for name, does in programs.items()
+    )
+    engine.tag("lesson12:1", "lesson12:kept")  # or it would go with the cache
+    names["engine"] = _Otherwise(engine)
+    yield from another(engine, "lesson12:1", "RUN mkdir /app && touch /mark", *lies)
+    names["engine"] = engine
+    engine.remove_image("lesson12:kept")
 
 
 def observed(said: str) -> str:

@@ -122,16 +122,6 @@ class Player:
         self.shell.reset(new_session=False, aggressive=False)
 
 
-def some(name: str, which: Callable[[str, str], bool]) -> None:
-    """Play those cells of a lesson."""
-    player = Player()
-    sys.stdout = sys.__stdout__
-    for id, source in cells_of(name):
-        if which(id, source):
-            _tell(player.run(name, id, answered(source, answers_of(name))))
-    player.end()
-
-
 def twice(names: list[str]) -> None:
     """Play each lesson twice in one shell. The second time, each check is looked at again after what it is
     about was changed; that line is marked by ``again:`` before the cell's name."""
@@ -155,13 +145,42 @@ def twice(names: list[str]) -> None:
     player.end()
 
 
-def main(names: list[str]) -> None:
-    """Play the lessons ``names`` one after the other in one shell."""
+def main(names: list[str], *, leave: bool = False) -> None:
+    """Play the lessons ``names`` one after the other in one shell; ``leave`` out their last cells, which
+    clear up."""
+    _some(names, lambda lesson, id, source: not (leave and id == "clean"))
+
+
+REDONE = {
+    "02": {"create", "start", "count", "stop", "again", "kill", "remove", "new"},
+    "04": {"watch", "rebuild", "swapped"},
+    "05": {id for id, _ in cells_of("05_registries")},
+    "08": {"web", "talk"},
+    "09": {"memory", "cpu"},
+    "11": {"program", "by-hand"},
+    "12": {"functions"},
+}
+"""What to run in a new kernel before a lesson's checks look anew: functions, a registry that ended with the
+kernel, experiments that were undone or done again under the same name later in the lesson, and what some
+hosts refuse, for a recording is shown only where something was refused."""
+
+
+def restarted(names: list[str]) -> None:
+    """Go on with lessons that another process has left: load, look at each question anew, clear up."""
+
+    def needed(lesson: str, id: str, source: str) -> bool:
+        return id in {"load", "clean", *REDONE.get(lesson[:2], ())} or "@lesson.check" in source
+
+    _some(names, needed)
+
+
+def _some(names: list[str], which: Callable[[str, str, str], bool]) -> None:
     player = Player()
     sys.stdout = sys.__stdout__
     for name in names:
-        for played in player.play(name, answers_of(name)):
-            _tell(played)
+        for id, source in cells_of(name):
+            if which(name, id, source):
+                _tell(player.run(name, id, answered(source, answers_of(name))))
     player.end()
 
 

@@ -8,10 +8,10 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -41,6 +41,8 @@ from tests.lessons import play
 QUESTIONS = {
     (name[:2], found) for name in NAMES for _, source in cells_of(name) for found in CHECKED.findall(source)
 }
+# Of the quiz at the end. Its one change is of everything, and each verdict must be another.
+STATEMENTS = re.findall(r'^    "(.+\.)": "",$', dict(cells_of("12_your_own"))["quiz"], re.MULTILINE)
 # What is not to be had on a host that hands out no control groups or has no pasta.
 NOT_FOR_EVERYBODY = {"memory", "cpu", "talk"}
 
@@ -94,13 +96,10 @@ def _looks(played: list[Played], question: str) -> tuple[Played, Played]:
 @needs_root
 def test_the_quiz_tries_each_statement(root: Day) -> None:
     before, after = [one.said for one in root["12_your_own"] if one.cell.endswith("solutions")][1:]
-    for question in (
-        "Deleting all files",
-        "Two containers of one image share",
-        "A container has the same kernel",
-    ):
-        told = [re.findall(rf"observed (\w+) +{question}", said) for said in (before, after)]
-        assert told in ([["no"], ["yes"]], [["yes"], ["no"]]), question
+    assert len(STATEMENTS) == 7
+    for statement in STATEMENTS:
+        told = [re.findall(rf"observed (\w+) +{re.escape(statement)}", said) for said in (before, after)]
+        assert told in ([["no"], ["yes"]], [["yes"], ["no"]]), statement
 
 
 def test_every_check_has_its_change() -> None:
@@ -140,6 +139,24 @@ def test_committed_without_outputs_and_every_drawing_is_told_in_words() -> None:
                 assert "*In words: " in cell.source, (path.name, cell.id)
 
 
+def test_drawings_are_narrow_and_checks_are_folded() -> None:
+    """A line that is too long is broken in a narrow window; a check that is seen gives its answer away."""
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            drawn = re.findall(r"```text\n(.*?)```", cell.source, re.DOTALL)
+            wide = [line for drawing in drawn for line in drawing.splitlines() if len(line) > 64]
+            assert wide == [], (path.name, cell.id)
+            if CHECKED.search(cell.source):
+                assert cell.metadata.get("jupyter") == {"source_hidden": True}, (path.name, cell.id)
+
+
+def test_each_lesson_has_a_drawing_and_something_to_change() -> None:
+    for name in NAMES:
+        text = (NOTEBOOKS / f"{name}.ipynb").read_text()
+        for part in ("```text", "**Predict.**", "**Change it.**"):
+            assert part in text, (name, part)
+
+
 ROW = re.compile(r"^\| (?:(.*) )?\| (\d\d) `([\w-]+)` \| `(.+)` \|$", re.MULTILINE)
 CLAIMS = ROW.findall((CHECKOUT / "docs" / "lessons.md").read_text())
 
@@ -163,22 +180,37 @@ def test_every_claim_has_a_cell() -> None:
     assert len({claim for claim, *_ in CLAIMS if claim}) >= 16
 
 
+class Learner(msgspec.Struct):
+    """A plain user's day: the lessons ``played``, how their checks went when the kernels were ``restarted``,
+    and the file of predictions that was ``kept``."""
+
+    played: Day
+    restarted: Day
+    kept: dict[str, Any]
+
+
 @pytest.fixture(scope="module")
-def learner(plain_user: PlainUser) -> Iterator[Day]:
+def learner(plain_user: PlainUser) -> Learner:
     """A plain user who has two notebooks open: half of the lessons in each, in one store."""
-    place = str(plain_user.directory("lessons"))
-    halves = (NAMES[::2], NAMES[1::2])
-    code = f"{PLACES}play.main(sys.argv[2:])"
+    place = plain_user.directory("lessons")
+    plain_user.directory("lessons/tmp")
+    played = day(_both(plain_user, place, "play.main(sys.argv[2:], leave=True)"))
+    restarted = day(_both(plain_user, place, "play.restarted(sys.argv[2:])"))
+    return Learner(played, restarted, json.loads((place / "home/lessons.json").read_text()))
+
+
+def _both(user: PlainUser, place: Path, code: str) -> str:
+    """What two processes print that run ``code``, each with half of the lessons."""
     running = [
         subprocess.Popen(
-            plain_user.command(plain_user.python, "-c", code, place, *names),
-            env=plain_user.environment(),
+            user.command(user.python, "-c", PLACES + code, str(place), *names),
+            env=user.environment({"TMPDIR": str(place / "tmp")}),
             cwd="/",
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        for names in halves
+        for names in (NAMES[::2], NAMES[1::2])
     ]
     try:
         told = [one.communicate(timeout=480) for one in running]
@@ -186,39 +218,41 @@ def learner(plain_user: PlainUser) -> Iterator[Day]:
         for one in running:
             one.kill()
     assert [one.returncode for one in running] == [0, 0], told
-    yield day("".join(out for out, _ in told))
+    return "".join(out for out, _ in told)
+
+
+def is_true(played: list[Played]) -> None:
+    """No cell failed, and each check was right, or says why it can only be so elsewhere."""
+    assert not [f"{one.cell}: {one.error}\n{one.said}" for one in played if one.error]
+    for one in played:
+        if one.question == "user":
+            assert "Observed: plain user." in one.said or os.geteuid() != 0
+        elif one.question:
+            recorded = one.question in NOT_FOR_EVERYBODY and "RECORDED on Linux" in one.said
+            assert "That is right." in one.said or recorded, one
 
 
 @pytest.mark.slow
 @pytest.mark.kernel
 @pytest.mark.rootless
 @pytest.mark.parametrize("name", NAMES)
-def test_a_lesson_is_true_for_a_plain_user_beside_another_lesson(learner: Day, name: str) -> None:
-    assert not [f"{one.cell}: {one.error}\n{one.said}" for one in learner[name] if one.error]
-    for one in learner[name]:
-        if one.question == "user":
-            assert "Observed: plain user." in one.said or os.geteuid() != 0
-        elif one.question:
-            recorded = one.question in NOT_FOR_EVERYBODY and "RECORDED on Linux" in one.said
-            assert "That is right." in one.said or recorded, one
-    assert "containers left: []" in learner[name][-1].said
+def test_a_lesson_is_true_for_a_plain_user_beside_another_lesson(learner: Learner, name: str) -> None:
+    assert [one.cell for one in learner.played[name]] == [id for id, _ in cells_of(name) if id != "clean"]
+    is_true(learner.played[name])
 
 
 @pytest.mark.slow
 @pytest.mark.kernel
-@needs_root
-def test_checks_look_anew_after_the_kernel_was_restarted(tmp_path: Path) -> None:
-    name = "01_image_to_containers"
-    half = f"{PLACES}play.some({name!r}, lambda id, source: id != 'clean')"
-    looks = "lambda id, source: id in ('load', 'clean') or '@lesson.check' in source"
-    rest = f"{PLACES}play.some({name!r}, {looks})"
-    assert not [one for one in day(as_root(tmp_path, half))[name] if one.error]
-    played = day(as_root(tmp_path, rest))[name]
-    assert [one.question for one in played] == ["", *answers_of(name), ""]
-    for one in played[1:-1]:
-        assert "That is right.\nWhy: " in one.said, one
-    kept = json.loads((tmp_path / "home" / "lessons.json").read_text())
-    assert [answer["locked"] and answer["right"] for answer in kept["01"].values()] == [True] * 3
+@pytest.mark.rootless
+@pytest.mark.parametrize("name", NAMES)
+def test_checks_look_anew_after_the_kernel_was_restarted(learner: Learner, name: str) -> None:
+    looked = learner.restarted[name]
+    assert [one.question for one in looked if one.question] == list(answers_of(name))
+    is_true(looked)
+    assert "containers left: []" in looked[-1].said
+    kept = learner.kept[name[:2]]
+    assert list(kept) == list(answers_of(name))
+    assert all(answer["locked"] for answer in kept.values())
 
 
 @pytest.mark.slow
@@ -227,7 +261,8 @@ def test_checks_look_anew_after_the_kernel_was_restarted(tmp_path: Path) -> None
 def test_a_wrong_prediction_gets_its_explanation_in_jupyter() -> None:
     wrong = {"write": "different", "again": "different", "share": "2", "tag": "no"}
     printed = _execute("03_images_never_change", wrong)
-    assert printed.count("That is a good mistake to make here.") == len(wrong)
+    # Once as text and once as a picture.
+    assert printed.count("That is a good mistake to make here.") == 2 * len(wrong)
     assert "A name is no part of an image." in printed
     assert "application/vnd.jupyter.widget-view+json" in printed  # the questions have buttons
 

@@ -99,6 +99,15 @@ def test_buttons_answer_lock_and_open(tmp_path: Path) -> None:
     assert page.questions._boards["diary"]._options.value is None
 
 
+def test_buttons_are_drawn_anew_when_they_are_locked(tmp_path: Path) -> None:
+    page = Page(tmp_path, widgets=True)
+    page.questions.ask("counter", ("0", "1"), "1")
+    options: Any = page.questions._boards["counter"]._options
+    # The front end compares labels with the numbers of its buttons.
+    assert not [label for at, label in enumerate(options._options_labels) if label == str(at)]
+    assert options.value == "1"
+
+
 def test_two_notebooks_answer_at_once(tmp_path: Path) -> None:
     def answer(lesson: str) -> None:
         for number in range(20):
