@@ -21,6 +21,7 @@ from sandcell.runtime.oci.media_types import INDEXES
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import Store, images
 from sandcell.runtime.store.store import ArchiveForm
+from sandcell.runtime.store.worker import Manner
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
@@ -226,6 +227,13 @@ class Images:
     def worker(self) -> Worker:
         """Who handles the unpacked layers."""
         return Worker(lambda: self._engine.launcher, self._engine.idmap)
+
+    @property
+    def manner(self) -> Manner | None:
+        """How layers are unpacked here; ``None`` where no container can be made of them."""
+        if self._engine.host.rung == "none":
+            return None
+        return Manner(self._engine.idmap, self.flavour, self.worker)
 
     def lowers(self, image: Image) -> tuple[str, ...]:
         """The image's layers as read-only directories, lowest first; unpacked if need be."""

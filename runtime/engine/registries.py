@@ -48,6 +48,7 @@ def pull(
             engine.store.store,
             platform=wanted,
             all_platforms=all_platforms,
+            manner=engine.store.manner,
             on_event=on_event,
         )
     finally:

@@ -12,17 +12,16 @@ if TYPE_CHECKING:
     from sandcell.runtime.container.launcher import Launcher
 
 
-def run_task(launcher: "Callable[[], Launcher]", task: "jobs.Task") -> Any:
-    """What the task's function returns; the error it raised is raised here.
+def run_task(launcher: "Callable[[], Launcher]", task: "jobs.Task", descriptors: tuple[int, ...] = ()) -> Any:
+    """What the task's function returns; the error it raised is raised here. ``descriptors`` as ``run_apart``.
 
     Without an id map the function is simply called. ``HostRefused`` when the worker was killed.
     """
     if not task.idmap.user_namespace:
-        module, _, name = task.function.rpartition(".")
-        from importlib import import_module
+        from sandcell.runtime.store.worker import Here
 
-        return getattr(import_module(module), name)(**task.payload)
-    return run_apart(launcher, task)
+        return Here().run(task.function, task.payload, *descriptors)
+    return run_apart(launcher, task, descriptors)
 
 
 def run_apart(
@@ -65,8 +64,9 @@ class Worker:
         self._launcher = launcher
         self._idmap = idmap
 
-    def run(self, task: str, payload: dict[str, Any]) -> Any:
+    def run(self, task: str, payload: dict[str, Any], stream: int | None = None) -> Any:
         """Call the function with the dotted name ``task``."""
         from sandcell.runtime.container import jobs
 
-        return run_task(self._launcher, jobs.Task(task, payload, self._idmap))
+        descriptors = () if stream is None else (stream,)
+        return run_task(self._launcher, jobs.Task(task, payload, self._idmap), descriptors)

@@ -7,17 +7,19 @@ seconds, and nothing else of this host gets in.
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol, TypeAlias
 
 import msgspec
 
 from sandcell.runtime.errors import Conflict
 from sandcell.runtime.layer import tar_write, whiteout
+from sandcell.runtime.layer.beside import Behind
 from sandcell.runtime.layer.scan import scan
 from sandcell.runtime.layer.tree import Entry, told
 from sandcell.runtime.oci.digest import Digest
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 19
 _KINDS = {
     "file": b"0",
     "hardlink": b"1",
@@ -96,7 +98,13 @@ def pack_entries(
     Directories must come before what is in them, the first name of a file before hard links to it.
     """
     archive = _Archive(out)
-    latest = source_date_epoch
+    try:
+        return _pack(entries, archive, source_date_epoch)
+    finally:
+        archive.close()
+
+
+def _pack(entries: Iterable[tuple[Entry, Content]], archive: "_Archive", latest: int | None) -> Packed:
     count = 0
     for entry, content in entries:
         count += 1
@@ -137,11 +145,12 @@ def _plain_root(entry: Entry) -> bool:
 
 
 class _Archive:
-    """Gathers small writes, and hashes what goes out."""
+    """Gathers small writes, and hashes what goes out. ``close`` it whatever happened."""
 
     def __init__(self, out: Sink) -> None:
         self._out = out
         self._hasher = hashlib.sha256()
+        self._lane = Behind(self._put)
         self._pending: list[bytes] = []
         self._waiting = 0
         self._size = 0
@@ -178,6 +187,7 @@ class _Archive:
     def finish(self, entries: int) -> Packed:
         self.write(tar_write.END)
         self._flush()
+        self._lane.close()
         return Packed(Digest.from_hasher(self._hasher), self._size, entries)
 
     def _drain(self, read: Callable[[int], bytes], size: int) -> int:
@@ -195,6 +205,13 @@ class _Archive:
         data = b"".join(self._pending)
         self._pending.clear()
         self._waiting = 0
-        self._hasher.update(data)
         self._size += len(data)
+        self._lane.put(data)
+
+    def _put(self, data: bytes) -> None:
+        self._hasher.update(data)
         self._out.write(data)
+
+    def close(self) -> None:
+        with suppress(Exception):  # it was raised before
+            self._lane.close()

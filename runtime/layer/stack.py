@@ -11,6 +11,10 @@ from sandcell.runtime.linux.trees import open_directory
 _ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR))
 
 
+class Unseen(Exception):
+    """What is below is needed, and cannot be looked at yet."""
+
+
 class Stack:
     """Looks up paths in the directories ``roots`` (open descriptors), lowest first.
 
@@ -67,6 +71,17 @@ class Stack:
             finally:
                 os.close(directory)
         return tuple(found)
+
+
+class Hidden(Stack):
+    """Layers that are there, but not complete: whatever is looked up raises ``Unseen``."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    def find(self, _: str) -> tuple[int, os.stat_result] | None:
+        """Never anything."""
+        raise Unseen
 
 
 def _status(root: int, path: str) -> os.stat_result | None:

@@ -20,6 +20,7 @@ from sandcell.runtime.layer.changes import upper_changes
 from sandcell.runtime.layer.compress import Compression, compressor, decompress
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.pack import Sink, pack
+from sandcell.runtime.layer.stack import Unseen
 from sandcell.runtime.layer.tree import Change
 from sandcell.runtime.layer.unpack import unpack
 from sandcell.runtime.layer.whiteout import XattrFlavour
@@ -27,37 +28,45 @@ from sandcell.runtime.linux.ownership import unrecorded
 from sandcell.runtime.linux.trees import remove
 from sandcell.runtime.oci.digest import Digest
 
+PLAIN = (0, 0, 0o755)
+"""User, group and mode of a root directory that no layer tells anything of."""
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def unpack_layer(
     *,
-    blob: str,
+    stream: int,
     target: str,
     diff_id: str,
     flavour: XattrFlavour,
-    lowers: Sequence[str],
+    lowers: Sequence[str] | None,
     recorded_owners: bool,
-) -> dict[str, Any]:
-    """Unpack the layer file ``blob`` into the new directory ``target`` (mode 755) and verify it.
+) -> dict[str, Any] | None:
+    """Unpack the layer that the descriptor ``stream`` gives (a file or a pipe; it stays open) into the new
+    directory ``target`` (mode 755) and verify it.
 
-    ``lowers``: directories of the layers below, lowest first. Gives ``size`` (bytes uncompressed),
-    ``entries`` and ``approximated`` as ``unpack.Unpacked`` has them. ``Corrupted`` where the bytes
-    are not those of ``diff_id``; after any error ``target`` holds a part and must be removed.
+    ``lowers``: directories of the layers below, lowest first; ``None`` where these are not complete yet, and
+    then the result is ``None`` if they turn out to be needed. Gives ``size`` (bytes uncompressed),
+    ``entries`` and ``approximated`` as ``unpack.Unpacked``; ``root``: user, group and mode of ``target``, and
+    ``rooted``: whether the archive tells these. ``Corrupted`` where the bytes are others than ``diff_id``;
+    after any error, and after ``None``, ``target`` holds a part and must be removed.
     """
     opened: list[int] = []
     try:
         os.mkdir(target, 0o755)
-        opened.extend(os.open(path, _DIRECTORY) for path in (target, *lowers))
-        _like_below(opened[0], opened[1:], recorded_owners)
-        with open(blob, "rb", buffering=0) as file:
+        opened.extend(os.open(path, _DIRECTORY) for path in (target, *(lowers or ())))
+        root = _like_below(opened[0], opened[1:], recorded_owners)
+        with open(stream, "rb", buffering=0, closefd=False) as file:
             done = unpack(
                 decompress(file),
                 opened[0],
                 flavour=flavour,
-                lowers=opened[1:],
+                lowers=None if lowers is None else opened[1:],
                 recorded_owners=recorded_owners,
             )
+    except Unseen:
+        return None
     except OSError as error:
         raise refused(error, "unpack", diff_id) from error
     finally:
@@ -65,7 +74,13 @@ def unpack_layer(
             os.close(fd)
     if done.diff_id != diff_id:
         raise Corrupted("unpack", diff_id, f"the layer holds {done.diff_id}", "get the image again")
-    return {"size": done.size, "entries": done.entries, "approximated": list(done.approximated)}
+    return {
+        "size": done.size,
+        "entries": done.entries,
+        "approximated": list(done.approximated),
+        "root": list(done.root or root),
+        "rooted": done.root is not None,
+    }
 
 
 def pack_upper(
@@ -160,12 +175,14 @@ class Squeezed:
             self._out.write(data)
 
 
-def _like_below(target: int, lowers: Sequence[int], recorded: bool) -> None:
-    """The root directory looks as in the layer below, unless the archive says otherwise."""
-    uid, gid, mode = 0, 0, 0o755
+def _like_below(target: int, lowers: Sequence[int], recorded: bool) -> tuple[int, int, int]:
+    """The root directory looks as in the layer below, unless the archive says otherwise: user, group and
+    mode."""
+    look = PLAIN
     if lowers:
-        uid, gid, mode = attributes.owner(lowers[-1], os.fstat(lowers[-1]), recorded=recorded)
-    attributes.write(target, uid, gid, mode, {})
+        look = attributes.owner(lowers[-1], os.fstat(lowers[-1]), recorded=recorded)
+    attributes.write(target, *look, {})
+    return look
 
 
 def _renamed(change: Change, old: str, new: str) -> Change:

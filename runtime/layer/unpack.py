@@ -19,7 +19,7 @@ from sandcell.runtime.layer.compress import Source
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.place import MOST_OPEN, Look, Places, clean, refuse
 from sandcell.runtime.layer.sparse import placed
-from sandcell.runtime.layer.stack import Stack
+from sandcell.runtime.layer.stack import Hidden, Stack
 from sandcell.runtime.layer.tar_read import Header, TarReader
 from sandcell.runtime.layer.tree import told
 from sandcell.runtime.linux.trees import remove
@@ -39,13 +39,15 @@ class Unpacked(msgspec.Struct, frozen=True):
     """What an archive was: digest and size in bytes of it uncompressed, number of entries.
 
     ``approximated``: paths (the first hundred) that the host would not give their owner, attribute
-    or device, and where that could not even be recorded; empty where all is exact.
+    or device, and where that could not even be recorded; empty where all is exact. ``root``: user, group
+    and mode of the root directory, where the archive tells them.
     """
 
     diff_id: Digest
     size: int
     entries: int
     approximated: tuple[str, ...] = ()
+    root: tuple[int, int, int] | None = None
 
 
 def unpack(
@@ -53,7 +55,7 @@ def unpack(
     target: int,
     *,
     flavour: whiteout.XattrFlavour = "trusted",
-    lowers: Sequence[int] = (),
+    lowers: Sequence[int] | None = (),
     recorded_owners: bool = False,
     most_bytes: int = MOST_BYTES,
     most_entries: int = MOST_ENTRIES,
@@ -61,7 +63,8 @@ def unpack(
     """Unpack the uncompressed archive ``tar`` into the empty open directory ``target``.
 
     ``lowers``: open directories of the layers below, lowest first; directories that the archive
-    does not mention look as they do there. ``recorded_owners``: owners are read from records there.
+    does not mention look as they do there. ``None``: these are not complete yet; then ``stack.Unseen`` is
+    raised where they are needed. ``recorded_owners``: owners are read from records there.
     ``Corrupted`` or ``BadInput`` for an archive that is damaged or refused, ``StoreFull`` where the
     disk is full; then ``target`` holds a part and must be removed.
     """
@@ -79,7 +82,7 @@ def unpack(
             )
         return data
 
-    stack = Stack(lowers)
+    stack = Hidden() if lowers is None else Stack(lowers)
     places = Places(target, stack, flavour, recorded_owners)
     unpacker = _Unpacker(places, TarReader(read), stack, target)
     try:
@@ -88,7 +91,9 @@ def unpack(
         raise refused(error, "unpack", "layer") from error
     finally:
         places.forget()
-    return Unpacked(Digest.from_hasher(hasher), size, entries, tuple(unpacker.approximated))
+    look = places.directories.get(b"")
+    root = (look.uid, look.gid, look.mode) if look else None
+    return Unpacked(Digest.from_hasher(hasher), size, entries, tuple(unpacker.approximated), root)
 
 
 class _Unpacker:

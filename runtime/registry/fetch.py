@@ -10,6 +10,7 @@ from sandcell.runtime.registry.client import FAILURES, TRIES, Client
 from sandcell.runtime.registry.endpoint import Endpoint
 from sandcell.runtime.registry.telling import Tell
 from sandcell.runtime.store import Store
+from sandcell.runtime.store.arriving import Taker
 from sandcell.runtime.store.blobs import BlobWriter
 
 _CHUNK = 1 << 18
@@ -39,9 +40,10 @@ class Fetcher:
         """Give up what is being fetched."""
         self._stopped = True
 
-    def fetch(self, blob: Descriptor) -> None:
+    def fetch(self, blob: Descriptor, taker: Taker | None = None) -> None:
         """The blob is in the store when this returns; ``Corrupted``, ``RegistryRefused`` and the like.
 
+        ``taker``: gets its bytes as they come, and is not called where the blob is in the store.
         What came before a failure, or before this process was killed, need not come again.
         """
         if self._store.blobs.touch(blob.digest) and self._store.blobs.size(blob.digest) == blob.size:
@@ -53,22 +55,30 @@ class Fetcher:
                 writer.clear()
             self._tell(blob, writer.size, "moving")
             try:
-                self._fill(blob, writer)
+                self._fill(blob, writer, taker)
             except Corrupted:
                 writer.clear()
                 if not resumed:
                     raise
                 # What was left behind may be damaged: a crash of the machine loses what was not synced.
-                self._fill(blob, writer)
+                self._fill(blob, writer, taker)
         self._tell(blob, blob.size, "done")
 
-    def _fill(self, blob: Descriptor, writer: BlobWriter) -> None:
+    def _fill(self, blob: Descriptor, writer: BlobWriter, taker: Taker | None) -> None:
         told = writer.size
+        if taker is not None:
+            taker.begin()
+            for piece in writer.written():
+                taker.write(piece)
         for piece in self._pieces(blob, writer.size):
             writer.write(piece)
+            if taker is not None:
+                taker.write(piece)
             if writer.size - told >= _TOLD_EACH:
                 told = writer.size
                 self._tell(blob, told, "moving")
+        if taker is not None:
+            taker.end()
         writer.commit(blob.media_type, blob)
 
     def _pieces(self, blob: Descriptor, got: int) -> Iterator[bytes]:

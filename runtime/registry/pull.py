@@ -1,11 +1,21 @@
 """From a registry into the store: manifest, configuration, layers; every byte compared with its digest."""
 
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 
-from sandcell.runtime.errors import Corrupted, ImageNotFound, InvalidDocument, RegistryRefused, SandcellError
+from sandcell.runtime.errors import (
+    Corrupted,
+    HostRefused,
+    ImageNotFound,
+    InvalidDocument,
+    RegistryRefused,
+    SandcellError,
+)
 from sandcell.runtime.events import Callback, silent
 from sandcell.runtime.oci import media_types
 from sandcell.runtime.oci.descriptor import Descriptor
+from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import Image
 from sandcell.runtime.oci.manifest import Index, Manifest
 from sandcell.runtime.oci.platform import Platform
@@ -16,6 +26,8 @@ from sandcell.runtime.registry.endpoint import Endpoint
 from sandcell.runtime.registry.fetch import Fetcher
 from sandcell.runtime.registry.telling import telling
 from sandcell.runtime.store import Store
+from sandcell.runtime.store.arriving import Taker
+from sandcell.runtime.store.worker import Manner
 
 _AT_ONCE = 4
 _DEEPEST = 4
@@ -29,18 +41,21 @@ def pull(
     *,
     platform: Platform | None = None,
     all_platforms: bool = False,
+    manner: Manner | None = None,
     on_event: Callback = silent,
 ) -> Image:
     """Bring the image that ``reference`` means there, and let the name mean it here.
 
     Of an index the image for ``platform`` (this machine's by default) is taken, or with ``all_platforms``
-    the whole of it, which then is what the name means. Blobs that are here are not asked for; one that is
-    cut off is continued, also by the next pull. ``ImageNotFound``, ``Corrupted``, ``InvalidDocument``,
-    ``LoginNeeded``, ``RegistryRefused``, ``Unreachable``: the name then means what it meant.
+    the whole of it, which then is what the name means. ``manner``: how its layers are unpacked while they
+    come, if it is for this machine; nothing of them is seen before all is verified. Blobs that are here are
+    not asked for; one that is cut off is continued, also by the next pull. ``ImageNotFound``, ``Corrupted``,
+    ``BadInput``, ``InvalidDocument``, ``LoginNeeded``, ``RegistryRefused``, ``Unreachable``: the name then
+    means what it meant.
     """
     failure: SandcellError | None = None
     for source in client.sources():
-        one = _Pull(client, reference, store, source, platform or Platform.here(), on_event)
+        one = _Pull(client, reference, store, source, platform or Platform.here(), manner, on_event)
         try:
             with store.leases.working():
                 named, image = one.everything() if all_platforms else one.image()
@@ -63,6 +78,7 @@ class _Pull:
         store: Store,
         at: Endpoint | None,
         platform: Platform,
+        manner: Manner | None,
         on_event: Callback,
     ) -> None:
         self._client = client
@@ -70,6 +86,7 @@ class _Pull:
         self._store = store
         self._at = at
         self._platform = platform
+        self._manner = manner
         self._fetcher = Fetcher(
             client, reference.repository, store, at, telling("pull", reference.familiar, on_event)
         )
@@ -79,7 +96,7 @@ class _Pull:
         descriptor, document = self._root()
         for _ in range(_DEEPEST):
             if isinstance(document, Manifest):
-                self._fetch_all([document])
+                self._fetch_one(descriptor, document)
                 return descriptor, self._store.load(descriptor)
             chosen = document.choose(self._platform)
             if chosen is None or chosen.media_type not in media_types.MANIFESTS | media_types.INDEXES:
@@ -133,14 +150,39 @@ class _Pull:
             stored = writer.commit(found.document.media_type, found.descriptor.digest)
         return stored, found.document
 
-    def _fetch_all(self, manifests: list[Manifest]) -> None:
+    def _fetch_one(self, descriptor: Descriptor, manifest: Manifest) -> None:
+        """All blobs of an image, its layers unpacked too where they can be."""
+        image = self._early(descriptor, manifest) if self._manner else None
+        if image is None or self._manner is None:
+            self._fetch_all([manifest])
+            return
+        with self._store.snapshots.arriving(image, *self._manner) as arriving:
+            self._fetch_all([manifest], arriving.taker)
+            # What this host cannot unpack can still be sent on; who wants to run it is told.
+            with suppress(HostRefused):
+                arriving.finish()
+
+    def _early(self, descriptor: Descriptor, manifest: Manifest) -> Image | None:
+        """The image, before its layers are here; ``None`` for one that does not run here."""
+        self._fetcher.fetch(manifest.config)
+        try:
+            image = self._store.load(descriptor)
+        except SandcellError:
+            return None  # told when all is here
+        here = Platform.here()
+        same = (image.platform.os, image.platform.architecture) == (here.os, here.architecture)
+        return image if same else None
+
+    def _fetch_all(
+        self, manifests: list[Manifest], taker: Callable[[Digest], Taker | None] = lambda _: None
+    ) -> None:
         """All blobs, several at once; the first error stops the others."""
         blobs = {one.digest: one for document in manifests for one in (document.config, *document.layers)}
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pull") as pool:
             try:
                 # The big ones first: they take longest.
                 jobs = [
-                    pool.submit(self._fetcher.fetch, one)
+                    pool.submit(self._fetcher.fetch, one, taker(one.digest))
                     for one in sorted(blobs.values(), key=lambda one: one.size, reverse=True)
                 ]
                 done, _ = wait(jobs, return_when=FIRST_EXCEPTION)

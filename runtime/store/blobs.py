@@ -179,6 +179,13 @@ class BlobWriter:
             os.close(self._fd)
             self._fd = -1
 
+    def written(self) -> Iterator[bytes]:
+        """What is there, in pieces, from the beginning."""
+        at = 0
+        while at < self.size and (data := os.pread(self._fd, _CHUNK, at)):
+            yield data
+            at += len(data)
+
     def clear(self) -> None:
         """Begin anew: nothing of what was written stays."""
         os.ftruncate(self._fd, 0)

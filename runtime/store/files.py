@@ -88,6 +88,11 @@ class Locks:
         finally:
             os.close(fd)
 
+    def forget(self, name: str) -> None:
+        """Delete a lock that nobody will ask for any more."""
+        with suppress(OSError):
+            os.unlink(f"{self.path}/{name}")
+
     def _lock(self, fd: int, name: str, how: int) -> bool:
         try:
             fcntl.flock(fd, how)

@@ -8,12 +8,12 @@ read them: nothing in them is linked, moved or handed out for writing.
 import base64
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 import msgspec
 
-from sandcell.runtime.errors import BlobNotFound, InvalidDocument, SandcellError
+from sandcell.runtime.errors import HostRefused, InvalidDocument, SandcellError
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.whiteout import XattrFlavour
 from sandcell.runtime.linux.idmap import IdMap
@@ -21,11 +21,15 @@ from sandcell.runtime.linux.syscall import fail, libc
 from sandcell.runtime.oci.decode import decode, encode
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import Image, Layer
+from sandcell.runtime.store.arriving import Arriving
 from sandcell.runtime.store.blobs import BlobStore
 from sandcell.runtime.store.files import Litter, Locks, replace, sync_directory
-from sandcell.runtime.store.worker import REMOVE, UNPACK, Here, Worker
+from sandcell.runtime.store.unpacking import SnapshotRecord, Unpacking, discard
+from sandcell.runtime.store.worker import REMOVE, Here, Worker
 
 _NEW = ".new-"
+_OWN = "-"
+"""Between the key and the mark of somebody who unpacks what he pulls."""
 _KEY_LENGTH = 20
 
 
@@ -35,21 +39,6 @@ class Snapshot(msgspec.Struct, frozen=True):
     key: str
     path: str
     chain_id: Digest
-
-
-class SnapshotRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is kept beside a snapshot.
-
-    ``size``: bytes of the layer uncompressed; ``approximated``: paths whose owner, attribute or device
-    this host could not give (the first hundred).
-    """
-
-    chain_id: Digest
-    id_map: str
-    flavour: str
-    size: int = 0
-    entries: int = 0
-    approximated: tuple[str, ...] = ()
 
 
 def snapshot_key(chain_id: Digest, idmap: IdMap, flavour: XattrFlavour) -> str:
@@ -88,6 +77,63 @@ class Snapshots:
             except OSError as error:
                 raise refused(error, "unpack", image.digest) from error
         return tuple(found)
+
+    @contextmanager
+    def arriving(
+        self, image: Image, idmap: IdMap, flavour: XattrFlavour, worker: Worker | None = None
+    ) -> Iterator[Arriving]:
+        """Unpack the layers of ``image`` that are missing while their bytes come, in a with statement.
+
+        Nobody waits for whoever pulls: they go to directories of their own, and ``Arriving.finish`` lets
+        them be seen, unless somebody else was quicker. Without it nothing remains.
+        """
+        worker = worker or Here()
+        layers = image.layers
+        found = [self._snapshot(layer.chain_id, idmap, flavour) for layer in layers]
+        missing = [at for at, snapshot in enumerate(found) if not self._ready(snapshot)]
+        mark = os.urandom(4).hex()
+        paths = [snapshot.path for snapshot in found]
+        for at in missing:
+            paths[at] = f"{self._path}/{_NEW}{found[at].key}{_OWN}{mark}"
+        unpacking = Unpacking(self._blobs, layers, paths, missing, idmap, flavour, worker)
+
+        def finish() -> None:
+            records = unpacking.rest() if missing else {}
+            if records:
+                self._settle(records, paths, found, worker)
+
+        # Of equal layers one is unpacked while it comes, the others from the store.
+        numbers = {layers[at].descriptor.digest: at for at in reversed(missing)}
+        arriving = Arriving(unpacking, numbers, finish)
+        with ExitStack() as held:
+            for at in missing:
+                name = _lock(f"{found[at].key}{_OWN}{mark}")
+                # It tells `prune` that the directory is in use.
+                held.callback(self._locks.forget, name)
+                held.enter_context(self._locks.hold(name))
+            try:
+                yield arriving
+            finally:
+                arriving.close()
+                with suppress(HostRefused):  # `prune` comes by
+                    unpacking.discard()
+
+    def _settle(
+        self,
+        records: Mapping[int, SnapshotRecord],
+        paths: Sequence[str],
+        found: Sequence[Snapshot],
+        worker: Worker,
+    ) -> None:
+        try:
+            _sync_filesystem(self._path)
+            for at, record in records.items():
+                with self._locks.attempt(_lock(found[at].key)) as alone:
+                    # Whoever holds it unpacks the same, or just did.
+                    if alone and not self._ready(found[at]):
+                        self._move(paths[at], found[at], record, worker)
+        except OSError as error:
+            raise refused(error, "unpack", found[-1].chain_id) from error
 
     def adopt(
         self, upper: str, chain_id: Digest, idmap: IdMap, flavour: XattrFlavour, size: int, entries: int
@@ -152,6 +198,8 @@ class Snapshots:
                 sync_directory(self._path)
             worker.run(REMOVE, {"path": f"{self._path}/{key}"})
             worker.run(REMOVE, {"path": f"{self._path}/{_NEW}{key}"})
+            if _OWN in key:
+                self._locks.forget(_lock(key))
         return record.size if record else 0
 
     def _snapshot(self, chain_id: Digest, idmap: IdMap, flavour: XattrFlavour) -> Snapshot:
@@ -181,7 +229,7 @@ class Snapshots:
     ) -> None:
         """Unpack what is missing from ``first`` on; one sync for all, then the names from the bottom up."""
         paths = [snapshot.path for snapshot in found]
-        records: dict[int, SnapshotRecord] = {}
+        missing: list[int] = []
         with ExitStack() as held:
             for at in range(first, len(layers)):
                 # Always from the bottom up, so two who share layers cannot wait for each other.
@@ -189,56 +237,25 @@ class Snapshots:
                 if self._ready(found[at]):
                     continue
                 # Moved only within its directory: one that an image made read-only could not leave it.
-                target = paths[at] = f"{self._path}/{_NEW}{found[at].key}"
-                worker.run(REMOVE, {"path": target})
-                worker.run(REMOVE, {"path": found[at].path})
-                try:
-                    records[at] = self._unpack_one(layers[at], target, paths[:at], idmap, flavour, worker)
-                except SandcellError:
-                    for done in (*records, at):
-                        worker.run(REMOVE, {"path": paths[done]})
-                    raise
-            if records:
+                paths[at] = f"{self._path}/{_NEW}{found[at].key}"
+                missing.append(at)
+            if not missing:
+                return
+            unpacking = Unpacking(self._blobs, layers, paths, missing, idmap, flavour, worker)
+            try:
+                records = unpacking.rest()
                 _sync_filesystem(self._path)
-            for at, record in records.items():
-                os.rename(paths[at], found[at].path)
-                self._complete(found[at], record)
+                for at, record in records.items():
+                    self._move(paths[at], found[at], record, worker)
+            except SandcellError:
+                unpacking.discard()
+                raise
 
-    def _unpack_one(
-        self,
-        layer: Layer,
-        target: str,
-        lowers: Sequence[str],
-        idmap: IdMap,
-        flavour: XattrFlavour,
-        worker: Worker,
-    ) -> SnapshotRecord:
-        if not self._blobs.has(layer.descriptor.digest):
-            raise BlobNotFound(
-                "unpack",
-                layer.descriptor.digest,
-                "this layer is not in the store",
-                "build or load the image again",
-            )
-        done = worker.run(
-            UNPACK,
-            {
-                "blob": self._blobs.path(layer.descriptor.digest),
-                "target": target,
-                "diff_id": str(layer.diff_id),
-                "flavour": flavour,
-                "lowers": list(lowers),
-                "recorded_owners": idmap.single,
-            },
-        )
-        return SnapshotRecord(
-            chain_id=layer.chain_id,
-            id_map=idmap.key,
-            flavour=flavour,
-            size=done["size"],
-            entries=done["entries"],
-            approximated=tuple(done["approximated"]),
-        )
+    def _move(self, path: str, snapshot: Snapshot, record: SnapshotRecord, worker: Worker) -> None:
+        """Let a synced directory be the snapshot; call this with its lock held."""
+        discard(worker, snapshot.path)
+        os.rename(path, snapshot.path)
+        self._complete(snapshot, record)
 
     def _complete(self, snapshot: Snapshot, record: SnapshotRecord) -> None:
         replace(f"{self._path}/{snapshot.key}.json", encode(record), self._litter)

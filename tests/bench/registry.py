@@ -1,10 +1,9 @@
 """Rows: images to and from Debian's docker-registry, beside podman and skopeo, and the memory it takes.
 
 The registry's files lie on tmpfs and are deleted between samples: nothing is there already, nothing can be
-mounted from elsewhere. Every pull is into a store that has nothing.
+mounted from elsewhere. Every pull, ours and theirs, is into a store of its own that has nothing, on the disk.
 """
 
-import itertools
 import os
 import shutil
 import socket
@@ -82,15 +81,13 @@ def pulling(world: World, stack: ExitStack) -> Sides:
     """Pull into an empty store, and unpack."""
     from sandcell import Engine
 
-    registry, numbers = Registry(world, stack), itertools.count()
+    registry = Registry(world, stack)
     name = made(world, registry)
     world.engine.push(name)
 
     def sample() -> float:
-        home = f"{world.disk}/pull-{next(numbers)}"
-        with Engine(home, f"{world.memory}/run") as engine, elapsed() as took:
+        with Engine(world.store(), f"{world.memory}/run") as engine, elapsed() as took:
             engine.store.lowers(engine.pull(name))
-        shutil.rmtree(home)
         return took.milliseconds
 
     def podman() -> Side:
@@ -98,8 +95,8 @@ def pulling(world: World, stack: ExitStack) -> Sides:
         program, what = place.find("podman"), version(place, "podman")
 
         def sample() -> float:
-            place.lap(program, "rmi", "--force", "--ignore", name)
-            return place.lap(program, "pull", "--quiet", "--tls-verify=false", name).run
+            store = ("--root", world.store(), "--storage-driver", "overlay")
+            return place.lap(program, *store, "pull", "--quiet", "--tls-verify=false", name).run
 
         return Side(f"{what} pull", sample, what, Bound("ratio", 0.5))
 
@@ -176,15 +173,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 def memory(world: World, stack: ExitStack) -> Sides:
     """The most memory that a process has taken which pulls and unpacks."""
-    registry, numbers = Registry(world, stack), itertools.count()
+    registry = Registry(world, stack)
     name = made(world, registry)
     world.engine.push(name)
 
     def sample() -> float:
-        home = f"{world.disk}/memory-{next(numbers)}"
-        argv = [sys.executable, "-c", _CHILD, home, f"{world.memory}/run", name]
+        argv = [sys.executable, "-c", _CHILD, world.store(), f"{world.memory}/run", name]
         done = subprocess.run(argv, capture_output=True, text=True, check=True, env={**os.environ})
-        shutil.rmtree(home)
         return float(done.stdout)
 
     ours = Side(f"peak of a process that pulls and unpacks {FILES} files", sample)

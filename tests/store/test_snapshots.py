@@ -21,12 +21,12 @@ class Watched(Here):
         self.unpacked: list[str] = []
         self._fail_at = fail_at
 
-    def run(self, task, payload):
+    def run(self, task, payload, stream=None):
         if task.endswith("unpack_layer"):
             self.unpacked.append(payload["target"])
             if len(self.unpacked) == self._fail_at:
                 raise Corrupted("unpack", "layer", "it is told so by the test")
-        return super().run(task, payload)
+        return super().run(task, payload, stream)
 
 
 @pytest.fixture
