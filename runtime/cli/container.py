@@ -1,6 +1,5 @@
 """``sandcell container …``: docker's words for containers, and removing those that have ended."""
 
-import sys
 import time
 
 import click
@@ -9,7 +8,7 @@ from sandcell.runtime.cli.attaching import attach_command
 from sandcell.runtime.cli.changes import commit_command, diff_command, inspect_command
 from sandcell.runtime.cli.copy import cp_command
 from sandcell.runtime.cli.door import Door
-from sandcell.runtime.cli.each import each
+from sandcell.runtime.cli.each import agreed, each
 from sandcell.runtime.cli.exec import exec_command
 from sandcell.runtime.cli.lifecycle import (
     kill_command,
@@ -45,13 +44,8 @@ def prune_command(door: Door, force: bool, filters: tuple[str, ...]) -> int:
         for one in door.engine.containers(all=True)
         if one.state in ("created", "exited") and one.created < before and chosen(one, wanted)
     ]
-    if not force:
-        for one in found:
-            print(f"would go: {one.name}")
-        print(f"This will remove {len(found)} containers. Go on? [y/N] ", end="", flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            print("nothing was removed")
-            return 1
+    if not force and not agreed([one.name for one in found], "containers"):
+        return 1
     return each(door, [one.id for one in found], door.engine.remove)
 
 

@@ -1,5 +1,6 @@
 """One verb, many names: do each, tell what failed, go on with the next."""
 
+import sys
 from collections.abc import Callable, Sequence
 
 from sandcell.runtime.cli.door import Door
@@ -23,3 +24,14 @@ def each(door: Door, names: Sequence[str], act: Callable[[str], object]) -> int:
         else:
             print(answer if isinstance(answer, str) else name, flush=True)
     return status
+
+
+def agreed(found: Sequence[str], what: str) -> bool:
+    """Show what would be removed and ask; false, and said, unless the answer is yes."""
+    for name in found:
+        print(f"would go: {name}")
+    print(f"This will remove {len(found)} {what}. Go on? [y/N] ", end="", flush=True)
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    print("nothing was removed")
+    return False

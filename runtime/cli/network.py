@@ -1,9 +1,9 @@
-"""``sandcell network create | ls | inspect | connect | disconnect | rm`` and ``sandcell port``."""
+"""``sandcell network create | ls | inspect | connect | disconnect | rm | prune`` and ``sandcell port``."""
 
 import click
 
 from sandcell.runtime.cli.door import Door
-from sandcell.runtime.cli.each import each
+from sandcell.runtime.cli.each import agreed, each
 from sandcell.runtime.cli.names import CONTAINER
 from sandcell.runtime.cli.table import as_json, rows_option, show
 from sandcell.runtime.errors import InvalidOption
@@ -130,11 +130,24 @@ def inspect_command(door: Door, names: tuple[str, ...]) -> None:
 
 
 @network_command.command("rm")
+@click.option("-f", "--force", is_flag=True, help="No error for one that is not there.")
 @click.argument("names", nargs=-1, required=True)
 @click.pass_obj
-def rm_command(door: Door, names: tuple[str, ...]) -> int:
+def rm_command(door: Door, names: tuple[str, ...], force: bool) -> int:
     """Remove networks. One that a container belongs to, running or not, stays."""
-    return each(door, names, door.engine.remove_network)
+    there = {network.name for network in door.engine.networks()} if force else set(names)
+    return each(door, [name for name in names if name in there], door.engine.remove_network)
+
+
+@network_command.command("prune")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def prune_command(door: Door, force: bool) -> int:
+    """Remove the networks that you made and to which no container belongs."""
+    found = door.engine.unused_networks()
+    if found and not force and not agreed(found, "networks"):
+        return 1
+    return each(door, found, door.engine.remove_network)
 
 
 @click.command("port")

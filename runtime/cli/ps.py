@@ -8,7 +8,7 @@ import click
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.human import ago, duration, ellipsis, short, size, stamp
 from sandcell.runtime.cli.table import as_json, rows_option, show
-from sandcell.runtime.errors import InvalidOption
+from sandcell.runtime.errors import ContainerNotFound, InvalidOption
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.values import Container
@@ -60,7 +60,7 @@ def ps_command(
             print(container.id if no_trunc else short(container.id))
         return
     now = time.time()
-    rows = [_row(container, now, no_trunc) for container in found]
+    rows = [_row(container, now, no_trunc, _ports(door, container)) for container in found]
     if everything and not filters:
         rows += [_spoiled(id if no_trunc else short(id)) for id in door.engine.spoiled()]
     if not sized:
@@ -99,13 +99,23 @@ def _matches(container: "Container", key: str, value: str) -> bool:
     if key == "exited":
         return container.state == "exited" and value == str(container.exit_status)
     if key == "network":
-        return value == container.options.network
+        return value in (container.options.network, *container.options.more_networks)
     if key == "volume":
         return any(value in text.split(":")[:2] for text in container.options.volumes)
     return value in (container.name if key == "name" else container.id)
 
 
-def _row(container: "Container", now: float, whole: bool) -> dict[str, str]:
+def _ports(door: Door, container: "Container") -> str:
+    running = container.state in ("running", "paused")
+    if not running or not (container.options.publish or container.options.publish_all):
+        return ""
+    try:
+        return ", ".join(map(str, door.engine.ports(container)))
+    except ContainerNotFound:
+        return ""  # it was removed a moment ago
+
+
+def _row(container: "Container", now: float, whole: bool, ports: str) -> dict[str, str]:
     command = " ".join(container.command)
     return {
         "Command": as_json(command if whole else ellipsis(command, 20)),
@@ -114,7 +124,7 @@ def _row(container: "Container", now: float, whole: bool) -> dict[str, str]:
         "Image": container.image,
         "Labels": ",".join(f"{key}={value}" for key, value in container.labels.items()),
         "Names": container.name,
-        "Ports": "",
+        "Ports": ports,
         "RunningFor": ago(container.created, now),
         "State": container.state,
         "Status": _status(container, now),

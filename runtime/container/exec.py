@@ -19,7 +19,7 @@ from sandcell.runtime.container.pump import Pump
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import cgroups, process, trees
 from sandcell.runtime.linux.namespaces import FLAGS
-from sandcell.runtime.linux.syscall import CLONE_NEWCGROUP, clone3, setns
+from sandcell.runtime.linux.syscall import CLONE_NEWCGROUP, clone3, pidfd_open, setns
 
 _CLONE_PARENT = 0x00008000
 
@@ -84,7 +84,7 @@ def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Earl
 
 
 def _enter(job: jobs.Exec, stdio: tuple[int, int, int]) -> outside.Born | jobs.Refused:
-    target = os.pidfd_open(job.init.pid)
+    target = pidfd_open(job.init.pid)
     try:
         if not process.alive(job.init):
             return jobs.Refused("enter the container", 0, "it has ended")

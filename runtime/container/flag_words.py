@@ -26,6 +26,16 @@ _MOUNT = {
     "bind-recursive": "recursive",
     "consistency": "consistency",
 }
+# What every mount is, and may be called.
+_FIXED = (
+    (
+        "propagation",
+        ("rprivate", "private"),
+        "what is mounted later stays where it is mounted, on both sides: leave it away",
+    ),
+    ("recursive", ("enabled", "readonly"), "mounts below the source come along, read-only with it"),
+    ("consistency", ("default", "consistent", "cached", "delegated"), "leave it away"),
+)
 _TRUE = ("", "1", "true")
 _ACCESS = frozenset("rwm")
 
@@ -121,6 +131,9 @@ def parse_mount(text: str) -> tuple[str, str]:
             raise wrong(f"{key!r} is nothing that a mount has", f"there are {', '.join(_MOUNT)}")
         given[_MOUNT[key]] = value
     kind, source, target = given["type"], given.get("source", ""), given.get("target", "")
+    for key, fine, hint in _FIXED:
+        if given.get(key, fine[0]) not in fine:
+            raise wrong(f"{given[key]!r} is no {key} that a mount has here", hint)
     if not target:
         raise wrong("it has no target")
     if ":" in source + target:

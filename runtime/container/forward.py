@@ -65,7 +65,17 @@ def _bind(channel: socket.socket, port: Publish) -> None:
             return
         except OSError as error:
             if error.errno != errno.EADDRINUSE or number == last:
-                raise OSError(error.errno, error.strerror, f"{port.address}:{number}") from None
+                place = Publish(port.port, number, port.address).place
+                raise OSError(error.errno, error.strerror, place) from None
+
+
+def hint(error: OSError) -> str:
+    """What to do about a port that ``listen`` could not take."""
+    return {
+        errno.EADDRINUSE: "choose another port of this machine, or leave it away for any free one",
+        errno.EACCES: "ports below net.ipv4.ip_unprivileged_port_start are root's: choose a higher one",
+        errno.EADDRNOTAVAIL: "no link of this machine has that address: `ip address` shows which it has",
+    }.get(error.errno or 0, "")
 
 
 class Doors:

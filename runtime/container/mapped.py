@@ -16,7 +16,7 @@ from sandcell.runtime.container import jobs
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import idmap as ids
 from sandcell.runtime.linux.process import PR_SET_PDEATHSIG, Identity, alive, prctl
-from sandcell.runtime.linux.syscall import CLONE_NEWUSER, clone3, setns
+from sandcell.runtime.linux.syscall import CLONE_NEWUSER, clone3, pidfd_open, setns
 
 
 def call(idmap: ids.IdMap, function: Callable[[], Any], init: Identity | None = None) -> jobs.Done:
@@ -31,7 +31,7 @@ def call(idmap: ids.IdMap, function: Callable[[], Any], init: Identity | None = 
     answer, tell = os.pipe2(os.O_CLOEXEC)
     target = -1
     if init is not None:
-        target = os.pidfd_open(init.pid)
+        target = pidfd_open(init.pid)
         if not alive(init):
             return jobs.Done(None, "OSError", (errno.ESRCH, "it has ended", ""))
     pid, pidfd = clone3(0 if init is not None else CLONE_NEWUSER, signal.SIGCHLD)

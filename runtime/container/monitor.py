@@ -151,7 +151,7 @@ def _listen(job: jobs.Run) -> "forward.Listening | jobs.Refused":
     try:
         return forward.listen(job.ports)
     except OSError as error:
-        return jobs.Refused(f"publish {error.filename}", error.errno or 0)
+        return jobs.Refused(f"publish {error.filename}", error.errno or 0, forward.hint(error))
 
 
 def _guests(job: jobs.Run, pump: Pump, born: outside.Born, typing: int) -> Guests | None:

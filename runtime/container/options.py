@@ -315,16 +315,22 @@ def parse_env(text: str, host: dict[str, str] | None = None) -> tuple[str, str]:
     return name, value
 
 
+_VOLUME_WORDS = ("ro", "rw", "nocopy", "rprivate", "private")
+
+
 def parse_volume(text: str) -> Volume:
     """``[SRC:]DST[:ro|rw|nocopy,…]``: SRC an absolute path or a volume's name, DST an absolute path."""
     parts = text.split(":")
     if len(parts) == 1 and text.startswith("/"):
         return Volume("", _destination("mount volume", text, text))
     words = set(parts[2].split(",")) if len(parts) == 3 else set()
-    if len(parts) not in (2, 3) or not words <= {"ro", "rw", "nocopy"} or {"ro", "rw"} <= words:
+    if len(parts) not in (2, 3) or {"ro", "rw"} <= words:
         raise InvalidOption(
             "mount volume", text, "not SRC:DST or SRC:DST:ro", "SRC is an absolute path or a volume's name"
         )
+    for word in sorted(words - set(_VOLUME_WORDS)):
+        hint = f"there are {', '.join(_VOLUME_WORDS)}"
+        raise InvalidOption("mount volume", text, f"{word!r} is nothing that a volume can be", hint)
     source = parts[0]
     if not source.startswith("/") and not _NAME.fullmatch(source):
         raise InvalidOption(

@@ -9,7 +9,7 @@ import socket
 
 from sandcell.runtime.linux import process
 from sandcell.runtime.linux.process import Identity
-from sandcell.runtime.linux.syscall import CLONE_NEWNET, setns
+from sandcell.runtime.linux.syscall import CLONE_NEWNET, pidfd_open, setns
 
 _PATIENCE = 5.0
 
@@ -18,7 +18,7 @@ def reach(init: int, start: int, port: int, addresses: list[str], stream: int) -
     """Connect to ``port`` at the first of ``addresses`` that answers, as seen by process ``init``, and
     send the socket over ``stream``. ``OSError`` of the last attempt; ESRCH when the process has ended."""
     process.prctl(process.PR_SET_DUMPABLE, 0)
-    pidfd = os.pidfd_open(init)
+    pidfd = pidfd_open(init)
     if not process.alive(Identity(pid=init, start=start, boot=process.boot_id())):
         raise ProcessLookupError(3, "it has ended")
     setns(pidfd, CLONE_NEWNET)

@@ -29,6 +29,7 @@ from sandcell.runtime.linux.syscall import (
     AT_SYMLINK_NOFOLLOW,
     CLONE_NEWUSER,
     MACHINE,
+    pidfd_open,
     setns,
 )
 from sandcell.runtime.linux.syscalls_table import numbers
@@ -81,7 +82,7 @@ def begin(listener: int, init: int) -> int:
 def _enter(listener: int, init: int, parent: int) -> Never:
     # Nobody inside may look into an interpreter of the host's: prctl(2).
     process.prctl(process.PR_SET_DUMPABLE, 0)
-    target = os.pidfd_open(init)
+    target = pidfd_open(init)
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     process.keep_only({listener, target, proc})
     _join(target)
@@ -214,7 +215,7 @@ class Recorder:
                 return
             if len(self._pretenders) >= _MOST_PRETENDERS:
                 self._forget(next(iter(self._descriptors)))
-            fd = os.pidfd_open(who)
+            fd = pidfd_open(who)
             self._descriptors[fd] = who
             self._poll.register(fd, select.POLLIN)
         self._pretenders[who] = new

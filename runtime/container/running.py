@@ -232,7 +232,9 @@ def _failure(reply: jobs.Reply | None, name: str, command: tuple[str, ...]) -> S
     cause = reply.step
     if reply.errno:
         cause += f": {os.strerror(reply.errno)}"
-        return StartFailed("start", name, cause, "`sandcell doctor` tells what this host allows")
+        return StartFailed(
+            "start", name, cause, reply.message or "`sandcell doctor` tells what this host allows"
+        )
     return StartFailed("start", name, cause, reply.message)
 
 

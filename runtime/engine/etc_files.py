@@ -25,9 +25,9 @@ def _usual_files(options: Options, hostname: str, *, alone: bool) -> dict[str, s
     hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
     if options.network == "host":
         return {
-            "hosts": _host("/etc/hosts") or hosts,
+            "hosts": host_file("/etc/hosts") or hosts,
             "hostname": hostname + "\n",
-            "resolv.conf": _host("/etc/resolv.conf"),
+            "resolv.conf": host_file("/etc/resolv.conf"),
         }
     if options.network != "none":
         from sandcell.runtime.container import slirp
@@ -42,12 +42,13 @@ def _usual_files(options: Options, hostname: str, *, alone: bool) -> dict[str, s
         return {
             "hosts": files.LOCAL,
             "hostname": hostname + "\n",
-            "resolv.conf": files.resolver(_host),
+            "resolv.conf": files.resolver(host_file),
         }
     return {"hosts": f"{hosts}127.0.1.1\t{hostname}\n", "hostname": hostname + "\n"}
 
 
-def _host(path: str) -> str:
+def host_file(path: str) -> str:
+    """The text of a file of this machine; empty where it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()

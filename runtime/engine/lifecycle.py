@@ -19,6 +19,7 @@ from sandcell.runtime.errors import ContainerNotFound, InvalidOption, WrongState
 from sandcell.runtime.linux.cgroups import layout
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.process import Identity, alive, send_signal
+from sandcell.runtime.linux.syscall import pidfd_open
 
 _CLEAN_UP = 10.0
 _KILLED = 30.0
@@ -92,7 +93,7 @@ def _ended(places: Places, who: Record, timeout: float | None) -> state.State | 
 
 def _has_ended(who: Identity, patience: float | None) -> bool:
     try:
-        pidfd = os.pidfd_open(who.pid)
+        pidfd = pidfd_open(who.pid)
     except ProcessLookupError:
         return True
     try:

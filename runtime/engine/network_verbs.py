@@ -128,6 +128,14 @@ class NetworkVerbs:
         wiring.networks(self.places).forget(name)
         ending.end_if_empty(wiring.directory(self.places), name)
 
+    def unused_networks(self) -> tuple[str, ...]:
+        """The names of the networks that people made and to which no container, running or not, belongs."""
+        from sandcell.runtime.engine import wiring
+        from sandcell.runtime.network.networks import RESERVED
+
+        made = [one.name for one in wiring.networks(self.places).all() if one.name not in RESERVED]
+        return tuple(name for name in made if not wiring.users(self.places, name))
+
     def connect_network(
         self, network: str, container: "Who", *, ip: str = "", ip6: str = "", aliases: tuple[str, ...] = ()
     ) -> None:

@@ -44,17 +44,21 @@ class VolumeVerbs:
             lambda path: lifecycle.discard(engine.launcher, engine.idmap, path),
         )
 
+    def unused_volumes(self) -> tuple[str, ...]:
+        """The names of the volumes that no container, running or not, mounts."""
+        from sandcell.runtime.engine import folders
+
+        return tuple(one.name for one in self.volumes() if not folders.users(self.places, one.name))
+
     def prune_volumes(self) -> tuple[str, ...]:
         """Remove every volume that no container mounts, with its files; the names of those removed."""
-        from sandcell.runtime.engine import folders
         from sandcell.runtime.errors import Conflict, NotFound
 
         removed = []
-        for volume in self.volumes():
-            if not folders.users(self.places, volume.name):
-                try:
-                    self.remove_volume(volume.name)
-                except (Conflict, NotFound):
-                    continue  # somebody was quicker, with a container or with `rm`
-                removed.append(volume.name)
+        for name in self.unused_volumes():
+            try:
+                self.remove_volume(name)
+            except (Conflict, NotFound):
+                continue  # somebody was quicker, with a container or with `rm`
+            removed.append(name)
         return tuple(removed)

@@ -12,12 +12,13 @@ from sandcell.runtime.container.options import Options
 from sandcell.runtime.container.ports import parse_publish
 from sandcell.runtime.engine import record, sharing
 from sandcell.runtime.engine.birth import Network
+from sandcell.runtime.engine.etc_files import host_file
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.sharing import OTHER
 from sandcell.runtime.errors import HostRefused, InvalidOption, SandcellError
 from sandcell.runtime.linux import iptables_legacy
 from sandcell.runtime.linux.host_model import Facet
-from sandcell.runtime.network import addresses, addresses6, ending, firewall, live
+from sandcell.runtime.network import addresses, addresses6, ending, firewall, live, names
 from sandcell.runtime.network.networks import DEFAULT, Networks
 
 if TYPE_CHECKING:
@@ -80,13 +81,24 @@ def way_out() -> str:
 def facets(nursery: "Nursery", options: Options) -> tuple[Facet, ...]:
     """What is not real about the network of this container."""
     if nursery.host.rung == "root":
-        if options.network.startswith(OTHER) or not iptables_legacy.forward_drops():
+        if options.network.startswith(OTHER):
             return ()
-        return (Facet("network", "emulated", firewall.LEGACY_DROPS, firewall.legacy_accepts()),)
+        if iptables_legacy.forward_drops():
+            return (Facet("network", "emulated", firewall.LEGACY_DROPS, firewall.legacy_accepts()),)
+        silent = "" if options.dns else _silent(nursery, options)
+        return (Facet("network", "emulated", silent, "name one: --dns ADDRESS"),) if silent else ()
     if options.network != DEFAULT:
         return ()
     name = os.path.basename(way_out())
     return (Facet("network", "emulated", f"a way out of its own by {name}; no other container can reach it"),)
+
+
+def _silent(nursery: "Nursery", options: Options) -> str:
+    """Why the container's names of the outside are not resolved, where its networks lead out."""
+    known = networks(nursery.places)
+    outward = [one for name in _of(options) if not (one := known.find(name)).internal]
+    six = any(one.subnet6 for one in outward)
+    return names.unanswered(names.resolver(host_file), six=six) if outward else ""
 
 
 def begin(nursery: "Nursery", who: record.Record) -> Network:

@@ -38,6 +38,7 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
+MS_SHARED = 1 << 20
 MS_RELATIME = 1 << 21
 MS_STRICTATIME = 1 << 24
 MNT_DETACH = 2
@@ -121,12 +122,11 @@ def attach(tree: int, target: bytes) -> None:
 
 
 def restrict(tree: int, flags: int, *, recursive: bool = False) -> bool:
-    """Set MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC on a detached tree; False before Linux 5.12."""
-    wanted = attributes(flags)
-    if not wanted:
-        return True
+    """Set MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC on a detached tree, and let nothing come into it that is
+    mounted where it was cloned from later on, for that would have none of them. False before Linux 5.12."""
+    where = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     try:
-        mount_setattr(tree, b"", AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), set=wanted)
+        mount_setattr(tree, b"", where, set=attributes(flags), propagation=MS_PRIVATE)
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
@@ -161,9 +161,10 @@ def below(path: str) -> tuple[str, ...]:
 
 
 def remount_tree(target: bytes, flags: int, points: tuple[str, ...]) -> None:
-    """Put MS_* ``flags`` on the bind mount at ``target`` and on those at ``points`` below it: what
-    ``restrict`` does before Linux 5.12. ``OSError`` when one of them cannot be reached, by a path without
-    symbolic links, or does not take them. The working directory is another afterwards."""
+    """Put MS_* ``flags`` on the bind mount at ``target`` and on those at ``points`` below it, and make them
+    private: what ``restrict`` does before Linux 5.12. ``OSError`` when one of them cannot be reached, by a
+    path without symbolic links, or does not take them. The working directory is another afterwards."""
+    mount(None, target, None, MS_PRIVATE | MS_REC)
     remount(target, flags)
     root = os.open(target, os.O_PATH | os.O_CLOEXEC)
     try:

@@ -14,7 +14,7 @@ import struct
 import msgspec
 
 from sandcell.runtime.linux.alive import boot_id, read_text, start_time
-from sandcell.runtime.linux.syscall import call, close_range, libc, pidfd_send_signal
+from sandcell.runtime.linux.syscall import call, close_range, libc, pidfd_open, pidfd_send_signal
 
 __all__ = ["Identity", "alive", "boot_id", "identify", "read_text", "start_time"]
 
@@ -56,7 +56,7 @@ def rules_the_machine() -> bool:
 def send_signal(identity: Identity, signum: int) -> bool:
     """Signal that very process; False when it has ended."""
     try:
-        pidfd = os.pidfd_open(identity.pid)
+        pidfd = pidfd_open(identity.pid)
     except ProcessLookupError:
         return False
     try:

@@ -147,8 +147,15 @@ def setns(fd: int, flags: int) -> None:
 
 
 def pidfd_open(pid: int) -> int:
-    """A descriptor that stands for the process ``pid``, never for a later one. pidfd_open(2)."""
-    return os.pidfd_open(pid)
+    """A descriptor that stands for the process ``pid``, never for a later one; ``ProcessLookupError`` where
+    it has ended. pidfd_open(2)."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        # Before Linux 6.9 also of one that is just being forgotten.
+        if error.errno == errno.EINVAL:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from None
+        raise
 
 
 def pidfd_send_signal(pidfd: int, signum: int) -> None:
@@ -197,10 +204,17 @@ def fsmount(context: int, attributes: int) -> int:
 
 
 def mount_setattr(
-    dirfd: int, path: bytes, flags: int, *, set: int = 0, clear: int = 0, user_namespace: int = 0
+    dirfd: int,
+    path: bytes,
+    flags: int,
+    *,
+    set: int = 0,
+    clear: int = 0,
+    propagation: int = 0,
+    user_namespace: int = 0,
 ) -> None:
     """Change attributes of a mount (of a whole tree with AT_RECURSIVE). mount_setattr(2)."""
-    attributes = struct.pack("QQQQ", set, clear, 0, user_namespace)
+    attributes = struct.pack("QQQQ", set, clear, propagation, user_namespace)
     call("mount_setattr", dirfd, path, flags, attributes, len(attributes))
 
 

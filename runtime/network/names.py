@@ -40,13 +40,12 @@ def rewrite(path: str, network: str, lines: Iterable[str]) -> None:
         os.close(fd)
 
 
-def is_loopback(line: str) -> bool:
-    """True for a ``nameserver`` line whose address means the reader itself."""
+def is_local(line: str) -> bool:
+    """True for a ``nameserver`` line whose address means the reader itself, or is of one link of the host's
+    only (RFC 4291, section 2.5.6)."""
     words = line.split()
-    return (
-        len(words) > 1
-        and words[0] == "nameserver"
-        and (words[1].startswith("127.") or words[1] == "::1" or words[1] == "0.0.0.0")
+    return words[:1] == ["nameserver"] and (
+        words[1:2] in (["::1"], ["::"], ["0.0.0.0"]) or words[-1].lower().startswith(("127.", "fe80:"))
     )
 
 
@@ -55,9 +54,19 @@ def resolver(read: Callable[[str], str]) -> str:
     host's own loopback, the file with the servers behind it. A loopback server is never handed on:
     inside it would be the container itself."""
     text = read("/etc/resolv.conf")
-    if any(is_loopback(line) for line in text.splitlines()):
+    if any(is_local(line) for line in text.splitlines()):
         for path in _UPSTREAM:
             other = read(path)
-            if other and not any(is_loopback(line) for line in other.splitlines()):
+            if other and not any(is_local(line) for line in other.splitlines()):
                 return other
-    return "".join(f"{line}\n" for line in text.splitlines() if not is_loopback(line))
+    return "".join(f"{line}\n" for line in text.splitlines() if not is_local(line))
+
+
+def unanswered(text: str, *, six: bool) -> str:
+    """Why nobody answers who reads this resolv.conf on a network (with ``six`` of IPv6 too); else empty."""
+    servers = [line.split()[-1] for line in text.splitlines() if line.startswith("nameserver ")]
+    if not servers:
+        return "names of the outside are not found: this host has no name server but on itself"
+    if not six and all(":" in server for server in servers):
+        return "names of the outside are not found: this host's name servers have IPv6, the network has not"
+    return ""

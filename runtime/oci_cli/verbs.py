@@ -106,8 +106,10 @@ def _signal(kept: Kept, number: int) -> None:
     """To init, and to no later process with its pid."""
     from signal import pidfd_send_signal
 
+    from sandcell.runtime.linux.syscall import pidfd_open
+
     try:
-        pidfd = os.pidfd_open(kept.record.pid)
+        pidfd = pidfd_open(kept.record.pid)
     except ProcessLookupError:
         return
     try:

@@ -41,23 +41,33 @@ def copy_up(lowers: list[str], root: str, path: str, target: str, userxattr: boo
         raise
     fresh = target + ".new"
     os.mkdir(fresh, 0o700)
-    _tree(source, os.open(fresh, _DIRECTORY))
+    _tree(source, os.open(fresh, _DIRECTORY), fresh, {})
     os.rename(fresh, target)
     return True
 
 
-def _tree(source: int, target: int) -> None:
+def _tree(source: int, target: int, path: str, linked: dict[tuple[int, int], str]) -> None:
+    """``path``: of ``target``. ``linked``: files with several names, by device and inode → their copy."""
     for name in os.listdir(source):
         info = os.stat(name, dir_fd=source, follow_symlinks=False)
         kind = stat.S_IFMT(info.st_mode)
         if kind == stat.S_IFDIR:
             os.mkdir(name, 0o700, dir_fd=target)
-            _tree(os.open(name, _DIRECTORY, dir_fd=source), os.open(name, _DIRECTORY, dir_fd=target))
+            below = os.open(name, _DIRECTORY, dir_fd=target)
+            _tree(os.open(name, _DIRECTORY, dir_fd=source), below, f"{path}/{name}", linked)
+        elif copy := linked.get((info.st_dev, info.st_ino)):
+            os.link(copy, name, dst_dir_fd=target, follow_symlinks=False)
         elif kind == stat.S_IFLNK:
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
             _owner(name, target, info)
         elif kind == stat.S_IFREG:
             _file(name, source, target)
+        elif kind == stat.S_IFIFO:
+            os.mkfifo(name, 0o600, dir_fd=target)
+            os.chmod(name, stat.S_IMODE(info.st_mode), dir_fd=target)
+            _owner(name, target, info)
+        if kind != stat.S_IFDIR and info.st_nlink > 1:
+            linked.setdefault((info.st_dev, info.st_ino), f"{path}/{name}")
     _attributes(source, target)
     os.close(source)
     os.close(target)

@@ -1,7 +1,10 @@
 """``sandcell volume`` and ``sandcell network`` on a real, empty store; no container is made."""
 
+import io
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,15 @@ def _say(capfd: pytest.CaptureFixture[str], engine: Engine, *words: str) -> tupl
     return status, told.out, told.err
 
 
+@contextmanager
+def _answering(text: str) -> Iterator[None]:
+    before, sys.stdin = sys.stdin, io.StringIO(text)
+    try:
+        yield
+    finally:
+        sys.stdin = before
+
+
 def test_volumes(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
     assert _say(capfd, engine, "volume", "create", "web", "-l", "a=b")[:2] == (0, "web\n")
     status, out, _ = _say(capfd, engine, "volume", "ls")
@@ -35,7 +47,12 @@ def test_volumes(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
     assert status == 1
     assert "did you mean web?" in err
     assert _say(capfd, engine, "volume", "prune")[1] == ""
-    assert _say(capfd, engine, "volume", "prune", "--all")[1] == "web\n"
+    (unnamed,) = _say(capfd, engine, "volume", "create")[1].split()
+    assert _say(capfd, engine, "volume", "rm", "-f", "nobody", unnamed)[:2] == (0, f"{unnamed}\n")
+    with _answering("n\n"):
+        status, out, _ = _say(capfd, engine, "volume", "prune", "--all")
+    assert (status, out.splitlines()[0], len(engine.volumes())) == (1, "would go: web", 1)
+    assert _say(capfd, engine, "volume", "prune", "--all", "--force")[1] == "web\n"
     assert _say(capfd, engine, "volume", "ls", "-q")[1] == ""
 
 
@@ -52,5 +69,11 @@ def test_networks(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
         status, _, err = _say(capfd, engine, "network", *words)
         assert status == 1
         assert told in err
-    assert _say(capfd, engine, "network", "rm", "front")[1] == "front\n"
+    assert _say(capfd, engine, "network", "rm", "-f", "nobody", "front")[:2] == (0, "front\n")
+    for name in ("one", "two"):
+        _say(capfd, engine, "network", "create", name)
+    with _answering("y\n"):
+        status, out, _ = _say(capfd, engine, "network", "prune")
+    assert (status, out.split()[-2:]) == (0, ["one", "two"])
+    assert _say(capfd, engine, "network", "prune")[:2] == (0, "")
     assert len(engine.networks()) == 3

@@ -105,6 +105,9 @@ def test_mounts(text: str, meaning: tuple[str, str]) -> None:
         "type=bind,source=/a:x,target=/b",
         "type=volume,target=/b,readonly",
         "targt=/b",
+        "type=bind,source=/a,target=/b,bind-propagation=rshared",
+        "type=bind,source=/a,target=/b,bind-recursive=disabled",
+        "type=bind,source=/a,target=/b,consistency=nonsense",
     ],
 )
 def test_no_mounts(text: str) -> None:

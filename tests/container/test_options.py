@@ -57,7 +57,9 @@ def test_volumes(text: str, volume: Volume) -> None:
     assert parse_volume(text) == volume
 
 
-@pytest.mark.parametrize("text", ["a", "/", "../a:/b", "/a:b", "/a:/", "/a:/b:xx", "/a:/b:ro:ro", ":/b"])
+@pytest.mark.parametrize(
+    "text", ["a", "/", "../a:/b", "/a:b", "/a:/", "/a:/b:xx", "/a:/b:ro:ro", ":/b", "/a:/b:rshared"]
+)
 def test_volumes_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(InvalidOption):
         parse_volume(text)

@@ -12,7 +12,7 @@ IMAGE = "volumes:1"
 TEXT = """
 FROM host:tiny
 RUN mkdir -p /seed/below /anonymous && echo first > /seed/file && chmod 640 /seed/file
-RUN ln -s file /seed/link
+RUN ln -s file /seed/link && ln /seed/file /seed/below/again && mkfifo -m 620 /seed/pipe
 RUN echo deep > /seed/below/deep && echo gone > /seed/removed && echo mine > /anonymous/file
 RUN rm /seed/removed && ln -s /seed /leads && ln -s /../../../../etc /out
 VOLUME /anonymous /proc/1 relative
@@ -34,8 +34,9 @@ def a_new_volume_has_the_images_files_and_keeps_what_is_written(engine: Engine) 
     first = _sh(engine, "ls /v; cat /v/file; echo new > /v/file", volumes=("kept:/v",))
     assert first == ""  # nothing was at /v in the image, so nothing could be read; the write is kept
     assert _sh(engine, "cat /seed/file", volumes=("kept:/seed",)) == "new\n"
-    listed = _sh(engine, "ls /seed; cat /seed/link; stat -c %a /seed/file", volumes=("filled:/seed",))
-    assert listed == "below\nfile\nlink\nfirst\n640\n"
+    look = "ls /seed; cat /seed/link; stat -c %a /seed/file; stat -c '%F %a' /seed/pipe"
+    listed = _sh(engine, f"{look}; stat -c %h /seed/file", volumes=("filled:/seed",))
+    assert listed == "below\nfile\nlink\npipe\nfirst\n640\nfifo 620\n2\n"
     _sh(engine, "rm -r /seed/*", volumes=("filled:/seed",))
     assert _sh(engine, "ls /seed", volumes=("filled:/seed",)) == ""  # emptied on purpose: stays so
     for name in ("kept", "filled"):

@@ -17,7 +17,15 @@ from tests.guest.image import Disk, Unavailable, cache, ensure, image
 CHECKOUT = Path(__file__).resolve().parents[2]
 # What the runtime and what is run in the guest import.
 DISTRIBUTIONS = ("msgspec", "isal", "backports.zstd", "click", "platformdirs", "pytest", "jeepney")
-_FOLDERS = ("sandcell", "runtime", "tests/guest", "tests/engine", "tests/oci_cli", "tests/linux")
+_FOLDERS = (
+    "sandcell",
+    "runtime",
+    "tests/guest",
+    "tests/engine",
+    "tests/network",
+    "tests/oci_cli",
+    "tests/linux",
+)
 _DATA = 1 << 30
 SECONDS = 1500  # some three minutes on a calm machine; it shares its processors with all other tests
 NONE = 77

@@ -95,6 +95,19 @@ def standing_still_uses_no_processor_time(place: Place) -> None:
         until(lambda: used() > before, "going on")
 
 
+@holds("root", "user")
+def processors_and_weights_can_be_chosen(place: Place) -> None:
+    engine = place.engine
+    with background(engine, "exec sleep 1000", cpuset_cpus="1", cpu_shares=2048) as id:
+        pid = engine.container(id).pid
+        group = group_of(pid)
+        assert (group / "cpuset.cpus.effective").read_text() == "1\n"
+        assert "Cpus_allowed_list:\t1\n" in Path(f"/proc/{pid}/status").read_text()
+        assert 100 < int((group / "cpu.weight").read_text()) < 300
+        engine.update(id, cpuset_cpus="0-1")
+        assert (group / "cpuset.cpus.effective").read_text() == "0-1\n"
+
+
 @holds("root", "system")
 def devices_it_may_not_use_cannot_be_opened(place: Place) -> None:
     disk = Path("/sys/class/block/nvme0n3/dev").read_text().strip().replace(":", " ")

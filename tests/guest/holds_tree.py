@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandcell.runtime import Options
-from sandcell.runtime.errors import HostRefused
+from sandcell.runtime.errors import HostRefused, SandcellError
 from sandcell.runtime.linux.cgroups import layout
 from sandcell.runtime.linux.cgroups_layout import LEAF
 from tests.engine.claims import IMAGE, background, sh, until
@@ -106,9 +106,15 @@ def without_delegation_it_is_said_and_containers_run(place: Place) -> None:
         assert "systemd" in facet.reason
         assert "systemd-run --user --scope" in facet.fix
     assert sh(engine, "echo $$") == "1\n"
-    with pytest.raises(HostRefused, match="memory") as refused:
-        engine.run(IMAGE, ("true",), Options(memory=64 << 20))
-    assert refused.value.hint
+    for flag, value in {"memory": 64 << 20, "cpus": 0.5, "pids_limit": 9, "cpuset_cpus": "0"}.items():
+        with pytest.raises(HostRefused, match=flag.replace("_", "-")) as refused:
+            engine.create(IMAGE, ("true",), Options(**{flag: value}))
+        assert refused.value.hint
+    with background(engine) as id:
+        with pytest.raises(SandcellError) as stays:
+            engine.pause(id)
+        assert stays.value.hint
+        assert engine.stats(id).counted != "control group"
 
 
 @holds("bare")

@@ -105,7 +105,8 @@ def test_containers_run_without_mount_setattr(place: Path) -> None:
 
 def _run_without_mount_setattr(place: str) -> None:
     full_disk.own_mounts()
-    os.mkdir(f"{place}/folder/below")
+    mounts.mount(None, b"/", None, mounts.MS_REC | mounts.MS_SHARED)
+    os.makedirs(f"{place}/folder/below", exist_ok=True)
     mounts.mount(b"none", f"{place}/folder/below".encode(), b"tmpfs")
     forget("mount_setattr")
     with Engine(f"{place}/home", f"{place}/run") as engine:
@@ -119,14 +120,44 @@ def _run_without_mount_setattr(place: str) -> None:
         options = Options(remove=True, volumes=(f"{folder}:/v:ro",), read_only=True)
         told = engine.run("host:tiny", ("sh", "-c", script), options)
         assert told.text.split() == ["volume", "below", "ours", "proc", "root", "out"], told
-        made = engine.create("host:tiny", ("sleep", "100"))
+        made = engine.create("host:tiny", ("sleep", "100"), Options(volumes=(f"{folder}:/v:ro",)))
         try:
             engine.start(made)
+            assert_apart(engine, made.id, folder)
             assert engine.exec(made, ("echo", "hi"), ExecOptions(tty=True)).text == "hi\r\n"
         finally:
             engine.remove(made, force=True)
         assert os.listdir(folder) == ["below"]
         assert os.listdir(f"{folder}/below") == []
+
+
+def assert_apart(engine: Engine, id: str, folder: str) -> None:
+    """What the host mounts below a volume while the container runs is not seen in there."""
+    for name in ("new", "below"):
+        os.makedirs(f"{folder}/{name}", exist_ok=True)
+        mounts.mount(b"none", f"{folder}/{name}".encode(), b"tmpfs")
+        Path(f"{folder}/{name}/later").touch()
+    assert "later" not in engine.exec(id, ("ls", "-R", "/v")).text
+    for name in ("new", "below"):
+        mounts.umount(f"{folder}/{name}".encode())
+    os.rmdir(f"{folder}/new")
+
+
+@pytest.mark.slow
+def test_what_the_host_mounts_later_stays_outside(place: Path) -> None:
+    in_child(_mount_later, str(place))
+
+
+def _mount_later(place: str) -> None:
+    full_disk.own_mounts()
+    mounts.mount(None, b"/", None, mounts.MS_REC | mounts.MS_SHARED)
+    with Engine(f"{place}/home", f"{place}/run") as engine:
+        made = engine.create("host:tiny", ("sleep", "100"), Options(volumes=(f"{place}/folder:/v:ro",)))
+        try:
+            engine.start(made)
+            assert_apart(engine, made.id, f"{place}/folder")
+        finally:
+            engine.remove(made, force=True)
 
 
 def test_the_interpreter_without_mount_setattr_is_sealed_memory() -> None:

@@ -155,6 +155,7 @@ def a_port_that_is_taken_is_one_error_and_leaves_nothing(engine: Engine) -> None
             engine.run(IMAGE, ("true",), Options(network="bridge", remove=True, publish=(f"{port}:80",)))
         except StartFailed as error:
             assert str(port) in str(error)
+            assert "any free one" in error.hint
         else:
             raise AssertionError("no error")
     until(lambda: nothing_left(engine), "all gone")

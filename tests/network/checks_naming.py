@@ -1,10 +1,13 @@
 """What must hold of containers that come to networks, are called by names there, and leave again."""
 
+import io
 import os
 import socket
 import subprocess
+from contextlib import redirect_stdout
 
 from sandcell.runtime import Engine, Options
+from sandcell.runtime.cli import main
 from sandcell.runtime.errors import Conflict, InvalidOption, NotFound, SandcellError
 from tests.engine.claims import IMAGE, background, until
 from tests.network.checks import check, nothing_left, pid_of, reaches, server_in, socket_in
@@ -157,6 +160,9 @@ def ports_come_in_ranges_and_from_the_image(engine: Engine) -> None:
             assert found[90, "tcp"] == 7301
             assert found[7100, "tcp"]
             assert found[7101, "udp"]
+            with redirect_stdout(io.StringIO()) as told:
+                main(("ps",), engine=engine)
+            assert "127.0.0.1:7200->80/tcp, 127.0.0.1:7201->81/tcp, " in told.getvalue()
             with server_in(pid_of(engine, made.id), 82):
                 assert reaches(socket.socket(), "127.0.0.1", 7202)
         finally:

@@ -69,6 +69,26 @@ def test_a_resolver_on_the_hosts_loopback_is_not_handed_on() -> None:
     assert names.resolver({"/etc/resolv.conf": behind}.__getitem__) == behind
     alone = names.resolver(lambda path: stub if path == "/etc/resolv.conf" else "")
     assert alone == "# stub\nsearch example.org\n"
+    mixed = "nameserver fe80::1%eth0\nnameserver ::1\nnameserver 2001:db8::53\nnameserver\n"
+    assert names.resolver(lambda path: mixed if path == "/etc/resolv.conf" else "") == (
+        "nameserver 2001:db8::53\nnameserver\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "six", "cause"),
+    [
+        ("nameserver 192.0.2.1\n", False, ""),
+        ("nameserver 2001:db8::53\nnameserver 192.0.2.1\n", False, ""),
+        ("nameserver 2001:db8::53\n", True, ""),
+        ("nameserver 2001:db8::53\n", False, "the network has not"),
+        ("search example.org\n", True, "no name server"),
+        ("", False, "no name server"),
+    ],
+)
+def test_who_would_ask_nobody_is_told(text: str, six: bool, cause: str) -> None:
+    told = names.unanswered(text, six=six)
+    assert cause in told if cause else told == ""
 
 
 @pytest.mark.parametrize(
