@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sandcell.magics.inspector.model import container_value, image_value
-from sandcell.runtime.errors import ContainerNotFound
+from sandcell.runtime.errors import ContainerNotFound, WrongState
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine import Engine
@@ -102,6 +102,35 @@ def tag(engine: "Engine", source: str, target: str) -> dict[str, Any]:
     return image_value(found, names)
 
 
+def pull(engine: "Engine", name: str, platform: str = "") -> dict[str, Any]:
+    """Bring an image from its registry."""
+    return image_value(engine.pull(name, platform=platform or None), [name])
+
+
+def push(engine: "Engine", name: str) -> dict[str, Any]:
+    """Send an image to its registry."""
+    return {"warnings": list(engine.push(name))}
+
+
+def prune(engine: "Engine") -> dict[str, Any]:
+    """Delete what nothing needs any more."""
+    gone = engine.prune()
+    return {"removed": list(gone.removed), "size": gone.size}
+
+
+def prune_containers(engine: "Engine") -> dict[str, Any]:
+    """Remove all containers that do not run, with what they wrote; one that begins to run meanwhile stays."""
+    gone = []
+    for one in engine.containers(all=True):
+        if one.state in ("created", "exited"):
+            try:
+                engine.remove(one)
+            except (ContainerNotFound, WrongState):
+                continue
+            gone.append(one.name)
+    return {"removed": gone}
+
+
 def _state(engine: "Engine", id: str) -> dict[str, Any]:
     """How it stands after a verb; a container that removes itself at its end is gone."""
     try:
@@ -125,4 +154,8 @@ VERBS: dict[str, Callable[..., dict[str, Any]]] = {
     "remove": remove,
     "remove_image": remove_image,
     "tag": tag,
+    "pull": pull,
+    "push": push,
+    "prune": prune,
+    "prune_containers": prune_containers,
 }

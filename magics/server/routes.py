@@ -82,7 +82,7 @@ def _tag(engine: Any, image: str, target: str) -> Any:
 
 
 def _push(engine: Any, image: str) -> Any:
-    return verbs.push(engine, image)
+    return doing.push(engine, image)
 
 
 def _remove_image(engine: Any, image: str, force: bool = False) -> Any:
@@ -99,7 +99,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/state", verbs.state, "All images and containers at once"),
     Route("GET", "/images", verbs.images, "The images that have a name"),
     Route("POST", "/images", verbs.build, "Build a Dockerfile", inputs.Building),
-    Route("POST", "/images/pull", verbs.pull, "Bring an image from a registry", inputs.Pulling),
+    Route("POST", "/images/pull", doing.pull, "Bring an image from a registry", inputs.Pulling),
     Route("GET", I, _image, "An image with its history"),
     Route("DELETE", I, _remove_image, "Take a name away; with the last the image goes", query=_FORCE),
     Route("POST", I + "/tag", _tag, "Give an image one more name", inputs.Tagging),
@@ -128,7 +128,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", I + "/layers/{layer}/text", _layer_text, "A file as text", query=_PATH, needs=_P),
     Route("GET", "/containers", verbs.containers, "All containers, newest first"),
     Route("POST", "/containers", doing.create, "Make a container, and start it if asked", inputs.Creating),
-    Route("POST", "/prune/containers", verbs.prune_containers, "Remove all that ended", inputs.Nothing),
+    Route("POST", "/prune/containers", doing.prune_containers, "Remove all that ended", inputs.Nothing),
     Route("GET", C, questions.container, "A container with its processes and what it uses"),
     Route("DELETE", C, doing.remove, "Remove a container with its files", query=_FORCE),
     Route("GET", C + "/inspect", verbs.inspect, "A container under docker's names"),
@@ -187,7 +187,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/registry/manifest", remote.delete, "Delete what a name means", query=_NAME, needs=_N),
     Route("GET", "/usage", verbs.usage, "Who takes how many bytes, and what prune would free"),
     Route("GET", "/host", verbs.host, "What this host allows, and what would help"),
-    Route("POST", "/prune", verbs.prune, "Delete what nothing needs any more", inputs.Nothing),
+    Route("POST", "/prune", doing.prune, "Delete what nothing needs any more", inputs.Nothing),
 )
 
 STREAMS = {

@@ -7,7 +7,6 @@ import msgspec
 from sandcell.magics.inspector import questions
 from sandcell.magics.inspector.feed import Picture
 from sandcell.magics.inspector.model import container_value, image_value, process_value, stats_value, text
-from sandcell.runtime.errors import ContainerNotFound, WrongState
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine import Engine
@@ -68,16 +67,6 @@ def build(engine: "Engine", text: str, name: str, target: str, no_cache: bool) -
     return image_value(made, [name] if name else [])
 
 
-def pull(engine: "Engine", name: str, platform: str) -> dict[str, Any]:
-    """Bring an image from its registry."""
-    return image_value(engine.pull(name, platform=platform or None), [name])
-
-
-def push(engine: "Engine", name: str) -> dict[str, Any]:
-    """Send an image to its registry."""
-    return {"warnings": list(engine.push(name))}
-
-
 def networks(engine: "Engine") -> dict[str, Any]:
     """All networks."""
     return {"networks": [msgspec.to_builtins(one) for one in engine.networks()]}
@@ -110,28 +99,9 @@ def remove_volume(engine: "Engine", name: str) -> dict[str, Any]:
     return {"removed": name}
 
 
-def prune(engine: "Engine") -> dict[str, Any]:
-    """Delete what nothing needs any more."""
-    gone = engine.prune()
-    return {"removed": list(gone.removed), "size": gone.size}
-
-
 def prune_volumes(engine: "Engine") -> dict[str, Any]:
     """Remove volumes that no container mounts, with what is in them."""
     return {"removed": list(engine.prune_volumes())}
-
-
-def prune_containers(engine: "Engine") -> dict[str, Any]:
-    """Remove all containers that do not run, with what they wrote; one that begins to run meanwhile stays."""
-    gone = []
-    for one in engine.containers(all=True):
-        if one.state in ("created", "exited"):
-            try:
-                engine.remove(one)
-            except (ContainerNotFound, WrongState):
-                continue
-            gone.append(one.name)
-    return {"removed": gone}
 
 
 def inspect(engine: "Engine", id: str) -> dict[str, Any]:

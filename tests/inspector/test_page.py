@@ -1,5 +1,7 @@
 """The page /sandcell in a real browser: many things, large trees, keys, and hostile names."""
 
+import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from sandcell import Engine, Options
 from tests.inspector.test_in_lab import box, pill
 from tests.jupyter_lab import Lab, complaints, until
+from tests.registry.serving import own, serving
 from tests.server.web_server import PORT, PROGRAM
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.kernel, pytest.mark.timeout(240)]
@@ -137,6 +140,64 @@ def test_a_hostile_image_runs_no_script_of_jupyters(lab: Lab, engine: Engine, pa
     page.goto(f"{lab.base}/sandcell/api/containers/hostile/file?path=/page.html&token=t")
     assert page.evaluate("window.hacked") is None
     assert "<script>" in page.inner_text("body")
+
+
+def test_images_and_files_come_and_go(lab: Lab, engine: Engine, page: Any, tmp_path: Path) -> None:
+    """To a registry and back, out of a container as a file, and away when nobody needs them."""
+    engine.build("FROM host:tiny\nRUN echo sent > /sent\n", name="sent")
+    engine.create("sent", ("true",), Options(name="ended"))
+    engine.start(engine.create("sent", ("sh", "-c", "echo made > /made; sleep 1000"), Options(name="maker")))
+    told = opened(page, lab)
+    with serving(own(tmp_path / "registry")) as server:
+        name = f"{server.name}/sent:1"
+        page.click(".sc-plate:has-text('sent')")
+        page.click(".sc-detail .sc-push")
+        page.fill(".sc-dialog input", name)
+        page.keyboard.press("Enter")
+        until(lambda: name in {one.name for one in engine.images()}, True, "the name")
+        page.wait_for_selector(".sc-push[aria-busy=false]")
+        assert page.inner_text(".sc-problem") == ""
+        assert engine.registry_tags(name) == ("1",)
+
+        page.click(".sc-containers .sc-prune")
+        assert "ended" in page.inner_text(".sc-dialog")
+        assert "maker" not in page.inner_text(".sc-dialog")
+        page.click(".sc-dialog .sc-danger")
+        page.wait_for_selector(box("ended"), state="detached")
+
+        page.click(box("maker"))
+        page.click("[data-tab=files]")
+        page.click('.sc-row:has-text("made")')
+        with page.expect_download() as caught:
+            page.click(".sc-fetch")
+        with tarfile.open(caught.value.path()) as tar:
+            assert tar.extractfile("made").read() == b"made\n"  # type: ignore[union-attr]
+        with page.expect_download() as caught:
+            page.click(".sc-detail .sc-export")
+        with tarfile.open(caught.value.path()) as tar:
+            assert {"made", "sent"} <= {one.removeprefix("./") for one in tar.getnames()}
+
+        engine.remove("maker", force=True)
+        for one in ("sent", name):
+            engine.remove_image(one)
+        page.wait_for_selector(".sc-plate:has-text('sent')", state="detached")
+        for asked, seen in (
+            (f"{server.name}/none:1", ".sc-dialog:has-text('none')"),
+            (name, ".sc-plate:has-text('sent')"),
+        ):
+            page.click(".sc-images .sc-pull")
+            page.fill(".sc-dialog input", asked)
+            page.keyboard.press("Enter")
+            page.wait_for_selector(seen)
+            page.keyboard.press("Escape")
+    page.click(".sc-images .sc-prune")
+    page.click(".sc-dialog .sc-danger")
+    page.wait_for_selector(".sc-dialog:has-text('freed'), .sc-dialog:has-text('in use')")
+    assert name in {one.name for one in engine.images()}
+    engine.remove_image(name)
+    assert [one for one in told if "404" not in one] == [], (
+        "the browser itself complains of what was not found"
+    )
 
 
 def test_a_containers_page_is_shown_and_reaches_nothing(lab: Lab, engine: Engine, page: Any) -> None:

@@ -16,10 +16,11 @@ const VERBS = [
   { verb: "commit", label: "Commit …", when: () => true },
   { verb: "limits", label: "Limits …", when: () => true },
   { verb: "rename", label: "Rename …", when: () => true },
+  { verb: "export", label: "Export", when: () => true },
   { verb: "reset", label: "Reset …", when: (one) => !RUNS.includes(one.state) },
   { verb: "remove", label: "Delete …", when: () => true },
 ];
-const DRAWN = { kill: "stop", remove_image: "remove", create: "start" };
+const DRAWN = { kill: "stop", remove_image: "remove", create: "start", export: "save" };
 
 export class Actions {
   constructor(state, link, dialogs) {
@@ -36,7 +37,7 @@ export class Actions {
   }
 
   image(image) {
-    const verbs = [{ verb: "create", label: "Run …" }, { verb: "tag", label: "Name …" }, { verb: "save", label: "Save" }, ...image.names.map((name) => ({ verb: "remove_image", label: `Remove ${name} …`, name }))];
+    const verbs = [{ verb: "create", label: "Run …" }, { verb: "tag", label: "Name …" }, { verb: "save", label: "Save" }, { verb: "push", label: "Push …" }, ...image.names.map((name) => ({ verb: "remove_image", label: `Remove ${name} …`, name }))];
     this.show(image.digest, verbs, (verb, name) => this.doToImage(image, verb, name));
   }
 
@@ -65,6 +66,10 @@ export class Actions {
 
   async doTo(one, verb) {
     const given = { id: one.id };
+    if (verb === "export") {
+      await this.dialogs.download("Export", this.link().exported(one.id), `sandcell export -o ${one.name}.tar ${one.name}`);
+      return;
+    }
     if (verb === "commit") {
       given.name = await this.dialogs.text("Commit", `A new image of what ${one.name} changed. Its own image stays as it is.`, "name of the new image", `${one.name}-changed`, "Commit");
       if (given.name === null) return;
@@ -133,14 +138,23 @@ export class Actions {
 
   async save(image) {
     const name = image.names[0] ?? image.digest;
-    const place = this.link().archive(name);
-    if (place) h("a", { href: place, download: "" }).click();
-    else await this.dialogs.show("Save", "Type this in a terminal of the machine that has the image:", `sandcell save -o image.tar ${name}`);
+    await this.dialogs.download("Save", this.link().archive(name), `sandcell save -o image.tar ${name}`);
+  }
+
+  // A name that says where to: it is given to the image first, if it has another.
+  async push(image) {
+    const name = await this.dialogs.text("Push", "Send this image to the registry in its name, where others may pull it. What is there already is not sent again.", "registry/name:tag", image.names[0] ?? "", "Push");
+    if (!name) return;
+    await this.carryOut(image.digest, "push", async () => {
+      if (!image.names.includes(name)) await this.link().ask("tag", { source: image.digest, target: name });
+      await this.link().ask("push", { name });
+    });
   }
 
   async doToImage(image, verb, name) {
     if (verb === "create") await this.run(image);
     else if (verb === "save") await this.save(image);
+    else if (verb === "push") await this.push(image);
     else if (verb === "tag") {
       const target = await this.dialogs.text("Name", "One more name for this image.", "name[:tag]", "", "Give this name");
       if (target) await this.carryOut(image.digest, verb, () => this.link().ask("tag", { source: image.digest, target }));

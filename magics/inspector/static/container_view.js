@@ -42,8 +42,13 @@ export class ContainerView {
     const ask = (window) => this.link().ask("container_files", { id: this.id, ...window });
     this.files = new Files("files changed", "the writable layer: what this container did to its image's files",
       ask, (path) => this.link().ask("container_text", { id: this.id, path }),
-      "No file is different from the image's. What the container writes appears here.");
+      "No file is different from the image's. What the container writes appears here.", (path) => this.fetch(path));
     return this.files.element;
+  }
+
+  fetch(path) {
+    const name = this.state.containers.get(this.id)?.name ?? this.id;
+    return this.inspector.dialogs.download("Copy out", this.link().fetched(this.id, path), `sandcell cp ${name}:${path} .`);
   }
 
   buildLog() {

@@ -53,6 +53,16 @@ export class Dialogs {
     return input;
   }
 
+  note(title, about, hint = "") {
+    return this.open(title, about, "", "plain", ...(hint ? [h("p", { class: "sc-quiet" }, hint)] : []));
+  }
+
+  // A file of the page's own server; where that has no such place, the command that writes it.
+  async download(title, place, command) {
+    if (place) h("a", { href: place, download: "" }).click();
+    else await this.show(title, "Type this in a terminal of the machine that has it:", command);
+  }
+
   show(title, about, text) {
     return this.open(title, about, "", "plain", h("code", { class: "sc-copy", tabindex: "0" }, text));
   }

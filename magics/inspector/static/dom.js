@@ -69,6 +69,9 @@ const PATHS = {
   limits: "M2 3h6v2H2zM11 3h3v2h-3zM8 2h2v4H8zM2 8h1v2H2zM6 8h8v2H6zM3 7h2v4H3zM2 12h7v2H2zM12 12h2v2h-2zM9.500 11h2v4h-2z",
   rename: "M2 12l8-8 3 3-8 8H2zM11 3l1-1 3 3-1 1z",
   save: "M7 1h2v6h3l-4 4-4-4h3zM2 12h12v3H2z",
+  push: "M7 12h2V6h3L8 2 4 6h3zM2 12h2v1h8v-1h2v3H2z",
+  pull: "M7 2h2v6h3l-4 4-4-4h3zM2 12h2v1h8v-1h2v3H2z",
+  prune: "M9 1h2v6h2v2l1 6H2l1-6V7h6zM5 9l-.6 4h1.600V11h1v2h1.500v-2h1v2h2L11 9z",
   shared: "M2 2h8v8H2zM6 11h5V6h3v8H6z",
 };
 

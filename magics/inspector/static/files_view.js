@@ -1,20 +1,22 @@
 // A tree of changed files, what they add up to, a search, and the text of the chosen file beside it.
 
-import { h, setText } from "./dom.js";
+import { h, icon, setText } from "./dom.js";
 import { count, size } from "./format.js";
 import { Tree } from "./tree.js";
 
 export class Files {
   // `ask(window)`: a window of rows; `read(path)`: {text, cut} of a file.
   // `nothing`: what is said where no file is.
-  constructor(label, about, ask, read, nothing = "No file was changed.") {
+  // `fetch(path)`: let a file be kept elsewhere; where it is left out, no button is there for it.
+  constructor(label, about, ask, read, nothing = "No file was changed.", fetch = null) {
     this.read = read;
+    this.keep = fetch && h("button", { class: "sc-button sc-small sc-fetch", type: "button", onclick: () => fetch(this.name.textContent) }, icon("save"), h("span", {}, "Copy out"));
     this.empty = nothing;
     this.totals = h("p", { class: "sc-totals", "aria-live": "polite" });
     this.name = h("b");
     this.text = h("pre", { class: "sc-text-of", tabindex: "0" });
     this.preview = h("div", { class: "sc-preview", hidden: true },
-      h("div", { class: "sc-preview-head" }, this.name, h("button", { class: "sc-close", type: "button", "aria-label": "close the file", onclick: () => { this.preview.hidden = true; } }, "×")), this.text);
+      h("div", { class: "sc-preview-head" }, this.name, this.keep, h("button", { class: "sc-close", type: "button", "aria-label": "close the file", onclick: () => { this.preview.hidden = true; } }, "×")), this.text);
     this.tree = new Tree(label, ask, (row) => this.open(row), (told) => this.told(told));
     const search = h("input", { type: "search", class: "sc-search", placeholder: "find a file", "aria-label": "find a file", spellcheck: "false",
       oninput: () => {
@@ -41,6 +43,7 @@ export class Files {
   async open(row) {
     setText(this.name, `/${row.path}`);
     this.preview.hidden = false;
+    if (this.keep) this.keep.hidden = row.change === "D";
     if (row.change === "D" || row.kind !== "file") {
       setText(this.text, row.change === "D" ? "deleted here; a layer below still holds it" : row.link ? `${row.kind} to ${row.link}` : row.kind);
       return;

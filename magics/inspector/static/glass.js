@@ -7,12 +7,13 @@ import { count, nameOf, size, stateOf } from "./format.js";
 const MOST_LINES = 6;
 
 export class Boxes {
-  constructor(state) {
+  // `heads`: what stands beside the headline.
+  constructor(state, heads) {
     this.state = state;
     this.empty = h("p", { class: "sc-quiet" });
     this.list = h("div", { class: "sc-groups" });
     this.element = h("section", { class: "sc-side sc-containers", "aria-label": "Containers" },
-      h("h3", {}, "Containers", h("span", { class: "sc-about" }, "running instances, each with files of its own")),
+      h("h3", {}, "Containers", h("span", { class: "sc-about" }, "running instances, each with files of its own"), heads),
       this.empty, this.list);
   }
 

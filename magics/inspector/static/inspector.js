@@ -9,6 +9,7 @@ import { Boxes } from "./glass.js";
 import { ImageView, LayerView } from "./image_view.js";
 import { Stacks } from "./stacks.js";
 import { State } from "./state.js";
+import { StoreActions } from "./store_actions.js";
 
 export class Inspector {
   // `link`: where the store is. It may be changed for a better one by `use`.
@@ -18,9 +19,10 @@ export class Inspector {
     this.view = null;
     this.current = null;
     this.link = () => this.current;
-    this.stacks = new Stacks(this.state);
-    this.boxes = new Boxes(this.state);
     this.dialogs = new Dialogs();
+    const store = new StoreActions(this.state, this.link, this.dialogs);
+    this.stacks = new Stacks(this.state, store.images);
+    this.boxes = new Boxes(this.state, store.containers);
     this.actions = new Actions(this.state, this.link, this.dialogs);
     root.classList.add("sc");
     root.setAttribute("data-lm-suppress-shortcuts", "true"); // keys are ours here, not the notebook's

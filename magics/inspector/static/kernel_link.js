@@ -102,6 +102,14 @@ export class KernelLink {
     return null;
   }
 
+  exported() {
+    return null;
+  }
+
+  fetched() {
+    return null;
+  }
+
   close() {
     this.model.off("msg:custom", this.onCustom);
     this.send({ hear: false });

@@ -15,6 +15,10 @@ const ROUTES = {
   log: (a) => ["GET", `containers/${a.id}/log`],
   remove: ({ id, force }) => ["DELETE", `containers/${id}`, { force }],
   remove_image: ({ name, force }) => ["DELETE", `images/${encodeURIComponent(name)}`, { force }],
+  pull: (a) => ["POST", "images/pull", a],
+  push: ({ name }) => ["POST", `images/${encodeURIComponent(name)}/push`],
+  prune: () => ["POST", "prune"],
+  prune_containers: () => ["POST", "prune/containers"],
   tag: ({ source, target }) => ["POST", `images/${encodeURIComponent(source)}/tag`, { target }],
 };
 
@@ -111,9 +115,17 @@ export class ServerLink {
     return `${this.base}port/${encodeURIComponent(name)}/${number}/`;
   }
 
-  // Where an image is had as one file.
+  // Where an image is had as one file, the files of a container, or one of them.
   archive(name) {
     return `${this.base}api/images/${encodeURIComponent(name)}/archive`;
+  }
+
+  exported(id) {
+    return `${this.base}api/containers/${id}/export`;
+  }
+
+  fetched(id, path) {
+    return `${this.base}api/containers/${id}/archive?${new URLSearchParams({ path })}`;
   }
 
   close() {

@@ -41,14 +41,15 @@ function runFrom(first) {
 }
 
 export class Stacks {
-  constructor(state) {
+  // `heads`: what stands beside the headline.
+  constructor(state, heads) {
     this.state = state;
     this.largest = 1;
     this.unfolded = new Set();
     this.empty = h("p", { class: "sc-quiet" });
     this.list = h("div", { class: "sc-families" });
     this.element = h("section", { class: "sc-side sc-images", "aria-label": "Images" },
-      h("h3", {}, "Images", h("span", { class: "sc-about" }, "read-only templates: stacks of layers")),
+      h("h3", {}, "Images", h("span", { class: "sc-about" }, "read-only templates: stacks of layers"), heads),
       this.empty, this.list);
   }
 
