@@ -13,10 +13,9 @@ import signal
 import socket
 from typing import Never
 
-import msgspec
-
 from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.sealed import Sealed, unpack
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import idmap as ids
 from sandcell.runtime.linux import mounts, process
@@ -26,9 +25,6 @@ from sandcell.runtime.linux.syscall import clone3
 NAMESPACES = ("ipc", "mnt", "net", "pid", "uts")
 _MOST = 160_000  # bytes in one packet, well below what a Unix socket takes by default
 _STDIO = 3
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[tuple[s.Inside, ...]] = msgspec.msgpack.Decoder(tuple[s.Inside, ...])
 
 
 class Early:
@@ -57,7 +53,7 @@ class Early:
             ids.write(self.pid, idmap)
             self.channel.send(player.IDS_READY)
 
-    def fits(self, plan: s.Plan) -> bool:
+    def fits(self, plan: Sealed) -> bool:
         """True when the plan begins as this child did, and the host's mounts are still the same."""
         wanted: set[str] = set()
         idmap = ids.HOST
@@ -69,18 +65,17 @@ class Early:
         return (
             wanted == set(NAMESPACES)
             and idmap == self.idmap
-            and plan.inside[: len(self.prefix)] == self.prefix
+            and plan.first == self.prefix
             and not select.select([], [], [self._table], 0)[2]
         )
 
-    def go(self, plan: s.Plan, stdio: tuple[int, int, int]) -> bool:
+    def go(self, plan: Sealed, stdio: tuple[int, int, int]) -> bool:
         """Let the child play the rest of the plan. False, and nothing happened, when that is too long
         or the child has ended: then a host that refused what it began with says so again."""
-        rest = _encoder.encode(plan.inside[len(self.prefix) :])
-        if len(rest) > _MOST:
+        if len(plan.rest) > _MOST:
             return False
         try:
-            socket.send_fds(self.channel, [rest], stdio)
+            socket.send_fds(self.channel, [plan.rest], stdio)
         except BrokenPipeError:
             return False
         os.close(self._table)
@@ -109,7 +104,7 @@ def _wait(prefix: tuple[s.Inside, ...], channel: socket.socket) -> Never:
             player.PERFORM[type(step)](step, scene)
         data, fds = process.receive_descriptors(channel, _STDIO, _MOST)
         if data:
-            player.become(_decoder.decode(data), channel, (fds[0], fds[1], fds[2]))
+            player.become(unpack(data), channel, (fds[0], fds[1], fds[2]))
     finally:
         # Nobody needs us any more, or the host refuses what a plan begins with: whoever plays
         # that plan from the start will tell why.

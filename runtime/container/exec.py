@@ -1,11 +1,13 @@
 """Another process in a running container.
 
-A helper child enters the container's namespaces and clones the real one with CLONE_PARENT, so that
-the process lives in the container's pid namespace and is still ours to wait for. Both are not
-dumpable from before they enter until the program is executed: nobody in the container may look
-into an interpreter of the host. setns(2), prctl(2).
+The process must live in the container's pid namespace and be ours to wait for. Where we may enter that
+namespace our next child is born in it, and enters the others by itself. Where only the root of the
+container's user namespace may, a helper child enters all of them and clones the process with
+CLONE_PARENT. None is dumpable from before it enters until the program is executed: nobody in the
+container may look into an interpreter of the host. setns(2), prctl(2).
 """
 
+import errno
 import os
 import signal
 import socket
@@ -107,9 +109,62 @@ def _born(
         else None
     )
     into = group.open() if group is not None else None
-    announce, announced = os.pipe2(os.O_CLOEXEC)
     # Not dumpable before the child enters, so that there is no moment to look.
     process.prctl(process.PR_SET_DUMPABLE, 0)
+    begin = _directly if "pid" in job.namespaces and "user" not in job.namespaces else _by_a_helper
+    number, unfit = begin(job, target, flags, (ours, theirs), stdio, into, group)
+    if number <= 0:
+        if group is not None:
+            group.remove()
+        return jobs.Refused("enter the container's namespaces", -number)
+    born = outside.Born(number, os.pidfd_open(number), group)
+    refused = unfit or outside.listen(ours, lambda: job.inside, born)
+    if refused is not None:
+        outside.reap(number, born.pidfd)
+        born.let_go()
+    return refused or born
+
+
+def _directly(
+    job: jobs.Exec,
+    target: int,
+    flags: int,
+    channel: tuple[socket.socket, socket.socket],
+    stdio: tuple[int, int, int],
+    into: int | None,
+    group: cgroups.Cgroup | None,
+) -> tuple[int, jobs.Refused | None]:
+    """The pid of the process, or a negative errno; and why its control group could not be made."""
+    ours, theirs = channel
+    pid_namespace, last = FLAGS["pid"], flags & CLONE_NEWCGROUP
+    try:
+        setns(target, pid_namespace)
+        pid, pidfd = clone3(0, signal.SIGCHLD, -1 if into is None else into)
+    except OSError as error:
+        return -(error.errno or errno.EIO), None
+    if pid == 0:
+        ours.close()
+        player.become(job.inside, theirs, stdio, ((target, flags & ~last & ~pid_namespace), (target, last)))
+    os.close(pidfd)
+    outside.give_children("/proc/self/ns/pid")
+    if into is not None:
+        os.close(into)
+    theirs.close()
+    return pid, _give_doors(ours, group)
+
+
+def _by_a_helper(
+    job: jobs.Exec,
+    target: int,
+    flags: int,
+    channel: tuple[socket.socket, socket.socket],
+    stdio: tuple[int, int, int],
+    into: int | None,
+    group: cgroups.Cgroup | None,
+) -> tuple[int, jobs.Refused | None]:
+    """As ``_directly``."""
+    ours, theirs = channel
+    announce, announced = os.pipe2(os.O_CLOEXEC)
     helper, helper_fd = clone3(0, signal.SIGCHLD)
     if helper == 0:
         ours.close()
@@ -122,17 +177,7 @@ def _born(
         # On v1 the group is made while the helper enters.
         unfit = _give_doors(ours, group)
         # One write; the end of the pipe comes only when the process executes its program.
-        number = int(os.read(announce, 32) or b"-5")
-        if number <= 0:
-            if group is not None:
-                group.remove()
-            return jobs.Refused("enter the container's namespaces", -number)
-        born = outside.Born(number, os.pidfd_open(number), group)
-        refused = unfit or outside.listen(ours, job.inside, born)
-        if refused is not None:
-            outside.reap(number, born.pidfd)
-            born.let_go()
-        return refused or born
+        return int(os.read(announce, 32) or b"-5"), unfit
     finally:
         os.close(announce)
         os.waitid(os.P_PIDFD, helper_fd, os.WEXITED)
@@ -166,7 +211,7 @@ def _helper(
             setns(target, flags & ~last)
         pid, _ = clone3(_CLONE_PARENT, 0, -1 if into is None else into)
         if pid == 0:
-            player.become(job.inside, theirs, stdio, (target, last) if last else None)
+            player.become(job.inside, theirs, stdio, ((target, last),))
         os.write(announced, b"%d" % pid)
     except OSError as error:
         os.write(announced, b"-%d" % (error.errno or 5))

@@ -64,17 +64,18 @@ def become(
     inside: tuple[s.Inside, ...],
     sync: socket.socket,
     stdio: tuple[int, int, int],
-    joins: tuple[int, int] | None = None,
+    joins: tuple[tuple[int, int], ...] = (),
 ) -> Never:
     """Turn this freshly cloned process into a container's; never returns. ``joins``: what setns(2) is
-    still to be called with.
+    still to be called with, where a pair names any namespace at all.
 
     A failed step is told over ``sync`` as ``!<index> <errno>``; a successful ``execve`` closes it.
     """
     index = -1
     try:
-        if joins is not None:
-            setns(*joins)
+        for fd, flags in joins:
+            if flags:
+                setns(fd, flags)
         # The path finders are not to be asked again, whatever happens below.
         sys.path.clear()
         sys.meta_path.clear()

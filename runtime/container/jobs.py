@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from sandcell.runtime.container.ports import Publish
-from sandcell.runtime.container.steps import Inside, Plan
+from sandcell.runtime.container.sealed import Sealed
+from sandcell.runtime.container.steps import Inside
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.process import Identity
 
@@ -36,7 +37,7 @@ class Run(msgspec.Struct, frozen=True, tag=True):
     """
 
     id: str
-    plan: Plan
+    plan: Sealed
     home: str
     run: str
     remove: bool = False

@@ -4,13 +4,14 @@ import errno
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.jobs import Refused
+from sandcell.runtime.container.sealed import Sealed
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import cgroups, idmap
 from sandcell.runtime.linux.namespaces import FLAGS
@@ -66,7 +67,7 @@ def _mount_namespace(pid: int) -> int:
         return -1  # it has ended already
 
 
-def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> Born | Refused:
+def prepare(plan: Sealed, stdio: tuple[int, int, int], early: Early | None) -> Born | Refused:
     """Carry the plan out: a container whose program runs, or why it does not. ``early``: a child
     that waits for a plan; it is used if it fits and dropped if not.
 
@@ -95,7 +96,7 @@ def prepare(plan: s.Plan, stdio: tuple[int, int, int], early: Early | None) -> B
         if early is not None:
             if not born_inside and early.fits(plan) and early.go(plan, stdio):
                 born = Born(early.pid, early.pidfd, None, early.mount_namespace)
-                settled = _settled(early.channel, plan.inside[len(early.prefix) :], born, group, wire)
+                settled = _settled(early.channel, lambda: plan.following, born, group, wire)
                 if settled is not _KILLED:
                     return settled
                 # It had been killed while it waited, and was not quite dead yet: nothing is lost.
@@ -115,14 +116,15 @@ def _pid_namespace(path: str) -> Iterator[None]:
     if not path:
         yield
         return
-    _give_children(path)
+    give_children(path)
     try:
         yield
     finally:
-        _give_children("/proc/self/ns/pid")
+        give_children("/proc/self/ns/pid")
 
 
-def _give_children(path: str) -> None:
+def give_children(path: str) -> None:
+    """Let the children that we have from now on begin in the pid namespace at ``path``. setns(2)"""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         setns(fd, FLAGS["pid"])
@@ -147,7 +149,7 @@ def make_cgroup(step: s.MakeCgroup) -> cgroups.Cgroup:
 
 def _settled(
     ours: socket.socket,
-    steps: tuple[s.Inside, ...],
+    steps: Callable[[], tuple[s.Inside, ...]],
     born: Born,
     group: s.MakeCgroup | None,
     wire: s.Connect | s.Slirp | None,
@@ -223,7 +225,7 @@ def give_doors(ours: socket.socket, group: cgroups.Cgroup | None) -> None:
 
 
 def _bear(
-    plan: s.Plan,
+    plan: Sealed,
     stdio: tuple[int, int, int],
     flags: int,
     ids: idmap.IdMap | None,
@@ -233,6 +235,7 @@ def _bear(
     *,
     born_inside: bool,
 ) -> Born | Refused:
+    inside = plan.inside
     cgroup = make_cgroup(group) if group is not None and born_inside else None
     into = cgroup.open() if cgroup is not None else None
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -244,7 +247,7 @@ def _bear(
         raise
     if pid == 0:
         ours.close()
-        player.become(plan.inside, theirs, stdio)
+        player.become(inside, theirs, stdio)
     if into is not None:
         os.close(into)
     theirs.close()
@@ -261,11 +264,12 @@ def _bear(
         reap(pid, pidfd)
         born.let_go()
         raise
-    return _settled(ours, plan.inside, born, group, wire)
+    return _settled(ours, lambda: inside, born, group, wire)
 
 
-def listen(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Refused | None:
-    """Hear what the child tells until its program runs (``None``) or it has failed."""
+def listen(ours: socket.socket, steps: Callable[[], tuple[s.Inside, ...]], born: Born) -> Refused | None:
+    """Hear what the child tells until its program runs (``None``) or it has failed. ``steps``: gives what
+    it does."""
     executing = False
     while True:
         try:
@@ -286,7 +290,7 @@ def listen(ours: socket.socket, steps: tuple[s.Inside, ...], born: Born) -> Refu
             born.recorder = recorder.begin(fds[0], born.pid)
         elif message.startswith(player.FAILED):
             index, number = (int(text) for text in message[1:].split())
-            return told(steps, index, number)
+            return told(steps(), index, number)
 
 
 def told(steps: tuple[s.Inside, ...], index: int, number: int) -> Refused:

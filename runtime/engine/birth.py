@@ -14,6 +14,7 @@ from sandcell.runtime.container.launcher import Launcher
 from sandcell.runtime.container.options import Options, parse_tmpfs, parse_volume
 from sandcell.runtime.container.plan import CgroupMount, Rootfs, plan
 from sandcell.runtime.container.ports import Publish
+from sandcell.runtime.container.sealed import seal
 from sandcell.runtime.container.users import resolve
 from sandcell.runtime.engine import filters, given, lower, names, record, sharing, userns
 from sandcell.runtime.engine.etc_files import etc_files
@@ -373,7 +374,7 @@ def _start(
         lower.furnish(nursery.launcher, nursery.host, born.idmap, places, home, lowers)
     job = jobs.Run(
         id=born.id,
-        plan=plan_of(nursery, born, spec, lowers, network.wire),
+        plan=seal(plan_of(nursery, born, spec, lowers, network.wire)),
         home=places.container(born.id),
         run=places.running(born.id),
         remove=born.options.remove,

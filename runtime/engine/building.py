@@ -13,6 +13,7 @@ from sandcell.runtime.container import view_steps as v
 from sandcell.runtime.container.compose import compose
 from sandcell.runtime.container.options import Options
 from sandcell.runtime.container.plan import Rootfs, View, plan
+from sandcell.runtime.container.sealed import seal
 from sandcell.runtime.engine import allowed, birth, filters, lifecycle, lower, record
 from sandcell.runtime.engine.places import Places, make_skeleton
 from sandcell.runtime.errors import Conflict, HostRefused
@@ -79,7 +80,7 @@ class StepContainer:
             )
             job = jobs.Run(
                 id=id,
-                plan=steps,
+                plan=seal(steps),
                 home=places.container(id),
                 run=places.running(id),
                 die_with_client=True,

@@ -42,7 +42,7 @@ class Cgroup:
     processes of one command inside the group; limits and counts stay the group's.
     """
 
-    __slots__ = ("_parent", "layout", "path")
+    __slots__ = ("_made", "_parent", "layout", "path")
 
     def __init__(self, path: str, layout: CgroupLayout, parent: "Cgroup | None" = None) -> None:
         parts = path.strip("/").split("/")
@@ -51,6 +51,7 @@ class Cgroup:
         self.path = "/".join(parts)
         self.layout = layout
         self._parent = parent
+        self._made: dict[str, str] = {}  # v1: what `create` made, so that it is not looked for again
 
     def create(self, controllers: Iterable[str] = USUAL) -> frozenset[str]:
         """Make the group where ``controllers`` (v1 names) are; gives those that it really has.
@@ -71,6 +72,7 @@ class Cgroup:
                 self._make(directory)
             if "cpuset" in places:
                 cgroups_v1.prepare_cpuset(self.layout.bases["cpuset"], places["cpuset"])
+            self._made = places
             return frozenset(places)
         except OSError as error:
             self.prune()
@@ -189,7 +191,7 @@ class Cgroup:
 
         What is gone already is no error. ``Conflict`` when something still runs after ``seconds``.
         """
-        own = self._directories()
+        own, self._made = self._directories(), {}
         if not wait_until(lambda: all(_removed(directory) for directory in own), seconds):
             still = ", ".join(str(pid) for pid in self.pids()[:5]) or "others"
             cause = f"processes run in it: {still}"
@@ -215,6 +217,8 @@ class Cgroup:
 
     def _places(self) -> dict[str, str]:
         """v1: where the group exists, by controller."""
+        if self._made:
+            return self._made
         places = {name: self._place(name) for name in self.layout.bases}
         return {name: place for name, place in places.items() if os.path.isdir(place)}
 

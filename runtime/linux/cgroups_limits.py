@@ -7,7 +7,6 @@ import os
 import msgspec
 
 from sandcell.runtime.errors import HostRefused, InvalidOption
-from sandcell.runtime.linux.cgroups_files import write
 
 MEMORY_FLOOR = 6 << 20
 UNLIMITED = -1
@@ -96,10 +95,17 @@ def or_max(value: int) -> str:
     return "max" if value == UNLIMITED else str(value)
 
 
-def put(directory: str, controller: str, name: str, value: object) -> None:
-    """Write one limit; a refusal becomes ``InvalidOption``, a missing controller ``HostRefused``."""
+def put(directory: str, controller: str, name: str, *values: object) -> None:
+    """Write one limit, of several lines one after the other; a refusal becomes ``InvalidOption``, a missing
+    controller ``HostRefused``."""
+    value: object = ""
     try:
-        write(f"{directory}/{name}", str(value))
+        fd = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            for value in values:
+                os.pwrite(fd, str(value).encode(), 0)
+        finally:
+            os.close(fd)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EACCES, errno.EPERM):
             raise unavailable(controller, f"{name}: {os.strerror(error.errno)}") from None

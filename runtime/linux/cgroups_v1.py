@@ -5,6 +5,7 @@ Functions take ``places``: controller → directory of the group in that control
 
 import errno
 import os
+from itertools import groupby
 
 from sandcell.runtime.errors import InvalidOption
 from sandcell.runtime.linux.cgroups_files import kill_all, number, read, table, wait_until, write
@@ -39,10 +40,10 @@ def limit(places: Places, limits: Limits) -> None:
     if limits.cpuset_mems:
         put(_place(places, "cpuset"), "cpuset", "cpuset.mems", limits.cpuset_mems)
     if limits.devices and "devices" in places:
-        for allow, rule in limits.devices:
-            for text in _device_rules(rule):
-                name = "devices.allow" if allow else "devices.deny"
-                put(places["devices"], "devices", name, text)
+        rules = [(allow, text) for allow, rule in limits.devices for text in _device_rules(rule)]
+        for allow, texts in groupby(rules, lambda rule: rule[0]):
+            name = "devices.allow" if allow else "devices.deny"
+            put(places["devices"], "devices", name, *[text for _, text in texts])
 
 
 def usage(places: Places) -> Usage:

@@ -59,6 +59,21 @@ def mount_overlay(
     mount(b"overlay", os.fsencode(target), b"overlay", flags, os.fsencode(text))
 
 
+def sweep(upper: str, work: str) -> None:
+    """Remove the directories of an overlay that is not mounted any more, as far as nothing else is in them;
+    what is there stays. Much of it is what the kernel made in ``work``."""
+    inner = f"{work}/work"
+    try:
+        os.unlink(f"{inner}/incompat/volatile/dirty")
+    except OSError:
+        pass
+    for path in (f"{inner}/incompat/volatile", f"{inner}/incompat", inner, work, upper):
+        try:
+            os.rmdir(path)
+        except OSError:
+            pass
+
+
 def mount_lowers(target: str, lowers: Sequence[str], *, userxattr: bool = False) -> None:
     """Mount ``lowers`` (bottom first, two at least) at ``target``, only to be read.
 

@@ -13,6 +13,7 @@ from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.compose import compose
 from sandcell.runtime.container.options import Options
 from sandcell.runtime.container.plan import CgroupMount, Rootfs, plan
+from sandcell.runtime.container.sealed import seal
 from sandcell.runtime.errors import InvalidDocument
 from sandcell.runtime.linux import mounts
 from sandcell.runtime.linux.idmap import IdMap, Range
@@ -124,11 +125,14 @@ def test_proc_and_sys_are_never_mounted_by_a_path_that_a_link_may_bend(
 
 @pytest.mark.parametrize(("options", "idmap", "cgroups"), EVERY)
 def test_a_plan_crosses_to_the_monitor_as_it_is(options: Options, idmap: IdMap, cgroups: tuple) -> None:
-    job = jobs.Run(id="x", plan=planned(options, idmap, cgroups), home="/h", run="/r", remove=True)
-    assert jobs.decode_job(jobs.encode(job)) == job
-    steps = job.plan.inside
-    again = msgspec.msgpack.decode(msgspec.msgpack.encode(steps), type=tuple[s.Inside, ...])
-    assert again == steps
+    plan = planned(options, idmap, cgroups)
+    job = jobs.Run(id="x", plan=seal(plan), home="/h", run="/r", remove=True)
+    come = jobs.decode_job(jobs.encode(job))
+    assert isinstance(come, jobs.Run)
+    assert come == job
+    assert (come.plan.outside, come.plan.inside) == (plan.outside, plan.inside)
+    assert come.plan.inside[: len(come.plan.first)] == come.plan.first
+    assert come.plan.terminal == any(isinstance(step, s.Console) for step in plan.inside)
 
 
 def test_other_jobs_and_replies_cross_too() -> None:

@@ -1,0 +1,45 @@
+"""A plan on its way from the client to the monitor and the container's first process."""
+
+import msgspec
+
+from sandcell.runtime.container import steps as s
+
+
+class Sealed(msgspec.Struct, frozen=True, array_like=True):
+    """A plan on its way to the monitor, who only passes most of it on. ``first``: the inside steps that a
+    child may have played already; ``rest``: those that follow, packed. ``terminal``: one of them is a
+    ``Console``."""
+
+    outside: tuple[s.Outside, ...]
+    first: tuple[s.Inside, ...]
+    rest: bytes
+    terminal: bool
+
+    @property
+    def following(self) -> tuple[s.Inside, ...]:
+        """The steps of ``rest``."""
+        return unpack(self.rest)
+
+    @property
+    def inside(self) -> tuple[s.Inside, ...]:
+        """All that the first process does."""
+        return (*self.first, *self.following)
+
+
+_FIRST = (s.AwaitIds, s.PrivateMounts, s.Loopback)
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[tuple[s.Inside, ...]] = msgspec.msgpack.Decoder(tuple[s.Inside, ...])
+
+
+def seal(plan: s.Plan) -> Sealed:
+    """The plan for ``jobs.Run``."""
+    begun = 0
+    while begun < len(plan.inside) and isinstance(plan.inside[begun], _FIRST):
+        begun += 1
+    terminal = any(isinstance(step, s.Console) for step in plan.inside)
+    return Sealed(plan.outside, plan.inside[:begun], _encoder.encode(plan.inside[begun:]), terminal)
+
+
+def unpack(rest: bytes) -> tuple[s.Inside, ...]:
+    """The steps that ``seal`` has packed."""
+    return _decoder.decode(rest)
