@@ -22,7 +22,6 @@ _EVERYWHERE = (
     claims.its_first_process_is_pid_1_in_namespaces_of_its_own,
     claims_living.limits_can_be_changed_while_it_runs,
     claims_safety.a_bad_memory_limit_or_a_real_one,
-    claims_options.limits_of_its_control_group_are_set,
     claims_safety.what_must_die_with_its_client_does,
 )
 _LIMITED = (
@@ -34,6 +33,7 @@ _LIMITED = (
     claims_living.it_stands_still_while_it_is_committed_and_whoever_was_killed_left_it_paused,
 )
 _KERNEL = (
+    claims_options.limits_of_its_control_group_are_set,
     claims_options.another_containers_processes_can_be_seen_and_the_hosts,
     claims_options.devices_of_the_host_are_shown_where_asked_for,
     claims_safety.capabilities_no_new_privs_and_the_filter_are_as_promised,
