@@ -28,8 +28,10 @@ def unpause_command(door: Door, containers: tuple[str, ...]) -> int:
 
 
 @click.command("update")
-@click.option("-m", "--memory", metavar="SIZE", help="Most memory, e.g. 256m.")
-@click.option("--cpus", metavar="NUMBER", help="Most processor time, in processors, e.g. 1.5.")
+@click.option("-m", "--memory", metavar="SIZE", help="Most memory, e.g. 256m; -1 is no limit.")
+@click.option(
+    "--cpus", metavar="NUMBER", help="Most processor time, in processors, e.g. 1.5; -1 is no limit."
+)
 @click.option("--pids-limit", type=int, metavar="NUMBER", help="Most processes; -1 is no limit.")
 @click.option("--memory-swap", metavar="SIZE", help="Most memory and swap together, -1 for any.")
 @click.option("-c", "--cpu-shares", type=int, metavar="NUMBER", help="Weight against others.")
@@ -47,10 +49,10 @@ def update_command(
     **limits: Any,
 ) -> int:
     """Give CONTAINERS other limits, at once and for their next start."""
-    from sandcell.runtime.container.options import parse_cpus, parse_memory
+    from sandcell.runtime.container.options import parse_cpus
     from sandcell.runtime.container.run_flags import size
 
-    limits["memory"] = None if memory is None else parse_memory(memory)
+    limits["memory"] = None if memory is None else size(memory)
     limits["memory_swap"] = None if memory_swap is None else size(memory_swap)
-    limits["cpus"] = None if cpus is None else parse_cpus(cpus)
+    limits["cpus"] = None if cpus is None else -1.0 if cpus == "-1" else parse_cpus(cpus)
     return each(door, containers, lambda name: door.engine.update(name, **limits).name)

@@ -91,16 +91,16 @@ def properties(resources: Resources, *, unified: bool) -> dict[str, Property]:
     memory, cpu = resources.memory or Memory(), resources.cpu or Cpu()
     found: dict[str, Property] = {}
 
-    def put(name: str, value: int | None, *, least: int = 0) -> None:
+    def put(name: str, value: int | None) -> None:
         if value:
-            found[name] = ("t", _INFINITY if value < least else value)
+            found[name] = ("t", _INFINITY if value < 0 else value)
 
     if unified:
         put("MemoryMax", memory.limit)
         put("MemoryLow", memory.reservation)
-        if memory.swap:
-            put("MemorySwapMax", memory.swap if memory.swap < 0 else memory.swap - (memory.limit or 0))
-            found.setdefault("MemorySwapMax", ("t", 0))
+        swap = memory.swap or (-1 if memory.limit == -1 else None)
+        if swap:
+            found["MemorySwapMax"] = ("t", _INFINITY if swap < 0 else swap - (memory.limit or 0))
         put("CPUWeight", weight(cpu.shares) if cpu.shares else None)
     else:
         put("MemoryLimit", memory.limit)

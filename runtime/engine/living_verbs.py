@@ -50,8 +50,9 @@ class LivingVerbs:
         cpuset_cpus: str | None = None,
         cpuset_mems: str | None = None,
     ) -> "Container":
-        """Give it other limits, as in ``Options`` (-1 takes that of processes away), at once if it runs,
-        and for its next start. Those not given stay. ``HostRefused`` without control groups."""
+        """Give it other limits, as in ``Options``, at once if it runs, and for its next start. Those not
+        given stay; -1 takes one of memory, processors or processes away. ``HostRefused`` without control
+        groups."""
         from sandcell.runtime.engine import updating
 
         asked = {

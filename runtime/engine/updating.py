@@ -12,6 +12,7 @@ from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.errors import InvalidOption
 from sandcell.runtime.linux.cgroups import Limits
+from sandcell.runtime.linux.cgroups_limits import UNLIMITED
 from sandcell.runtime.oci.decode import encode
 from sandcell.runtime.oci.spec import Cpu, Memory
 
@@ -22,11 +23,16 @@ def update(places: Places, who: Record, given: dict[str, Any]) -> Record:
     if not given:
         hint = "--memory, --memory-swap, --cpus, --cpu-shares, --cpuset-cpus, --cpuset-mems or --pids-limit"
         raise InvalidOption("update", who.name, "no limit is given", hint)
-    options = msgspec.structs.replace(who.options, **given).check()
+    lifted = [name for name in ("memory", "cpus") if given.get(name) == UNLIMITED]
+    options = msgspec.structs.replace(who.options, **{**given, **dict.fromkeys(lifted)}).check()
     group = pausing.control_group(places, who, "update")
     limits = resources(options, {})
     if record.current(places, who).status == state.RUNNING:
         cpu, memory = limits.cpu or Cpu(), limits.memory or Memory()
+        if "memory" in lifted:
+            memory = msgspec.structs.replace(memory, limit=UNLIMITED)
+        if "cpus" in lifted:
+            cpu = msgspec.structs.replace(cpu, quota=UNLIMITED)
         by_memory, by_cpu = {"memory", "memory_swap"} & set(given), "cpus" in given
         group.limit(
             Limits(

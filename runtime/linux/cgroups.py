@@ -16,7 +16,7 @@ from sandcell.runtime.errors import Conflict, HostRefused, InvalidOption
 from sandcell.runtime.linux import cgroups_v1, cgroups_v2
 from sandcell.runtime.linux.cgroups_files import groups, members, read, wait_until, write
 from sandcell.runtime.linux.cgroups_layout import USUAL, CgroupLayout, around, layout, parse_membership, whole
-from sandcell.runtime.linux.cgroups_limits import Limits, Usage, check, put, unavailable
+from sandcell.runtime.linux.cgroups_limits import Limits, Usage, check, put, settled, unavailable
 
 __all__ = [
     "USUAL",
@@ -91,6 +91,7 @@ class Cgroup:
         """Set limits. ``InvalidOption`` for a value that the kernel or sense refuses, ``HostRefused``
         for a controller that the group has not; those before it in ``Limits`` are set then."""
         check(limits)
+        limits = settled(limits)
         if self.layout.unified:
             cgroups_v2.limit(self._tracker, limits)
         else:

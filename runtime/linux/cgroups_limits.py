@@ -51,6 +51,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     oom_kills: int = 0
 
 
+def settled(limits: Limits) -> Limits:
+    """The same, with what a limit that goes takes along: no kernel keeps one on memory and swap together
+    below one on memory alone."""
+    if limits.memory == UNLIMITED and limits.memory_swap is None:
+        return msgspec.structs.replace(limits, memory_swap=UNLIMITED)
+    return limits
+
+
 def check(limits: Limits) -> None:
     """``InvalidOption`` for limits that no kernel takes or nothing could run under."""
     memory, swap = limits.memory, limits.memory_swap

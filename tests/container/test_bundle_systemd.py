@@ -80,6 +80,8 @@ def test_minus_one_takes_a_limit_away() -> None:
     assert properties(resources, unified=True) == dict.fromkeys(names, ("t", _INFINITY))
     assert properties(Resources(memory=Memory(limit=9, swap=9)), unified=True)["MemorySwapMax"] == ("t", 0)
     assert properties(Resources(), unified=True) == {}
+    alone = properties(Resources(memory=Memory(limit=-1)), unified=True)
+    assert alone == dict.fromkeys(("MemoryMax", "MemorySwapMax"), ("t", _INFINITY))
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,11 @@ def limits_can_be_changed_while_it_runs(engine: Engine) -> None:
         engine.update(id, cpus=0.5, pids_limit=7)
         script = ("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 9 & done")
         assert engine.exec(id, script).status != 0
+        options = engine.update(id, memory=-1, cpus=-1, pids_limit=-1).options
+        assert (options.memory, options.cpus, options.pids_limit) == (None, None, -1)
+        assert engine.stats(id).memory_limit is None
+        assert engine.exec(id, script).status == 0
+        engine.update(id, cpus=0.5, pids_limit=7)
         engine.kill(id)
         engine.wait(id)
         engine.update(id, memory=48 << 20)
