@@ -172,7 +172,7 @@ def _runtime_hooks(step: b.RuntimeHooks, scene: Scene) -> None:
 
 
 def _call_hooks(step: b.CallHooks, scene: Scene) -> None:
-    hooks.call(step.hooks, scene.state, step.moment)
+    hooks.call(step.hooks, scene.state, step.moment, step.folder)
 
 
 def _change_root(step: b.ChangeRoot, scene: Scene) -> None:

@@ -19,6 +19,9 @@ from sandcell.runtime.oci.spec import Hooks, Linux, Mount, Process, Seccomp, Spe
 
 KERNEL_TYPES = ("proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts")
 
+# The kernel labels what is in them itself.
+_UNLABELLED = ("proc", "sysfs", "cgroup", "cgroup2", "mqueue")
+
 _NODES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _LINKS = (
     ("/proc/self/fd", "/dev/fd"),
@@ -42,7 +45,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """What the runtime found out before. ``own``: namespaces apart from the host's, ``fresh``: those of
     them that are made and not joined (names as in /proc/PID/ns). ``opened``: places in ``mounts`` of
     bind sources that only the runtime could open. ``user_root``: ids to begin with in a user namespace.
-    ``cgroup_mounts`` as of ``CgroupLayout.mounts``; ``cgroup_trees``: the same with host directories."""
+    ``label``: SELinux's, for what is mounted. ``cgroup_mounts`` as of ``CgroupLayout.mounts``;
+    ``cgroup_trees``: the same with host directories."""
 
     root: str
     bundle: str
@@ -55,6 +59,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     opened: frozenset[int] = frozenset()
     agent: int = -1
     preserve: int = 0
+    label: str = ""
     setgroups: bool = True
     keyring: bool = True
     user_namespace: bool = False
@@ -107,7 +112,7 @@ def bundle_plan(spec: Spec, setting: Setting) -> tuple[s.Step, ...]:
     if hooks.prestart or hooks.create_runtime or hooks.create_container:
         steps.append(b.RuntimeHooks())
     if hooks.create_container:
-        steps.append(b.CallHooks("createContainer", hooks.create_container))
+        steps.append(b.CallHooks("createContainer", hooks.create_container, setting.bundle))
     steps.append(b.ChangeRoot(travels) if apart else b.EnterRoot())
     if readonly:
         steps.append(b.ReadOnlyRoot())
@@ -149,6 +154,8 @@ def _mounts(spec: Spec, setting: Setting) -> list[s.Step]:
         else:
             kernel = mount.type in KERNEL_TYPES
             data = wanted.data
+            if setting.label and mount.type not in _UNLABELLED:
+                data += (f"context={setting.label}",)
             data += () if kernel or not wanted.attributes.set & options.RDONLY else ("ro",)
             system = b.FileSystem(
                 key,
@@ -163,7 +170,8 @@ def _mounts(spec: Spec, setting: Setting) -> list[s.Step]:
             plain = mount.type in ("proc", "sysfs")
             if wanted.copy_up and mount.type == "tmpfs":
                 # What it begins with must be written before it may not be any more.
-                system = msgspec.structs.replace(system, attributes=0, options=wanted.data)
+                options_now = tuple(option for option in data if option != "ro")
+                system = msgspec.structs.replace(system, attributes=0, options=options_now)
                 after = wanted.attributes
             placed.append(system)
             placed.append(b.Place(key, target, after, plain, wanted.copy_up and mount.type == "tmpfs"))

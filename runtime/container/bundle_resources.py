@@ -9,7 +9,7 @@ import msgspec
 
 from sandcell.runtime.errors import InvalidDocument
 from sandcell.runtime.linux.cgroups_limits import UNLIMITED, Limits
-from sandcell.runtime.oci.spec_linux import BlockIo, Cpu, DeviceRule, Memory, Pids, Resources
+from sandcell.runtime.oci.spec_linux import BlockIo, BlockIoWeight, Cpu, DeviceRule, Memory, Pids, Resources
 
 # What every container may use whatever its rules say: making nodes, which alone opens nothing, the
 # default devices, and terminals.
@@ -121,7 +121,7 @@ def _blkio(block: BlockIo) -> Iterator[File]:
     if block.leaf_weight:
         yield File("blkio", "blkio.leaf_weight", str(block.leaf_weight))
     for device in block.weight_device:
-        place = f"{device.major}:{device.minor}"
+        place = _weighed(device)
         if device.weight:
             text = f"{place} {device.weight}"
             yield File("blkio", "blkio.weight_device", text, "blkio.bfq.weight_device")
@@ -137,8 +137,18 @@ def _blkio(block: BlockIo) -> Iterator[File]:
             yield File("blkio", f"blkio.throttle.{name}_device", f"{one.major}:{one.minor} {one.rate}")
 
 
+def _weighed(device: BlockIoWeight) -> str:
+    """The numbers of a device that has a weight."""
+    place = f"{device.major}:{device.minor}"
+    if device.weight is None and device.leaf_weight is None:
+        raise InvalidDocument("limit", f"blockIO of device {place}", "it has neither weight nor leafWeight")
+    return place
+
+
 def _rdma(resources: Resources) -> Iterator[File]:
     for name, most in resources.rdma.items():
+        if most.hca_handles is None and most.hca_objects is None:
+            raise InvalidDocument("limit", f"rdma {name}", "it has neither hcaHandles nor hcaObjects")
         parts = [name]
         parts += [f"hca_handle={most.hca_handles}"] if most.hca_handles is not None else []
         parts += [f"hca_object={most.hca_objects}"] if most.hca_objects is not None else []
@@ -156,6 +166,8 @@ def _unified(resources: Resources) -> Iterator[File]:
         raise InvalidDocument("limit", "network", "control groups of version 2 have no such controller")
     if cpu.realtime_period or cpu.realtime_runtime:
         raise InvalidDocument("limit", "cpu", "version 2 has no limit of real-time processes")
+    if memory.swappiness is not None or memory.disable_oom_killer:
+        raise InvalidDocument("limit", "memory", "version 2 has neither swappiness nor disableOOMKiller")
     if memory.reservation is not None:
         yield File("memory", "memory.low", "max" if memory.reservation < 0 else str(memory.reservation))
     for name, value in (("cpu.max.burst", cpu.burst), ("cpu.idle", cpu.idle)):
@@ -169,6 +181,12 @@ def _unified(resources: Resources) -> Iterator[File]:
     block = resources.block_io or BlockIo()
     if block.weight:
         yield File("io", "io.weight", str(io_weight(block.weight)), "io.bfq.weight")
+    for device in block.weight_device:
+        place = _weighed(device)
+        if device.weight:
+            yield File("io", "io.weight", f"{place} {io_weight(device.weight)}", "io.bfq.weight")
+    if block.leaf_weight or any(device.leaf_weight for device in block.weight_device):
+        raise InvalidDocument("limit", "blockIO", "version 2 has no leafWeight")
     for name, throttles in (
         ("rbps", block.throttle_read_bps_device),
         ("wbps", block.throttle_write_bps_device),

@@ -183,10 +183,11 @@ class RuntimeHooks(BundleStep, frozen=True, tag=True, array_like=True):
 
 
 class CallHooks(BundleStep, frozen=True, tag=True, array_like=True):
-    """Run hooks in the container's namespaces, the state on their standard input."""
+    """Run hooks in the container's namespaces, the state on their standard input. ``folder``: where."""
 
     moment: str
     hooks: tuple[Hook, ...]
+    folder: str = ""
 
     def describe(self) -> str:
         return f"call the {self.moment} hooks"

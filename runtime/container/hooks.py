@@ -18,21 +18,21 @@ from sandcell.runtime.oci.spec import Hook
 _KEPT = 4096
 
 
-def call(hooks: Iterable[Hook], state: bytes, moment: str) -> None:
-    """Run each in order and wait for it. ``HostRefused`` names the first that fails or takes longer
-    than its timeout (it is killed then); those after it are not run."""
+def call(hooks: Iterable[Hook], state: bytes, moment: str, folder: str = "") -> None:
+    """Run each in order, in ``folder`` if there is one, and wait for it. ``HostRefused`` names the first
+    that fails or takes longer than its timeout (it is killed then); those after it are not run."""
     for hook in hooks:
-        why = _call(hook, state)
+        why = _call(hook, state, folder)
         if why:
             raise HostRefused("call", f"{moment} hook {hook.path}", why)
 
 
-def _call(hook: Hook, state: bytes) -> str:
+def _call(hook: Hook, state: bytes, folder: str) -> str:
     given, giving = os.pipe2(os.O_CLOEXEC)
     heard, telling = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
-        _become(hook, given, telling)
+        _become(hook, given, telling, folder)
     os.close(given)
     os.close(telling)
     pidfd = os.pidfd_open(child)
@@ -86,13 +86,15 @@ def _talk(pidfd: int, giving: int, heard: int, state: bytes, timeout: int | None
             os.close(giving)
 
 
-def _become(hook: Hook, given: int, telling: int) -> Never:
+def _become(hook: Hook, given: int, telling: int, folder: str) -> Never:
     try:
         process.default_signals()
         os.dup2(given, 0)
         os.dup2(telling, 1)
         os.dup2(telling, 2)
         close_range(3, flags=CLOSE_RANGE_CLOEXEC)
+        if folder and os.path.isdir(folder):  # who deletes late may have removed it
+            os.chdir(folder)
         environment = {}
         for entry in hook.env:
             name, _, value = entry.partition("=")

@@ -164,6 +164,6 @@ def _list(line: Line, root: str) -> None:
     elif line.get("format") == "json":
         _print(found)
     else:
-        print(f"{'ID':<24} {'PID':<8} {'STATUS':<8} {'CREATED':<31} BUNDLE")
+        print(f"{'ID':<24} {'PID':<8} {'STATUS':<8} {'BUNDLE':<40} CREATED")
         for one in found:
-            print(f"{one['id']:<24} {one['pid']:<8} {one['status']:<8} {one['created']:<31} {one['bundle']}")
+            print(f"{one['id']:<24} {one['pid']:<8} {one['status']:<8} {one['bundle']:<40} {one['created']}")

@@ -36,7 +36,7 @@ COMMANDS: dict[str, dict[str, bool]] = {
     "start": {},
     "state": {},
     "kill": {"all": False, "regex": False},
-    "delete": {"force": False},
+    "delete": {"force": False, "regex": False},
     "exec": {
         "process": True,
         "pid-file": True,

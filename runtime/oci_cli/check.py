@@ -12,10 +12,14 @@ from sandcell.runtime.errors import InvalidDocument
 from sandcell.runtime.linux import capabilities
 from sandcell.runtime.oci.spec import Capabilities, Hooks, Linux, Process, Seccomp, Spec
 from sandcell.runtime.oci_cli.log import warn
+from sandcell.runtime.oci_cli.record import version
 
 LOWEST, HIGHEST = "1.0.0", "1.3.0"
 KINDS = {**NAMESPACES, "time": "time"}
 
+SELINUX = "/sys/fs/selinux/enforce"
+# Until then an unknown capability had to be an error; since then it has to be a warning.
+_TOLERANT = (1, 1, 0)
 _CLOCKS = ("boottime", "monotonic")
 _WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 
@@ -52,8 +56,7 @@ def check(spec: Spec) -> None:
     if linux.seccomp is not None:
         _check_seccomp(linux.seccomp)
     if spec.process is not None:
-        check_process(spec.process)
-    _check_label(linux.mount_label, "/sys/fs/selinux/enforce")
+        check_process(spec.process, spec.oci_version)
 
 
 def _check_namespaces(linux: Linux) -> None:
@@ -92,17 +95,24 @@ def _check_seccomp(seccomp: Seccomp) -> None:
             raise _bad(where, f"{rule.action} has no errno, but errnoRet is set")
 
 
-def check_process(process: Process) -> None:
-    """``InvalidDocument`` for a process that cannot be."""
+def check_process(process: Process, oci_version: str) -> None:
+    """``InvalidDocument`` for a process that cannot be in a bundle of that version."""
     if not process.args:
         raise _bad("process", "args is empty")
     if not process.cwd.startswith("/"):
         raise _bad("process", f"cwd is not an absolute path: {process.cwd!r}")
+    for entry in process.env:
+        if not entry.partition("=")[0] or "=" not in entry:
+            raise _bad("process.env", f"it is no NAME=VALUE: {entry!r}")
+    if process.capabilities is not None and version(oci_version) < _TOLERANT:
+        for name in set().union(*msgspec.structs.astuple(process.capabilities)):
+            if name not in capabilities.NAMES:
+                raise _bad("process.capabilities", f"there is no {name}")
     seen = [limit.type for limit in process.rlimits]
     for name in seen:
         if seen.count(name) > 1:
             raise _bad("process.rlimits", f"{name} is listed twice")
-    _check_label(process.selinux_label, "/sys/fs/selinux/enforce")
+    _check_label(process.selinux_label, SELINUX)
     _check_label(process.apparmor_profile, "/sys/kernel/security/apparmor")
 
 

@@ -24,7 +24,8 @@ from sandcell.runtime.oci.spec import Hooks, IdMapping, Linux, Resources, Seccom
 from sandcell.runtime.oci_cli import birth, host_mounts, limits, verbs
 from sandcell.runtime.oci_cli.arguments import Line
 from sandcell.runtime.oci_cli.bundle import load, namespaces
-from sandcell.runtime.oci_cli.check import settled
+from sandcell.runtime.oci_cli.check import SELINUX, settled
+from sandcell.runtime.oci_cli.log import warn
 from sandcell.runtime.oci_cli.record import CREATING, FILTERS, STOPPED, Kept, Record
 
 TYPE_CHECKING = False
@@ -94,6 +95,7 @@ def _create(
         opened=frozenset(trees),
         agent=agent,
         preserve=preserve,
+        label=_label(linux.mount_label),
         setgroups=not (maps is not None and maps.single and os.geteuid() != 0),
         keyring=not line.has("no-new-keyring"),
         user_namespace=user,
@@ -148,7 +150,7 @@ def _create(
         verbs.remove_groups(kept)
         if kept.record.pid and spec.hooks:
             # What failed is destroyed as by ``delete``, and its hooks are told.
-            verbs.poststop(spec.hooks.poststop, kept.state(STOPPED))
+            verbs.poststop(spec.hooks.poststop, kept.state(STOPPED), folder)
         raise
     finally:
         door.close()
@@ -165,8 +167,8 @@ def _later_hooks(wanted: Hooks) -> dict[str, list[dict[str, object]]]:
 
 def _runtime_hooks(kept: Kept, wanted: Hooks) -> bytes:
     state = kept.state(CREATING)
-    hooks.call(wanted.prestart, state, "prestart")
-    hooks.call(wanted.create_runtime, state, "createRuntime")
+    hooks.call(wanted.prestart, state, "prestart", kept.record.bundle)
+    hooks.call(wanted.create_runtime, state, "createRuntime", kept.record.bundle)
     return state
 
 
@@ -282,6 +284,13 @@ def _idmapped(spec: Spec, folder: str) -> dict[int, int]:
         finally:
             os.close(user_namespace)
     return trees
+
+
+def _label(text: str) -> str:
+    if text and not os.path.exists(SELINUX):
+        warn(f"mountLabel {text} is left out: this host enforces no such labels")
+        return ""
+    return text
 
 
 def _agent(seccomp: Seccomp | None) -> int:

@@ -42,7 +42,7 @@ def enter(line: Line, root: str) -> birth.Child:
         kept.need("exec in", RUNNING, CREATED)
         init, spec = kept.record.pid, kept.spec
         process = _process(line, spec.process)
-        check_process(process)
+        check_process(process, kept.record.oci_version)
         attended = process.terminal and not line.has("detach")
         if process.terminal != line.has("console-socket") and not attended:
             raise InvalidOption("exec", "", "a detached terminal and --console-socket go together")

@@ -195,6 +195,11 @@ class Kept:
         os.rename(f"{self.path}/.{name}", f"{self.path}/{name}")
 
 
+def version(text: str) -> tuple[int, ...]:
+    """The numbers of an ``ociVersion``, without what may follow them."""
+    return tuple(int(number) for number in text.partition("-")[0].partition("+")[0].split("."))
+
+
 def is_name(name: str) -> bool:
     """May a container be called so?"""
     plain = all(sign.isascii() and (sign.isalnum() or sign in _SIGNS) for sign in name)

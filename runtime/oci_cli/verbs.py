@@ -9,7 +9,7 @@ import os
 from sandcell.runtime.errors import ContainerNotFound, HostRefused, InvalidOption, SandcellError, WrongState
 from sandcell.runtime.oci_cli.arguments import Line
 from sandcell.runtime.oci_cli.log import warn
-from sandcell.runtime.oci_cli.record import CREATED, DOOR, PAUSED, RUNNING, STOPPED, Kept
+from sandcell.runtime.oci_cli.record import CREATED, DOOR, PAUSED, RUNNING, STOPPED, Kept, names, version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,23 +68,36 @@ def _poststart(kept: Kept) -> None:
     state = kept.state(RUNNING)
     for hook in wanted:
         try:
-            hooks.call((hook,), state, "poststart")
+            hooks.call((hook,), state, "poststart", kept.record.bundle)
         except HostRefused as error:
-            if _version(kept.record.oci_version) >= _STRICT:
+            if version(kept.record.oci_version) >= _STRICT:
                 raise
             warn(str(error))
-
-
-def _version(text: str) -> tuple[int, ...]:
-    numbers = text.partition("-")[0].partition("+")[0].split(".")
-    return tuple(int(number) for number in numbers)
 
 
 def kill(line: Line, root: str) -> None:
     """Send a signal (SIGTERM) to init, with ``--all`` to every process. ``WrongState`` where nothing
     runs."""
     number = signal_number(line.words[1]) if len(line.words) > 1 else _TERM
-    kept = Kept(root, line.id)
+    for name in _named(line, root):
+        _kill(line, root, name, number)
+
+
+def _named(line: Line, root: str) -> list[str]:
+    """The container of the command line; with ``--regex`` all those whose id it matches."""
+    if not line.has("regex"):
+        return [line.id]
+    import re
+
+    try:
+        pattern = re.compile(line.id)
+    except re.error as error:
+        raise InvalidOption(line.command, "", f"--regex {line.id!r}: {error}") from None
+    return [name for name in names(root) if pattern.search(name)]
+
+
+def _kill(line: Line, root: str, name: str, number: int) -> None:
+    kept = Kept(root, name)
     try:
         if line.has("all") and kept.record.cgroup:
             group = kept.group
@@ -138,8 +151,13 @@ def signal_number(text: str) -> int:
 
 def delete(line: Line, root: str) -> None:
     """Undo what ``create`` did. ``WrongState`` unless the container has stopped, or ``--force``."""
+    for name in _named(line, root):
+        _delete(line, root, name)
+
+
+def _delete(line: Line, root: str, name: str) -> None:
     try:
-        kept = Kept(root, line.id)
+        kept = Kept(root, name)
     except ContainerNotFound:
         if line.has("force"):
             return
@@ -148,7 +166,7 @@ def delete(line: Line, root: str) -> None:
         status = kept.status
         if status != STOPPED and not line.has("force"):
             cause = f"it is {status}, not {STOPPED}"
-            raise WrongState("delete", f"container {line.id}", cause, "kill it first, or --force")
+            raise WrongState("delete", f"container {name}", cause, "kill it first, or --force")
         destroy(kept)
     finally:
         kept.close()
@@ -173,16 +191,16 @@ def destroy(kept: Kept) -> None:
     stopped, wanted = kept.state(STOPPED), kept.hooks("poststop")
     kept.remove()
     if wanted:
-        poststop(wanted, stopped)
+        poststop(wanted, stopped, record.bundle)
 
 
-def poststop(wanted: "tuple[Hook, ...]", state: bytes) -> None:
+def poststop(wanted: "tuple[Hook, ...]", state: bytes, bundle: str) -> None:
     """Call each of the hooks; one that fails is warned of."""
     from sandcell.runtime.container import hooks
 
     for hook in wanted:
         try:
-            hooks.call((hook,), state, "poststop")
+            hooks.call((hook,), state, "poststop", bundle)
         except HostRefused as error:
             warn(str(error))
 

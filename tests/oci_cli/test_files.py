@@ -307,3 +307,13 @@ def test_without_a_mount_namespace_the_mounts_go_with_the_container(our_world: W
     our_world.run("delete", "--force", "shared")
     mounted = subprocess.run(["cat", "/proc/mounts"], capture_output=True, text=True, check=True).stdout
     assert str(our_world.root) not in mounted
+
+
+def test_a_mount_label_of_a_host_without_selinux_is_warned_of(our_world: World) -> None:
+    if Path("/sys/fs/selinux/enforce").exists():
+        pytest.skip("this host has SELinux")
+    our_world.linux["mountLabel"] = "system_u:object_r:container_file_t:s0:c1,c2"
+    our_world.write("true")
+    log = our_world.folder / "log"
+    our_world.run("--log", str(log), "run", "--bundle", str(our_world.bundle), "labelled")
+    assert "mountLabel system_u" in log.read_text()

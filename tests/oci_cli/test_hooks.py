@@ -148,3 +148,13 @@ def test_a_hook_that_takes_too_long_is_aborted(our_world: World) -> None:
 def test_a_hook_that_is_not_there_must_fail(world: World) -> None:
     world.config["hooks"] = {"createRuntime": [{"path": "/no/such/hook"}]}
     world.create("lost", "true", status=1)
+
+
+def test_hooks_of_the_runtime_are_called_in_the_bundle(world: World) -> None:
+    script = {"path": "/bin/sh", "args": ["sh", "-c", "pwd >> here"], "env": ["PATH=/bin"]}
+    moments = ("createRuntime", "createContainer", "poststart", "poststop")
+    theirs = moments[:1]  # the others differ
+    world.config["hooks"] = {moment: [script] for moment in (moments if world.runtime.ours else theirs)}
+    world.output("true")
+    told = (world.bundle / "here").read_text().split()
+    assert told == [str(world.bundle)] * len(world.config["hooks"])

@@ -368,6 +368,18 @@ def test_a_terminal_in_the_foreground_is_that_of_the_command(our_world: World) -
     assert told.split() == ["/dev/pts/0", "typed"]
 
 
+def test_several_are_killed_and_deleted_by_a_pattern(our_world: World) -> None:
+    for name in ("many-1", "many-2", "other"):
+        our_world.create(name, "sleep", "1000")
+    pids = [our_world.status(name)["pid"] for name in ("many-1", "many-2")]
+    our_world.run("kill", "--regex", "^many-", "KILL")
+    for pid in pids:
+        our_world.gone(pid)
+    our_world.run("delete", "--regex", "^many-")
+    assert our_world.run("list", "--quiet").stdout.split() == ["other"]
+    assert "--regex '('" in our_world.refused("delete", "--regex", "(")
+
+
 def test_a_console_socket_that_nobody_listens_at_fails(world: World) -> None:
     world.process["terminal"] = True
     place = world.folder / "nobody"

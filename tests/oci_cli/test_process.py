@@ -127,6 +127,7 @@ def test_what_is_not_asked_for_stays_as_it_was(world: World) -> None:
 
 def test_capabilities_that_cannot_be_granted_are_warned_of_and_do_not_fail(our_world: World) -> None:
     log = our_world.folder / "log"
+    our_world.config["ociVersion"] = "1.1.0"
     our_world.process["capabilities"] = {
         "bounding": ["CAP_KILL", "CAP_NOBODY_HAS"],
         "permitted": ["CAP_KILL"],

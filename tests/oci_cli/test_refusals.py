@@ -29,6 +29,10 @@ def spec(**more: Any) -> Spec:
         ({"hooks": {"poststop": [{"path": "bin/true"}]}}, "hooks.poststop: path is not absolute"),
         ({"hooks": {"createRuntime": [{"path": "/bin/true", "timeout": 0}]}}, "timeout"),
         ({"process": {**PROCESS, "args": []}}, "args is empty"),
+        ({"process": {**PROCESS, "env": ["PATH"]}}, "no NAME=VALUE: 'PATH'"),
+        ({"process": {**PROCESS, "env": ["=x"]}}, "no NAME=VALUE: '=x'"),
+        # An error until version 1.1 of the specification, a warning since then.
+        ({"process": {**PROCESS, "capabilities": {"ambient": ["CAP_MINE"]}}}, "there is no CAP_MINE"),
         ({"process": {**PROCESS, "cwd": "here"}}, "absolute"),
         (
             {"process": {**PROCESS, "rlimits": [{"type": "RLIMIT_CPU", "hard": 1, "soft": 1}] * 2}},
