@@ -105,7 +105,8 @@ def _keep_a_reserve(channel: socket.socket, idmap: "IdMap", most: int) -> None:
         for link, _ in events:
             if link == channel.fileno():
                 return
-            reserve.hear(link)
+            if link in reserve.waiting or link in reserve.busy:  # not one let go a moment ago
+                reserve.hear(link)
 
 
 class Reserve:
@@ -136,7 +137,10 @@ class Reserve:
 
     def hear(self, link: int) -> None:
         """What a child says: it is busy now, or free again; or it has ended."""
-        said = os.read(link, 1)
+        try:
+            said = os.read(link, 1)
+        except ConnectionResetError:
+            said = b""  # it was killed before it read what we said
         if said == _TAKEN:
             self.waiting.remove(link)
             self.busy.append(link)
