@@ -36,7 +36,8 @@
   const opacity = (one) => one ? Number(getComputedStyle(one).opacity) * opacity(one.parentElement) : 1;
   const seen = (element) => {
     const { width, height } = element.getBoundingClientRect();
-    return width && height && !element.disabled && element.checkVisibility({ visibilityProperty: true });
+    if (!width || !height || element.closest(":disabled, [aria-disabled=true]")) return false;
+    return element.checkVisibility({ visibilityProperty: true });
   };
   const bad = [];
   for (const element of root.querySelectorAll("*")) {

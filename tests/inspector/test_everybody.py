@@ -79,7 +79,8 @@ def test_by_keys_alone(lab: Lab, store: Engine, page: Any) -> None:
     tab_to(page, "Stop")
     page.keyboard.press("Enter")
     page.wait_for_selector(pill("exited"), timeout=30_000)
-    tab_to(page, "Delete", "Tab")
+    assert page.evaluate("document.activeElement.closest('.sc-actions') !== null"), "beside what went"
+    tab_to(page, "Delete")
     page.keyboard.press("Enter")
     page.wait_for_selector(".sc-dialog[open]")
     page.keyboard.press("Escape")

@@ -1,7 +1,7 @@
 // Verbs as buttons. Where something would be lost it is asked for first; what went wrong is said where
 // the button is, with what to do about it.
 
-import { h, icon, keyed, setText } from "./dom.js";
+import { h, icon, keyed, setAttribute, setText } from "./dom.js";
 import { flagSize, readSize } from "./format.js";
 
 const RUNS = ["running", "paused"];
@@ -56,11 +56,12 @@ export class Actions {
     this.act = act;
     const busy = this.busyOf(key);
     keyed(this.buttons, verbs, ({ verb, name }) => `${key} ${verb} ${name ?? ""}`,
-      ({ verb, label, name }) => h("button", { class: `sc-button sc-${verb}`, type: "button", onclick: () => this.act(verb, name) },
+      ({ verb, label, name }) => h("button", { class: `sc-button sc-${verb}`, type: "button", onclick: () => busy.has(verb) || this.act(verb, name) },
         icon(DRAWN[verb] ?? verb), h("span", {}, label)),
       (button, { verb }) => {
-        button.disabled = busy.has(verb);
-        button.setAttribute("aria-busy", String(busy.has(verb)));
+        // Not `disabled`: that would take the focus away from whoever pressed it by a key.
+        setAttribute(button, "aria-disabled", String(busy.has(verb)));
+        setAttribute(button, "aria-busy", String(busy.has(verb)));
       });
   }
 

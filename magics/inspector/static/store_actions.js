@@ -1,7 +1,7 @@
 // What is done to the store as a whole: bringing an image from a registry, and taking away what nobody needs.
 // Small buttons in the headlines; how it went is said in a dialog, for nothing is chosen by it.
 
-import { h, icon } from "./dom.js";
+import { h, icon, setAttribute } from "./dom.js";
 import { count, size } from "./format.js";
 
 export class StoreActions {
@@ -13,14 +13,15 @@ export class StoreActions {
 
   button(verb, label, act) {
     const button = h("button", { class: `sc-button sc-small sc-${verb}`, type: "button", onclick: async () => {
-      button.disabled = true;
+      if (button.getAttribute("aria-disabled") === "true") return;
+      setAttribute(button, "aria-disabled", "true");
       try {
         await act();
       } catch (error) {
         const told = error.told ?? { cause: String(error.message ?? error), hint: "" };
         await this.dialogs.note(label.replace(" …", ""), [told.object, told.cause].filter(Boolean).join(": "), told.hint);
       } finally {
-        button.disabled = false;
+        setAttribute(button, "aria-disabled", "false");
       }
     } }, icon(verb), h("span", {}, label));
     return button;
