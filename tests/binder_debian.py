@@ -87,7 +87,9 @@ def _make(root: Path, release: str, lines: list[str]) -> None:
     bootstrap = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={_PACKAGES}", *without]
     fill = ["unshare", "-m", "--propagation", "private", "sh", "-c", _FILL, "sh"]
     for command in ([*bootstrap, release, str(root)], [*fill, str(root), *lines]):
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600)
+        done = subprocess.run(
+            ["timeout", "220", *command], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
         if done.returncode:
-            last = done.stderr.strip().splitlines()[-1:] or ["?"]
+            last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
             pytest.skip(f"no Debian could be made for a Binder: {command[0]}: {last[0]}")
