@@ -84,12 +84,12 @@ class _Walk:
 
     def _one(self, where: str, status: os.stat_result, known: bool, hidden: bool) -> None:
         """What became of one name; ``known``: some layer below may have it."""
-        if stat.S_ISSOCK(status.st_mode):
-            return
         old = self._old(where) if known else None
-        if whiteout.is_whiteout(status):
+        if whiteout.is_whiteout(status):  # which is a socket where the store itself lies on an overlay
             if old is not None and not hidden:
                 self.found.append(Change("D", where, old))
+            return
+        if stat.S_ISSOCK(status.st_mode):
             return
         new = self._entry(self._upper, where, status, attributed=old is not None)
         if old is None:

@@ -1,4 +1,5 @@
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,16 @@ def test_a_copy_up_that_is_equal_is_no_change(tmp_path):
 )
 def test_what_changes_a_file(tmp_path, member):
     assert changes(tmp_path, member) == ["C /etc/a"]
+
+
+def test_a_deletion_is_told_where_only_a_socket_could_be_its_mark(tmp_path):
+    changes(tmp_path)
+    upper = tmp_path / "upper"
+    (upper / "etc").mkdir()
+    for name in ("etc/a", "never"):
+        os.mknod(upper / name, stat.S_IFSOCK)  # as in an overlay, which lets nobody make the other mark
+    os.mknod(upper / "listening", stat.S_IFSOCK | 0o600)
+    assert [str(change) for change in upper_changes(str(upper), [str(tmp_path / "low0")])] == ["D /etc/a"]
 
 
 def test_additions_are_all_told_and_deletions_at_the_top(tmp_path):
