@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sandcell.runtime.build.host_base import BASE_LABEL
 from sandcell.runtime.engine.values import RemoteManifest
-from sandcell.runtime.errors import ImageNotFound, InvalidOption, LoginNeeded, SandcellError
+from sandcell.runtime.errors import ImageNotFound, InvalidOption, InvalidReference, LoginNeeded, SandcellError
 from sandcell.runtime.events import Callback
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
@@ -201,13 +201,18 @@ def _asked(name: str) -> Iterator[tuple[Client, Reference]]:
 
 def _registry(text: str) -> str:
     """The registry host somebody typed; docker takes its Hub's old address too."""
+    if not text:
+        return DOCKER_HUB
     bare = text.partition("://")[2] if "://" in text else text
     host = bare.partition("/")[0]
-    if not host:
-        return DOCKER_HUB
+    wrong = InvalidOption("log in to", text, "it is no registry host", "for example localhost:5000")
+    # A password must never go to the Hub because the host was left out.
     if "." not in host and ":" not in host and host != "localhost":
-        raise InvalidOption("log in to", text, "it is no registry host", "for example localhost:5000")
-    return Reference.parse(f"{host}/x").registry
+        raise wrong
+    try:
+        return Reference.parse(f"{host}/x").registry
+    except InvalidReference:
+        raise wrong from None
 
 
 def _client(registry: str) -> Client:

@@ -49,6 +49,7 @@ FLAGS = (
     "load -i image.tar --name {}", "commit here {}", "rename here {}", "tag small {}", "cp {}:/x out",
     "cp root.tar {}:/x", "network connect {} here", "volume create {}", "network create {}", "rm -f {}",
     "rmi -f {}", "kernel install small --name {}", "kernel remove {}", "kernel install {}",
+    "login {} -u a -p b", "logout {}",
 )  # fmt: skip
 
 
