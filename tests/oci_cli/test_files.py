@@ -145,6 +145,13 @@ def test_a_relative_destination_must_be_relative_to_the_root(our_world: World) -
     assert at(our_world.facts(), "/relative/place")["type"] == "tmpfs"
 
 
+def test_the_source_of_a_bind_mount_is_relative_to_the_bundle(world: World) -> None:
+    (world.bundle / "given").mkdir()
+    (world.bundle / "given/file").write_text("from the bundle\n")
+    world.mount("given", "/given", "rbind")
+    assert world.output("cat", "/given/file") == "from the bundle\n"
+
+
 def test_all_options_must_be_implemented(our_world: World) -> None:
     more = "defaults async loud nolazytime noiversion iversion diratime suid dev exec norelatime mand nomand"
     our_world.mount("tmpfs", "/first", *more.split(), "nostrictatime", "silent", "rw", kind="tmpfs")

@@ -125,6 +125,20 @@ def test_what_is_not_asked_for_stays_as_it_was(world: World) -> None:
     assert told["caps"] == dict.fromkeys(("Inh", "Prm", "Eff", "Bnd", "Amb"), 0)
 
 
+def test_an_unknown_rlimit_must_generate_an_error(world: World) -> None:
+    world.process["rlimits"] = [{"type": "RLIMIT_OF_MINE", "soft": 1, "hard": 1}]
+    world.create("limited", "true", status=1)
+    if world.runtime.name != "crun":  # that of Debian 12 leaves it
+        assert "does not exist" in world.refused("state", "limited")
+
+
+def test_an_unknown_personality_must_generate_an_error(world: World) -> None:
+    if world.runtime.name == "runc":
+        pytest.skip("runc of Debian 12 knows none")
+    world.linux["personality"] = {"domain": "PLAN9"}
+    world.create("other", "true", status=1)
+
+
 def test_capabilities_that_cannot_be_granted_are_warned_of_and_do_not_fail(our_world: World) -> None:
     log = our_world.folder / "log"
     our_world.config["ociVersion"] = "1.1.0"

@@ -1,13 +1,16 @@
 """Documents that break a rule of the specification, without a container."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sandcell.runtime.container.bundle_mounts import parse
 from sandcell.runtime.errors import InvalidDocument, InvalidOption
 from sandcell.runtime.oci.decode import decode
-from sandcell.runtime.oci.spec import Spec
+from sandcell.runtime.oci.spec import IdMapping, Mount, Spec
 from sandcell.runtime.oci_cli import documents
+from sandcell.runtime.oci_cli.bundle import load
 from sandcell.runtime.oci_cli.check import check
 from sandcell.runtime.oci_cli.record import is_name
 from sandcell.runtime.oci_cli.update import amount
@@ -80,6 +83,31 @@ def spec(**more: Any) -> Spec:
 def test_an_invalid_value_must_generate_an_error(part: dict[str, Any], word: str) -> None:
     with pytest.raises(InvalidDocument, match=word):
         check(spec(**part))
+
+
+@pytest.mark.parametrize("root", [None, {"path": "missing"}, {"path": "config.json"}])
+def test_a_directory_must_exist_at_the_roots_path(tmp_path: Path, root: dict[str, str] | None) -> None:
+    document = {"ociVersion": "1.0.0", **({"root": root} if root else {})}
+    (tmp_path / "config.json").write_text(documents.write(document))
+    with pytest.raises(InvalidDocument, match=r"root\.path is no directory"):
+        load(str(tmp_path))
+
+
+def test_mappings_of_a_mount_go_together_and_are_for_bind_mounts() -> None:
+    maps = (IdMapping(0, 1000, 1),)
+    for mount, word in (
+        (Mount(destination="/a", type="bind", source="/b", uid_mappings=maps), "go together"),
+        (Mount(destination="/a", type="tmpfs", uid_mappings=maps, gid_mappings=maps), "only bind mounts"),
+        (Mount(destination="/a", type="tmpfs", options=("ridmap",)), "only bind mounts"),
+    ):
+        with pytest.raises(InvalidDocument, match=word):
+            parse(mount)
+
+
+def test_unknown_annotations_must_be_ignored() -> None:
+    told = {"org.example.unknown": "", "run.example": "1"}
+    check(spec(annotations=told))
+    assert spec(annotations=told).annotations == told
 
 
 def test_an_unknown_property_must_be_ignored() -> None:

@@ -150,6 +150,12 @@ def _received(channel: socket.socket) -> tuple[dict[str, Any], Sequence[int]]:
     return json.loads(text), fds
 
 
+def test_notify_without_a_listener_path_must_generate_an_error(our_world: World) -> None:
+    rule = {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}
+    our_world.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    assert "needs a listenerPath" in our_world.create("unheard", "true", status=1)
+
+
 def test_an_agent_that_is_not_there_must_fail(our_world: World) -> None:
     our_world.linux["seccomp"] = {
         "defaultAction": "SCMP_ACT_ALLOW",
