@@ -87,12 +87,13 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
             for mount in spec.mounts
         ],
         "NetworkSettings": {
+            "Ports": _ports(engine, found),
             "Networks": {
                 name: dict(
                     zip(("IPAddress", "GlobalIPv6Address"), _addresses(engine, found, name), strict=True)
                 )
                 for name in (options.network, *options.more_networks)
-            }
+            },
         },
         "CgroupsPath": spec.linux.cgroups_path if spec.linux is not None else "",
         "Config": {
@@ -106,6 +107,15 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
             "Labels": dict(found.labels),
         },
     }
+
+
+def _ports(engine: "Engine", found: "Container") -> dict[str, list[dict[str, str]]]:
+    """The ports of the host that lead to each of its own; none while it does not run."""
+    told: dict[str, list[dict[str, str]]] = {}
+    for one in engine.ports(found):
+        there = {"HostIp": one.address, "HostPort": str(one.host_port)}
+        told.setdefault(f"{one.port}/{one.protocol}", []).append(there)
+    return told
 
 
 def _addresses(engine: "Engine", found: "Container", network: str) -> tuple[str, str]:

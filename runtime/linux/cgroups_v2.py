@@ -5,6 +5,7 @@ cgroup-v2 in the kernel's docs. Functions take the directory of a group.
 
 import errno
 import os
+import select
 from collections.abc import Iterable
 
 from sandcell.runtime.linux.cgroups_devices import restrict
@@ -25,6 +26,7 @@ from sandcell.runtime.linux.process import rules_the_machine
 _BUILT_IN = frozenset(("cpuacct", "freezer", "devices", "net_cls", "net_prio", "perf_event"))
 
 _PASSES = 20
+_PAUSE = 0.02
 
 
 def hand_down(base: str, directory: str, controllers: Iterable[str]) -> frozenset[str]:
@@ -134,9 +136,13 @@ def _switch_on(group: str, controllers: set[str], *, movable: bool) -> None:
             write(control, " ".join(f"+{name}" for name in sorted(controllers)))
             return
         except OSError as error:
-            if error.errno != errno.EBUSY or not movable:
+            if error.errno == errno.EBUSY and movable:
+                _empty(group)
+            elif error.errno == errno.EPERM:
+                # cpuset takes nobody in who has more rights than we, as newuidmap(1) has for a moment.
+                select.select([], [], [], _PAUSE)
+            else:
                 break
-        _empty(group)
     # One that cannot be had (cpu, while real-time processes run) shall not keep back the others.
     for name in controllers:
         try:

@@ -163,6 +163,8 @@ def ports_come_in_ranges_and_from_the_image(engine: Engine) -> None:
             with redirect_stdout(io.StringIO()) as told:
                 main(("ps",), engine=engine)
             assert "127.0.0.1:7200->80/tcp, 127.0.0.1:7201->81/tcp, " in told.getvalue()
+            there = engine.inspect(made)["NetworkSettings"]["Ports"]
+            assert there["80/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": "7200"}]
             with server_in(pid_of(engine, made.id), 82):
                 assert reaches(socket.socket(), "127.0.0.1", 7202)
         finally:
