@@ -1,14 +1,14 @@
 """``sandcell events``."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
 
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.human import stamp
-from sandcell.runtime.cli.table import as_json, format_option
+from sandcell.runtime.cli.table import as_json, rows_option
 from sandcell.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _KEYS = ("container", "event", "image", "type")
 @click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help=f"{', '.join(_KEYS)}.")
 @click.option("--since", metavar="TIME", help="Begin with what is still known: 10m (ago), an RFC 3339 time.")
 @click.option("--until", metavar="TIME", help="End then.")
-@format_option
+@rows_option
 @click.pass_obj
 def events_command(
     door: Door, filters: tuple[str, ...], since: str | None, until: str | None, form: str
@@ -37,9 +37,10 @@ def events_command(
     now = time.time()
     end = None if until is None else moment(until, now)
     begin = now if since is None else moment(since, now)
+    show = {"table": _line, "json": as_json}.get(form) or _templated(form)
     for event in _events(door, begin, end, now):
         if all(_matches(event, key, value) for key, value in wanted):
-            _show(event, form)
+            print(show(event), flush=True)
 
 
 def _events(door: Door, begin: float, end: float | None, now: float) -> "Iterator[ContainerEvent]":
@@ -66,10 +67,24 @@ def _matches(event: "ContainerEvent", key: str, value: str) -> bool:
     return value == (event.action if key == "event" else "container")
 
 
-def _show(event: "ContainerEvent", form: str) -> None:
-    if form == "json":
-        print(as_json(event), flush=True)
-        return
+def _line(event: "ContainerEvent") -> str:
     more = "" if event.status is None else f", status={event.status}"
     about = f"(image={event.image}, name={event.name}{more})"
-    print(f"{stamp(event.time, 'microseconds')} container {event.action} {event.id} {about}", flush=True)
+    return f"{stamp(event.time, 'microseconds')} container {event.action} {event.id} {about}"
+
+
+def _templated(form: str) -> "Callable[[ContainerEvent], str]":
+    """The line of an event by a template over docker's words for it."""
+    from sandcell.runtime.cli.template import compiled
+
+    render = compiled(form)
+
+    def line(event: "ContainerEvent") -> str:
+        about = {"image": event.image, "name": event.name}
+        if event.status is not None:
+            about["exitCode"] = str(event.status)
+        words = {"Type": "container", "Action": event.action, "Status": event.action, "ID": event.id}
+        actor = {"ID": event.id, "Attributes": about}
+        return render({**words, "From": event.image, "Actor": actor, "Time": int(event.time)})
+
+    return line

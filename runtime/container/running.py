@@ -185,7 +185,7 @@ def begin(
                 os.close(fd)
         reply = control.receive()
         if not isinstance(reply, jobs.Started):
-            raise _failure(reply, name, command)
+            raise _failure("start" if isinstance(job, jobs.Run) else "exec in", reply, name, command)
         return Running(control, reply.pid, outputs, members(reply.pid), name, keyboard)
     except BaseException:
         if control is not None:
@@ -224,23 +224,27 @@ def join(run: str, members: Callable[[int], Callable[[], list[int]]], name: str)
         raise
 
 
-def _failure(reply: jobs.Reply | None, name: str, command: tuple[str, ...]) -> StartFailed:
+def _failure(operation: str, reply: jobs.Reply | None, name: str, command: tuple[str, ...]) -> StartFailed:
     if not isinstance(reply, jobs.Refused):
-        return StartFailed("start", name, "its monitor was killed while it was being made", "start it again")
+        return StartFailed(
+            operation, name, "its monitor was killed while it was being made", "start it again"
+        )
     if reply.executing:
-        return _not_executed(reply.errno, name, command[0])
+        return _not_executed(operation, reply.errno, name, command[0])
     cause = reply.step
     if reply.errno:
         cause += f": {os.strerror(reply.errno)}"
         return StartFailed(
-            "start", name, cause, reply.message or "`sandcell doctor` tells what this host allows"
+            operation, name, cause, reply.message or "`sandcell doctor` tells what this host allows"
         )
-    return StartFailed("start", name, cause, reply.message)
+    return StartFailed(operation, name, cause, reply.message)
 
 
-def _not_executed(number: int, name: str, program: str) -> StartFailed:
+def _not_executed(operation: str, number: int, name: str, program: str) -> StartFailed:
     if number in (errno.ENOENT, errno.ENOTDIR):
         hint = "look for it in the image; a script also needs the program that its #! line names"
-        return StartFailed("start", name, f"no command {program!r} in the container", hint, status=127)
+        return StartFailed(operation, name, f"no command {program!r} in the container", hint, status=127)
     hint = "a program needs the execute permission and this machine's architecture; a script needs a #! line"
-    return StartFailed("start", name, f"cannot execute {program!r}: {os.strerror(number)}", hint, status=126)
+    return StartFailed(
+        operation, name, f"cannot execute {program!r}: {os.strerror(number)}", hint, status=126
+    )

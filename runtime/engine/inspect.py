@@ -104,6 +104,9 @@ def container(engine: "Engine", name: str) -> dict[str, Any]:
             "Cmd": list(found.command),
             "WorkingDir": spec.process.cwd,
             "Tty": options.tty,
+            "OpenStdin": options.interactive,
+            "StopSignal": options.stop_signal or _stop_signal(engine, who) or "SIGTERM",
+            "StopTimeout": 10 if options.stop_timeout is None else options.stop_timeout,
             "Labels": dict(found.labels),
         },
     }
@@ -116,6 +119,13 @@ def _ports(engine: "Engine", found: "Container") -> dict[str, list[dict[str, str
         there = {"HostIp": one.address, "HostPort": str(one.host_port)}
         told.setdefault(f"{one.port}/{one.protocol}", []).append(there)
     return told
+
+
+def _stop_signal(engine: "Engine", who: "record.Record") -> str:
+    try:
+        return engine.store.stop_signal(who)
+    except ImageNotFound:
+        return ""  # its image's last name was removed by force
 
 
 def _addresses(engine: "Engine", found: "Container", network: str) -> tuple[str, str]:

@@ -93,8 +93,26 @@ def test_what_happened_and_what_happens(sandcell: Any, engine: Engine) -> None:
         ("start", None),
         ("die", 6),
     ]
+    form = "{{.Action}} {{.Actor.Attributes.name}} {{.From}}"
+    lines = sandcell(*asked[:-1], form)[1].splitlines()
+    assert lines == [f"{word} cli-past cli-living:latest" for word in ("create", "start", "die")]
     assert sandcell("events", "--filter", "colour=red")[0] == 1
     engine.remove(made)
+
+
+def test_what_an_exec_could_not_do_and_how_a_container_would_be_stopped(
+    sandcell: Any, engine: Engine
+) -> None:
+    options = Options(name="cli-asked", stop_signal="INT", stop_timeout=3)
+    engine.start(engine.create("cli-living", ("sleep", "1000"), options, starts=True))
+    form = "{{.Config.StopSignal}} {{.Config.StopTimeout}}"
+    assert sandcell("inspect", "--format", form, "cli-asked")[1] == "INT 3\n"
+    status, _, told = sandcell("exec", "cli-asked", "nosuch")
+    assert (status, told.splitlines()[0]) == (
+        127,
+        "sandcell: exec in cli-asked: no command 'nosuch' in the container",
+    )
+    engine.remove("cli-asked", force=True)
 
 
 def test_choosing_and_clearing_containers(sandcell: Any, engine: Engine, tmp_path: Path) -> None:
