@@ -30,7 +30,8 @@ class Run(msgspec.Struct, frozen=True, tag=True):
 
     ``home``: its directory in the store; ``run``: its directory of run state. ``remove``: both go
     at the end. ``die_with_client``: it is killed when the control socket closes.
-    ``interactive``: its standard input stays open while nobody listens. ``ports`` of the host lead to
+    ``interactive``: its standard input stays open while nobody listens. ``copied``: its files are no overlay,
+    whose end would sync the disk. ``ports`` of the host lead to
     the address ``target`` in its network namespace, those of IPv6 to ``target6`` where there is one.
     ``afterwards``: to be done when it has ended, or was never made; ``late``: when nothing else is left to
     do, and nobody waits for anything of it.
@@ -43,6 +44,7 @@ class Run(msgspec.Struct, frozen=True, tag=True):
     remove: bool = False
     die_with_client: bool = False
     interactive: bool = False
+    copied: bool = False
     ports: tuple[Publish, ...] = ()
     target: str = ""
     target6: str = ""

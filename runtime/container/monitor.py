@@ -23,7 +23,7 @@ from sandcell.runtime.container.keeping import SOON, Keeper, keep
 from sandcell.runtime.container.mapped_steps import MappedRoot, OpenMapped
 from sandcell.runtime.container.output import STDERR, STDOUT, Log
 from sandcell.runtime.container.pump import STDIN, Pump
-from sandcell.runtime.container.steps import MapIds, MountOverlay, NewNamespaces
+from sandcell.runtime.container.steps import MapIds, NewNamespaces
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import overlay, process, trees
 from sandcell.runtime.linux.idmap import HOST, IdMap
@@ -121,7 +121,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     keeper.collect()
     if not job.remove:
         _write(job.home, ended)
-        if not _overlaid(job):
+        if job.copied:
             _keep(job.home)
     try:
         born.let_go()
@@ -206,11 +206,6 @@ def _keep(home: str) -> None:
         keep(home)
     except OSError:
         pass  # the disk is full or broken: the kernel writes what it can
-
-
-def _overlaid(job: jobs.Run) -> bool:
-    steps = (*job.plan.outside, *job.plan.inside)
-    return any(isinstance(step, OpenMapped | MountOverlay) for step in steps)
 
 
 def _own_pids(job: jobs.Run) -> bool:

@@ -380,6 +380,7 @@ def _start(
         remove=born.options.remove,
         die_with_client=born.options.die_with_client,
         interactive=born.options.interactive,
+        copied=nursery.host.copying,
         ports=network.ports,
         target=network.target,
         target6=network.target6,
