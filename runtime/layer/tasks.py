@@ -42,6 +42,7 @@ def unpack_layer(
     flavour: XattrFlavour,
     lowers: Sequence[str] | None,
     recorded_owners: bool,
+    ahead: bool,
 ) -> dict[str, Any] | None:
     """Unpack the layer that the descriptor ``stream`` gives (a file or a pipe; it stays open) into the new
     directory ``target`` (mode 755) and verify it.
@@ -64,6 +65,7 @@ def unpack_layer(
                 flavour=flavour,
                 lowers=None if lowers is None else opened[1:],
                 recorded_owners=recorded_owners,
+                ahead=ahead,
             )
     except Unseen:
         return None

@@ -15,6 +15,7 @@ import msgspec
 
 from sandcell.runtime.errors import BadInput
 from sandcell.runtime.layer import attributes, tar_read, whiteout
+from sandcell.runtime.layer.beside import Ahead
 from sandcell.runtime.layer.compress import Source
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.place import MOST_OPEN, Look, Places, clean, refuse
@@ -57,6 +58,7 @@ def unpack(
     flavour: whiteout.XattrFlavour = "trusted",
     lowers: Sequence[int] | None = (),
     recorded_owners: bool = False,
+    ahead: bool = False,
     most_bytes: int = MOST_BYTES,
     most_entries: int = MOST_ENTRIES,
 ) -> Unpacked:
@@ -65,15 +67,16 @@ def unpack(
     ``lowers``: open directories of the layers below, lowest first; directories that the archive
     does not mention look as they do there. ``None``: these are not complete yet; then ``stack.Unseen`` is
     raised where they are needed. ``recorded_owners``: owners are read from records there.
+    ``ahead``: inflate and hash in a thread (see ``beside``).
     ``Corrupted`` or ``BadInput`` for an archive that is damaged or refused, ``StoreFull`` where the
     disk is full; then ``target`` holds a part and must be removed.
     """
     hasher = hashlib.sha256()
     size = 0
 
-    def read(count: int) -> bytes:
+    def read() -> bytes:
         nonlocal size
-        data = tar.read(count)
+        data = tar.read(tar_read.CHUNK)
         hasher.update(data)
         size += len(data)
         if size > most_bytes:
@@ -84,12 +87,14 @@ def unpack(
 
     stack = Hidden() if lowers is None else Stack(lowers)
     places = Places(target, stack, flavour, recorded_owners)
-    unpacker = _Unpacker(places, TarReader(read), stack, target)
+    source = Ahead(read)
+    unpacker = _Unpacker(places, TarReader(lambda _: source.next() if ahead else read()), stack, target)
     try:
         entries = unpacker.run(most_entries)
     except OSError as error:
         raise refused(error, "unpack", "layer") from error
     finally:
+        source.close()
         places.forget()
     look = places.directories.get(b"")
     root = (look.uid, look.gid, look.mode) if look else None

@@ -70,7 +70,7 @@ class Unpacking:
     def one(self, at: int, stream: int) -> None:
         """Unpack layer ``at``, whose compressed bytes the descriptor ``stream`` gives, and verify it.
         ``Corrupted``, ``BadInput``, ``StoreFull``."""
-        self._one(at, stream, alone=at == self._missing[0])
+        self._one(at, stream, alone=at == self._missing[0], ahead=True)
 
     def rest(self) -> dict[int, SnapshotRecord]:
         """Unpack what is not yet, from the store's blobs; gives what is known of all that were missing.
@@ -116,8 +116,8 @@ class Unpacking:
         finally:
             os.close(stream)
 
-    def _one(self, at: int, stream: int, *, alone: bool) -> None:
-        """``alone``: all below is complete."""
+    def _one(self, at: int, stream: int, *, alone: bool, ahead: bool = False) -> None:
+        """``alone``: all below is complete; ``ahead``: somebody waits for the stream."""
         target = self._paths[at]
         self._done.pop(at, None)
         discard(self._worker, target)
@@ -127,6 +127,7 @@ class Unpacking:
             "flavour": self._flavour,
             "lowers": self._paths[:at] if alone else None,
             "recorded_owners": self._idmap.single,
+            "ahead": ahead,
         }
         done = self._worker.run(UNPACK, payload, stream)
         if done is not None:

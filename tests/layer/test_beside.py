@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from sandcell.runtime.errors import StoreFull
-from sandcell.runtime.layer.beside import Behind
+from sandcell.runtime.layer.beside import Ahead, Behind
 from sandcell.runtime.layer.pack import pack_entries
 from sandcell.runtime.layer.tree import Entry
 
@@ -56,6 +56,52 @@ def test_an_error_is_told_once_and_ends_the_work():
     last.close()
 
 
+def alone() -> bool:
+    return not [thread for thread in threading.enumerate() if thread.name == "layer"]
+
+
+def test_what_is_read_ahead_comes_in_its_order():
+    waiting = [b"%d" % number for number in range(100)]
+    threads = set()
+
+    def read() -> bytes:
+        threads.add(threading.get_ident())
+        return waiting.pop(0) if waiting else b""
+
+    ahead = Ahead(read)
+    seen = [ahead.next() for _ in range(102)]
+    ahead.close()
+    assert seen == [b"%d" % number for number in range(100)] + [b"", b""]
+    assert len(threads) == 2
+    assert alone()
+
+
+def test_an_error_comes_where_it_happened_and_again():
+    waiting: list[bytes] = [b"0", b"1", b"2", b"3"]
+
+    def read() -> bytes:
+        if not waiting:
+            raise StoreFull("read", "blob", "it is gone")
+        return waiting.pop(0)
+
+    ahead = Ahead(read)
+    assert [ahead.next() for _ in range(4)] == [b"0", b"1", b"2", b"3"]
+    for _ in range(2):
+        with pytest.raises(StoreFull):
+            ahead.next()
+    ahead.close()
+    assert alone()
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2, 3, 9])
+def test_who_stops_early_leaves_nobody(taken):
+    ahead = Ahead(lambda: b"x")
+    for _ in range(taken):
+        ahead.next()
+    ahead.close()
+    assert alone()
+
+
 class Full:
     """A disk that takes so many writes."""
 
@@ -74,4 +120,4 @@ def test_packing_onto_a_full_disk(most):
     entries = [(Entry(f"f{number}", "file", 0o644, size=len(data)), data) for number in range(8)]
     with pytest.raises(StoreFull):
         pack_entries(entries, Full(most))
-    assert not [thread for thread in threading.enumerate() if thread.name == "layer"]
+    assert alone()
