@@ -90,7 +90,7 @@ def _state(cached: bool) -> str:
 def against_buildah(world: World, stack: ExitStack) -> Sides:
     """A rebuild that finds every step in the cache."""
     peers = [
-        attempt("buildah", theirs, world, "buildah", cached=True, bound=Bound("ratio", 0.1)),
+        attempt("buildah", theirs, world, "buildah", cached=True, bound=Bound("ratio", 0.05)),
         attempt("podman", theirs, world, "podman", cached=True),
     ]
     return Sides(ours(world, cached=True), peers)
@@ -104,7 +104,10 @@ def command_against_buildah(world: World, stack: ExitStack) -> Sides:
 
 def cold(world: World, stack: ExitStack) -> Sides:
     """Every step executed; the base image is there."""
-    peers = [attempt(it, theirs, world, it, cached=False) for it in ("buildah", "podman")]
+    peers = [
+        attempt("buildah", theirs, world, "buildah", cached=False, bound=Bound("ratio", 0.3)),
+        attempt("podman", theirs, world, "podman", cached=False),
+    ]
     return Sides(ours(world, cached=False), peers)
 
 
