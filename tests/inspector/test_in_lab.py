@@ -174,11 +174,10 @@ def _stop_a_running_cell(page: Any, engine: Engine) -> float:
     return finished - float(page.evaluate("window.pressed"))
 
 
-@pytest.mark.parametrize("cell", [CELL, DEAF], ids=["hears", "deaf"])
-def test_stop_stops_a_running_cell_within_a_second(lab: Lab, engine: Engine, page: Any, cell: str) -> None:
+def test_stop_stops_a_running_cell_within_a_second(lab: Lab, engine: Engine, page: Any) -> None:
     told = complaints(page)
     engine.build("FROM host:tiny\n", name="hello")
-    page.goto(lab.write("stop.ipynb", "%load_ext sandcell", "%sandcell", cell))
+    page.goto(lab.write("stop.ipynb", "%load_ext sandcell", "%sandcell", DEAF))
     run_all(page, lab)
     assert 0 < _stop_a_running_cell(page, engine) < 1
     assert page.inner_text(".sc-status") == "live"

@@ -131,11 +131,15 @@ export class Tree {
     const fit = Math.ceil(this.element.clientHeight / ROW) + 8;
     const last = Math.min(this.total, first + fit);
     while (this.pool.length < last - first) this.pool.push(this.makeRow());
-    this.pool.forEach((element, at) => {
-      const index = first + at;
-      element.hidden = index >= last;
-      if (!element.hidden) this.drawRow(element, index);
-    });
+    // A row keeps its element for as long as it is drawn, however far is scrolled.
+    const drawn = new Set();
+    for (let index = first; index < last; index += 1) {
+      const element = this.pool[index % this.pool.length];
+      drawn.add(element);
+      element.hidden = false;
+      this.drawRow(element, index);
+    }
+    for (const element of this.pool) if (!drawn.has(element)) element.hidden = true;
     setAttribute(this.element, "aria-activedescendant", this.pool.find((row) => !row.hidden && row.index === this.active)?.id ?? null);
   }
 
