@@ -177,6 +177,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/networks/{name}/connect", verbs.connect, "A container joins it", inputs.Joining),
     Route("POST", "/networks/{name}/disconnect", verbs.disconnect, "A container leaves it", inputs.Joining),
     Route("DELETE", "/networks/{name}", verbs.remove_network, "Remove a network"),
+    Route("POST", "/prune/networks", verbs.prune_networks, "Remove networks of nobody", inputs.Nothing),
     Route("GET", "/volumes", verbs.volumes, "All named volumes"),
     Route("POST", "/volumes", verbs.create_volume, "A new volume", inputs.Volumes),
     Route("DELETE", "/volumes/{name}", verbs.remove_volume, "Remove a volume with what is in it"),

@@ -83,6 +83,14 @@ def remove_network(engine: "Engine", name: str) -> dict[str, Any]:
     return {"removed": name}
 
 
+def prune_networks(engine: "Engine") -> dict[str, Any]:
+    """Remove networks that somebody made and to which no container belongs."""
+    found = engine.unused_networks()
+    for name in found:
+        engine.remove_network(name)
+    return {"removed": list(found)}
+
+
 def volumes(engine: "Engine") -> dict[str, Any]:
     """All named volumes."""
     return {"volumes": [msgspec.to_builtins(one) for one in engine.volumes()]}

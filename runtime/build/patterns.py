@@ -61,18 +61,20 @@ def _set(pattern: str, at: int) -> tuple[str, int]:
     if pattern.startswith("^", at):
         out.append("^/")
         at += 1
-    first = True
+    first, begun, after = True, False, False  # may a range begin before this character; did one?
     while at < len(pattern):
         char = pattern[at]
         if char == "]" and not first:
             return "".join(out) + "]", at + 1
         first = False
-        if char == "\\" and at + 1 < len(pattern):
-            at += 1
-            char = pattern[at]
-            out.append(re.escape(char))
+        if char == "-" and begun:
+            out.append("-")
+            begun, after = False, True
         else:
-            out.append(char if char == "-" else re.escape(char))
+            if char == "\\" and at + 1 < len(pattern):
+                at += 1
+            out.append(re.escape(pattern[at]))
+            begun, after = not after, False
         at += 1
     raise BadPattern(f"{pattern!r} has a [ without its ]")
 

@@ -29,6 +29,7 @@ CALLED = {
     "container create": "POST /containers", "container inspect": "GET /containers/{id}/inspect",
     "container attach": "POST /containers/{id}/terminal", "container cp": "GET /containers/{id}/archive",
     "container prune": "POST /prune/containers", "volume prune": "POST /prune/volumes",
+    "network prune": "POST /prune/networks",
     "container diff": "GET /containers/{id}/files", "container logs": "GET /containers/{id}/log",
     "cp": "POST /containers/{id}/archive", "diff": "GET /containers/{id}/files", "doctor": "GET /host",
     "history": "GET /images/{image}", "image build": "POST /images", "image du": "GET /usage",

@@ -148,6 +148,8 @@ async def test_what_nobody_needs_goes(call: Any, clean: Any) -> None:
         await call("POST", "containers", body={"image": "small", "name": name, "start": start})
     assert await call("POST", "prune", "containers") == {"removed": ["new"]}
     assert [one.name for one in clean.containers(all=True)] == ["runs"]
+    await call("POST", "networks", body={"name": "lonely"})
+    assert "lonely" in (await call("POST", "prune", "networks"))["removed"]
     await call("POST", "volumes", body={"name": "lonely"})
     assert "lonely" in (await call("POST", "prune", "volumes"))["removed"]
 
