@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -77,6 +76,8 @@ class Unpacking:
         Errors as ``one``; ``BlobNotFound``."""
         waiting = [at for at in self._missing if at not in self._done]
         if len(waiting) > 1:
+            from concurrent.futures import ThreadPoolExecutor  # slow to load, and a run unpacks seldom
+
             with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="unpack") as pool:
                 for _ in pool.map(self._stored, waiting):
                     pass
