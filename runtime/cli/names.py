@@ -2,12 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.errors import SandcellError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class _Name(click.types.StringParamType):
@@ -20,8 +23,10 @@ class _Name(click.types.StringParamType):
         ctx: click.Context,
         param: click.Parameter,  # noqa: ARG002 - click's signature
         incomplete: str,
-    ) -> list[CompletionItem]:
+    ) -> list["CompletionItem"]:
         """Those that begin so; none where the store cannot be read."""
+        from click.shell_completion import CompletionItem
+
         door = ctx.find_object(Door)
         try:
             found = [] if door is None else list(self.there(door))

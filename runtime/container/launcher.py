@@ -39,21 +39,41 @@ class Launcher:
         self._spawner.channel.send(self._idmap)
         return self._spawner.channel
 
-    def submit(self, job: jobs.Job, sinks: tuple[int, ...] = ()) -> "Control":
-        """Hand over a job with the write ends ``sinks`` for its output; they stay the caller's."""
+    def submit(self, job: jobs.Job, sinks: tuple[int, ...] = ()) -> "tuple[Control, jobs.Reply | None]":
+        """Hand over a job with the write ends ``sinks`` for its output, which stay the caller's, and wait
+        for the first reply: ``None`` when whoever took the job is gone. A job that nobody took, because
+        the spawner was killed a moment ago, goes to a new one."""
+        try:
+            return self._submit(job, sinks)
+        except ConnectionError:
+            pass
+        try:
+            return self._submit(job, sinks)
+        except ConnectionError:
+            raise HostRefused("start", "a container", "the helper process ended", "try again") from None
+
+    def _submit(self, job: jobs.Job, sinks: tuple[int, ...]) -> "tuple[Control, jobs.Reply | None]":
+        """``ConnectionError`` when nobody took the job: then there is no spawner any more, either."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        fds = array.array("i", (theirs.fileno(), *sinks))
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)]
-        with theirs, self._lock:
-            try:
-                self._ensure().sendmsg([b"j"], ancillary)
-            except ConnectionError:
-                # It was killed a moment ago and had not been missed yet.
-                self._forget()
-                self._ensure().sendmsg([b"j"], ancillary)
         control = Control(ours)
-        control.send(job)
-        return control
+        spawner = None
+        try:
+            fds = array.array("i", (theirs.fileno(), *sinks))
+            with theirs, self._lock:
+                channel = self._ensure()
+                spawner = self._spawner
+                channel.sendmsg([b"j"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+            control.send(job)
+            return control, control.first()
+        except ConnectionError:
+            control.close()
+            with self._lock:
+                if self._spawner is spawner:  # another thread may have missed it as well
+                    self._forget()
+            raise
+        except BaseException:
+            control.close()
+            raise
 
     @property
     def pid(self) -> int | None:
@@ -89,18 +109,20 @@ class Control:
             pass
 
     def send(self, job: jobs.Job) -> None:
-        """Hand over the job itself."""
-        try:
-            process.send(self._channel, jobs.encode(job))
-        except ConnectionError:
-            raise HostRefused("start", "a container", "the helper process ended", "try again") from None
+        """Hand over the job itself. ``ConnectionError`` when nobody is there."""
+        process.send(self._channel, jobs.encode(job))
 
     def receive(self) -> jobs.Reply | None:
         """The next reply, or ``None`` when the monitor is gone."""
         try:
-            received = process.receive(self._channel)
+            return self.first()
         except ConnectionResetError:
             return None
+
+    def first(self) -> jobs.Reply | None:
+        """As ``receive``; but ``ConnectionResetError`` when the monitor went before it had read all that was
+        sent: what a socket's end does to the other one then, unix(7)."""
+        received = process.receive(self._channel)
         return None if received is None else jobs.decode_reply(received[0])
 
     def close(self) -> None:

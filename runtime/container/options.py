@@ -9,14 +9,14 @@ from sandcell.runtime.errors import InvalidOption
 
 MIN_MEMORY = 6 * 1024 * 1024  # docker's own floor: less does not start anything
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_SIZE = r"(?i)([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62})")
-_SYSCTL = re.compile(r"[a-z][a-z0-9_-]*([./][A-Za-z0-9_-]+)+")
+_SYSCTL = r"[a-z][a-z0-9_-]*([./][A-Za-z0-9_-]+)+"
 _VARIABLE = re.compile(r"[^=\0]+")
 _LONGEST_NAME = 255
 _SHOWN = 40
-_TMPFS = re.compile(r"(size|nr_inodes|mode|uid|gid)=[0-9]+[kmgt%]?", re.IGNORECASE)
+_TMPFS = r"(?i)(size|nr_inodes|mode|uid|gid)=[0-9]+[kmgt%]?"
 _TMPFS_WORDS = ("ro", "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -194,7 +194,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             hint = "use private for ids of its own, or host"
             raise InvalidOption("use", f"--userns {self.userns}", "no such mode", hint)
         for name in self.sysctls:
-            if not _SYSCTL.fullmatch(name):
+            if not re.fullmatch(_SYSCTL, name):
                 raise InvalidOption(
                     "use", f"--sysctl {name}", "not a kernel setting", "as net.core.somaxconn"
                 )
@@ -283,7 +283,7 @@ def check_word(operation: str, word: str) -> None:
 
 def parse_memory(text: str) -> int:
     """Bytes of ``256m``, ``1g``, ``1.5GiB``; units are powers of 1024, as docker reads them."""
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip())
     if not match:
         raise InvalidOption("read memory size", text, "not a size", "write 256m or 1g")
     return int(float(match[1]) * _UNITS[match[2].lower()])
@@ -348,7 +348,7 @@ def parse_tmpfs(text: str) -> tuple[str, tuple[str, ...]]:
     place, _, given = text.partition(":")
     words = [word for word in given.split(",") if word]
     for word in words:
-        if word not in _TMPFS_WORDS and not _TMPFS.fullmatch(word):
+        if word not in _TMPFS_WORDS and not re.fullmatch(_TMPFS, word):
             raise InvalidOption("mount tmpfs", text, f"{word!r} is no option of a tmpfs", "try size=64m")
     options = [word for word in ("nosuid", "nodev", "noexec") if word[2:] not in words and word not in words]
     options += [] if any(word.startswith("mode=") for word in words) else ["mode=1777"]

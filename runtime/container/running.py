@@ -179,11 +179,10 @@ def begin(
     control: Control | None = None
     try:
         try:
-            control = launcher.submit(job, sinks)
+            control, reply = launcher.submit(job, sinks)
         finally:
             for fd in sinks:
                 os.close(fd)
-        reply = control.receive()
         if not isinstance(reply, jobs.Started):
             raise _failure("start" if isinstance(job, jobs.Run) else "exec in", reply, name, command)
         return Running(control, reply.pid, outputs, members(reply.pid), name, keyboard)

@@ -31,11 +31,8 @@ def run_apart(
     ``descriptors``: one at most, which the function gets as ``stream``; it stays the caller's."""
     from sandcell.runtime.container import jobs
 
-    control = launcher().submit(task, descriptors)
-    try:
-        reply = control.receive()
-    finally:
-        control.close()
+    control, reply = launcher().submit(task, descriptors)
+    control.close()
     if not isinstance(reply, jobs.Done):
         raise errors.HostRefused(
             "work on files", task.function.rpartition(".")[2], "the worker was killed", "try again"

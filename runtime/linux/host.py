@@ -9,7 +9,6 @@ import os
 import pwd
 import signal
 import sys
-from hashlib import blake2b
 
 import msgspec
 
@@ -83,6 +82,8 @@ def _path(store: str, run: str, forced: str) -> str:
             parts.append(f"{found.st_dev}" if name == store else f"{found.st_mtime_ns} {found.st_ino}")
         except OSError:
             parts.append("")
+    from _blake2 import blake2b  # hashlib would load OpenSSL
+
     key = blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=10).hexdigest()
     return f"{run}/host-{key}.json"
 

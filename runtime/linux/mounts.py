@@ -46,7 +46,7 @@ UMOUNT_NOFOLLOW = 8
 
 AT_FDCWD = -100
 
-_ESCAPED = re.compile(r"\\([0-7]{3})")
+_ESCAPED = r"\\([0-7]{3})"
 
 # mount_setattr(2) has numbers of its own for what mount(2) calls MS_*.
 _ATTRIBUTES = ((MS_RDONLY, 0x1), (MS_NOSUID, 0x2), (MS_NODEV, 0x4), (MS_NOEXEC, 0x8))
@@ -154,7 +154,7 @@ def below(path: str) -> tuple[str, ...]:
     """The mount points below ``path``, as paths from there. proc_pid_mountinfo(5)."""
     root = os.path.realpath(path).rstrip("/") + "/"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        points = [_ESCAPED.sub(lambda one: chr(int(one[1], 8)), line.split(" ")[4]) for line in file]
+        points = [re.sub(_ESCAPED, lambda one: chr(int(one[1], 8)), line.split(" ")[4]) for line in file]
     return tuple(
         dict.fromkeys(point[len(root) :] for point in points if point.startswith(root) and point != root)
     )

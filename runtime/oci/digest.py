@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _LENGTHS = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+")
+_SMALL = 1 << 16
 
 
 class Digest(str):
@@ -39,9 +40,31 @@ class Digest(str):
     @classmethod
     def of(cls, data: bytes | bytearray | memoryview) -> Self:
         """The sha256 of ``data``."""
-        import hashlib  # here and below: it loads OpenSSL, which a container's start can do without
+        if len(data) > _SMALL:
+            import hashlib
 
-        return cls("sha256:" + hashlib.sha256(data).hexdigest())
+            return cls("sha256:" + hashlib.sha256(data).hexdigest())
+        # hashlib would load OpenSSL, which is faster, and which a container's start can do without.
+        try:
+            from _sha2 import sha256  # type: ignore[import-not-found, unused-ignore]
+        except ImportError:  # before Python 3.12
+            from _sha256 import sha256  # type: ignore[import-not-found, unused-ignore]
+        return cls("sha256:" + sha256(data).hexdigest())
+
+    def again(self, data: bytes) -> "Digest":
+        """The digest of ``data`` by this one's algorithm."""
+        if self.algorithm == "sha256":
+            return Digest.of(data)
+        hasher = self.hasher()
+        hasher.update(data)
+        return Digest.from_hasher(hasher)
+
+    @staticmethod
+    def fresh() -> "_Hash":
+        """A hashlib object for bytes that shall get a digest."""
+        import hashlib
+
+        return hashlib.sha256()
 
     @classmethod
     def from_hasher(cls, hasher: "_Hash") -> Self:

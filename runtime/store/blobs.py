@@ -1,16 +1,18 @@
 """Content by digest: ``blobs/<algorithm>/<hex>`` of an OCI image layout."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from sandcell.runtime.errors import BlobNotFound, Corrupted
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.store.files import Litter, Locks, sync_directory, write_all
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 _CHUNK = 1 << 20
 
@@ -68,9 +70,7 @@ class BlobStore:
         """All its bytes, verified: ``Corrupted`` if they are not those of ``digest``."""
         with self.open(digest) as file:
             data = file.read()
-        hasher = digest.hasher()
-        hasher.update(data)
-        _compare(digest, Digest.from_hasher(hasher))
+        _compare(digest, digest.again(data))
         return data
 
     def verify(self, digest: Digest) -> None:
@@ -154,7 +154,7 @@ class BlobWriter:
     def __init__(self, blobs: BlobStore, litter: Litter, locks: Locks, resume: Digest | None = None) -> None:
         self._blobs = blobs
         self._locks = locks
-        self._hasher = hashlib.sha256()
+        self._hasher = Digest.fresh()
         self.size = 0
         try:
             # Who comes second while another one writes the same has a file of its own.
@@ -190,7 +190,7 @@ class BlobWriter:
         """Begin anew: nothing of what was written stays."""
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
-        self._hasher = hashlib.sha256()
+        self._hasher = Digest.fresh()
         self.size = 0
 
     def write(self, data: bytes) -> None:
@@ -243,7 +243,7 @@ class BlobWriter:
             raise refused(error, "write", written.digest) from error
         return written
 
-    def _hash_again(self, digest: Digest) -> "hashlib._Hash":
+    def _hash_again(self, digest: Digest) -> "_Hash":
         hasher = digest.hasher()
         os.lseek(self._fd, 0, os.SEEK_SET)
         while data := os.read(self._fd, _CHUNK):

@@ -1,6 +1,5 @@
 """What a build step made: one small file a step, forgotten without harm."""
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.store.files import Litter, replace
 
-_DIGEST = re.compile(rb'"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})"')
+_DIGEST = rb'"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})"'
 
 
 class Cache:
@@ -61,9 +60,9 @@ class Cache:
                     data = file.read()
             except FileNotFoundError:
                 continue
-            yield from (Digest(found.decode()) for found in _DIGEST.findall(data))
+            yield from (Digest(found.decode()) for found in re.findall(_DIGEST, data))
 
 
 def _name(key: str) -> str:
     # A key may hold anything, a file name not.
-    return hashlib.sha256(key.encode()).hexdigest()
+    return Digest.of(key.encode()).hex

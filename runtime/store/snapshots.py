@@ -6,7 +6,6 @@ read them: nothing in them is linked, moved or handed out for writing.
 """
 
 import base64
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -44,7 +43,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 def snapshot_key(chain_id: Digest, idmap: IdMap, flavour: XattrFlavour) -> str:
     """The name of a snapshot: short, for a mount of 127 of them must fit in one page of options."""
     text = f"{chain_id} {idmap.key} {flavour}"
-    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:_KEY_LENGTH]
+    found = bytes.fromhex(Digest.of(text.encode()).hex)
+    return base64.b32encode(found).decode().lower()[:_KEY_LENGTH]
 
 
 class Snapshots:

@@ -95,10 +95,11 @@ def a_killed_monitor_ends_its_container_and_start_works_again(engine: Engine) ->
 @claim
 def a_killed_spawner_is_replaced_and_nothing_else_ends(engine: Engine) -> None:
     with background(engine) as id:
-        spawner = engine.launcher.pid
-        assert spawner is not None
-        os.kill(spawner, signal.SIGKILL)
-        assert sh(engine, "echo alive") == "alive\n"
+        for _ in range(5):  # its children may have a moment longer to live, and take no job any more
+            spawner = engine.launcher.pid
+            assert spawner is not None
+            os.kill(spawner, signal.SIGKILL)
+            assert sh(engine, "echo alive") == "alive\n"
         assert engine.container(id).state == "running"
 
 
