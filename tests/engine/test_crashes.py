@@ -56,7 +56,12 @@ class Client:
         self._ended = os.pidfd_open(self.pid)
         self.said: list[str] = []
         self._half = b""
-        until(lambda: self.hear() == ["ready"], "the client")
+        try:
+            # It may have done the first action by then, too.
+            until(lambda: [*self.said, *self.hear()][:1] == ["ready"], "the client")
+        except BaseException:
+            self.end()
+            raise
 
     def hear(self, patience: float = 0) -> list[str]:
         """What it has said since we heard it last, line by line."""
