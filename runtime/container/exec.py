@@ -11,6 +11,7 @@ import errno
 import os
 import signal
 import socket
+from typing import NamedTuple
 
 from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import jobs, outside, processes
@@ -24,6 +25,20 @@ from sandcell.runtime.linux.namespaces import FLAGS
 from sandcell.runtime.linux.syscall import CLONE_NEWCGROUP, clone3, pidfd_open, setns
 
 _CLONE_PARENT = 0x00008000
+
+
+class _Entry(NamedTuple):
+    """How a process gets in: by which namespaces (``flags``) of the process ``target`` (a pidfd), with which
+    sockets to us, and into which control group (``into``: its descriptor, where it has to be born there)."""
+
+    job: jobs.Exec
+    target: int
+    flags: int
+    ours: socket.socket
+    theirs: socket.socket
+    stdio: tuple[int, int, int]
+    into: int | None
+    group: cgroups.Cgroup | None
 
 
 def serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Early | None = None) -> None:
@@ -112,7 +127,7 @@ def _born(
     # Not dumpable before the child enters, so that there is no moment to look.
     process.prctl(process.PR_SET_DUMPABLE, 0)
     begin = _directly if "pid" in job.namespaces and "user" not in job.namespaces else _by_a_helper
-    number, unfit = begin(job, target, flags, (ours, theirs), stdio, into, group)
+    number, unfit = begin(_Entry(job, target, flags, ours, theirs, stdio, into, group))
     if number <= 0:
         if group is not None:
             group.remove()
@@ -125,57 +140,40 @@ def _born(
     return refused or born
 
 
-def _directly(
-    job: jobs.Exec,
-    target: int,
-    flags: int,
-    channel: tuple[socket.socket, socket.socket],
-    stdio: tuple[int, int, int],
-    into: int | None,
-    group: cgroups.Cgroup | None,
-) -> tuple[int, jobs.Refused | None]:
+def _directly(entry: _Entry) -> tuple[int, jobs.Refused | None]:
     """The pid of the process, or a negative errno; and why its control group could not be made."""
-    ours, theirs = channel
-    pid_namespace, last = FLAGS["pid"], flags & CLONE_NEWCGROUP
+    pid_namespace, last = FLAGS["pid"], entry.flags & CLONE_NEWCGROUP
     try:
-        setns(target, pid_namespace)
-        pid, pidfd = clone3(0, signal.SIGCHLD, -1 if into is None else into)
+        setns(entry.target, pid_namespace)
+        pid, pidfd = clone3(0, signal.SIGCHLD, -1 if entry.into is None else entry.into)
     except OSError as error:
         return -(error.errno or errno.EIO), None
     if pid == 0:
-        ours.close()
-        player.become(job.inside, theirs, stdio, ((target, flags & ~last & ~pid_namespace), (target, last)))
+        entry.ours.close()
+        rest = (entry.target, entry.flags & ~last & ~pid_namespace)
+        player.become(entry.job.inside, entry.theirs, entry.stdio, (rest, (entry.target, last)))
     os.close(pidfd)
     outside.give_children("/proc/self/ns/pid")
-    if into is not None:
-        os.close(into)
-    theirs.close()
-    return pid, _give_doors(ours, group)
+    if entry.into is not None:
+        os.close(entry.into)
+    entry.theirs.close()
+    return pid, _give_doors(entry.ours, entry.group)
 
 
-def _by_a_helper(
-    job: jobs.Exec,
-    target: int,
-    flags: int,
-    channel: tuple[socket.socket, socket.socket],
-    stdio: tuple[int, int, int],
-    into: int | None,
-    group: cgroups.Cgroup | None,
-) -> tuple[int, jobs.Refused | None]:
+def _by_a_helper(entry: _Entry) -> tuple[int, jobs.Refused | None]:
     """As ``_directly``."""
-    ours, theirs = channel
     announce, announced = os.pipe2(os.O_CLOEXEC)
     helper, helper_fd = clone3(0, signal.SIGCHLD)
     if helper == 0:
-        ours.close()
-        _helper(job, target, flags, announced, theirs, stdio, into)
-    if into is not None:
-        os.close(into)
-    theirs.close()
+        entry.ours.close()
+        _helper(entry, announced)
+    if entry.into is not None:
+        os.close(entry.into)
+    entry.theirs.close()
     os.close(announced)
     try:
         # On v1 the group is made while the helper enters.
-        unfit = _give_doors(ours, group)
+        unfit = _give_doors(entry.ours, entry.group)
         # One write; the end of the pipe comes only when the process executes its program.
         return int(os.read(announce, 32) or b"-5"), unfit
     finally:
@@ -194,24 +192,16 @@ def _give_doors(ours: socket.socket, group: cgroups.Cgroup | None) -> jobs.Refus
     return None
 
 
-def _helper(
-    job: jobs.Exec,
-    target: int,
-    flags: int,
-    announced: int,
-    theirs: socket.socket,
-    stdio: tuple[int, int, int],
-    into: int | None,
-) -> None:
+def _helper(entry: _Entry, announced: int) -> None:
     # A process is born into a group only by one whose cgroup namespace shows both groups; from within
     # the container's, our own is out of sight. cgroups(7), nsdelegate.
-    last = flags & CLONE_NEWCGROUP
+    last = entry.flags & CLONE_NEWCGROUP
     try:
-        if flags & ~last:
-            setns(target, flags & ~last)
-        pid, _ = clone3(_CLONE_PARENT, 0, -1 if into is None else into)
+        if entry.flags & ~last:
+            setns(entry.target, entry.flags & ~last)
+        pid, _ = clone3(_CLONE_PARENT, 0, -1 if entry.into is None else entry.into)
         if pid == 0:
-            player.become(job.inside, theirs, stdio, ((target, last),))
+            player.become(entry.job.inside, entry.theirs, entry.stdio, ((entry.target, last),))
         os.write(announced, b"%d" % pid)
     except OSError as error:
         os.write(announced, b"-%d" % (error.errno or 5))

@@ -7,6 +7,7 @@ import time
 import msgspec
 
 from sandcell.runtime.errors import InvalidOption, NameInUse, NotFound
+from sandcell.runtime.linux.durable import sync_directory
 from sandcell.runtime.network import addresses, addresses6
 
 DEFAULT = "bridge"
@@ -106,11 +107,7 @@ class Networks:
             ) from None
         finally:
             os.unlink(half)
-        folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_directory(self.directory)
         return network
 
     def forget(self, name: str) -> None:

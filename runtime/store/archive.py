@@ -14,6 +14,7 @@ from sandcell.runtime.layer import tar_write
 from sandcell.runtime.layer.compress import Compression
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.tasks import Squeezed
+from sandcell.runtime.linux.durable import sync_directory
 from sandcell.runtime.oci.decode import encode
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
@@ -22,7 +23,6 @@ from sandcell.runtime.oci.manifest import Index
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import images
 from sandcell.runtime.store.blobs import BlobStore
-from sandcell.runtime.store.files import sync_directory
 from sandcell.runtime.store.names import Names, layout_file
 
 _CHUNK = 1 << 20

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from sandcell.runtime.errors import BlobNotFound, Corrupted
 from sandcell.runtime.layer.disk import refused
+from sandcell.runtime.linux.durable import sync_directory
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
-from sandcell.runtime.store.files import Litter, Locks, sync_directory, write_all
+from sandcell.runtime.store.files import Litter, Locks, write_all
 
 if TYPE_CHECKING:
     from hashlib import _Hash

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from sandcell.runtime.layer.disk import refused
+from sandcell.runtime.linux.durable import sync_directory
 from sandcell.runtime.linux.trees import remove
 
 _LONGEST_TRIAL = 600
@@ -155,12 +156,3 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
-
-
-def sync_directory(path: str) -> None:
-    """Make the names in a directory outlive a crash."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -15,6 +15,7 @@ import msgspec
 from sandcell.runtime.errors import HostRefused, InvalidDocument, SandcellError
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.whiteout import XattrFlavour
+from sandcell.runtime.linux.durable import sync_directory
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.syscall import fail, libc
 from sandcell.runtime.oci.decode import decode, encode
@@ -22,7 +23,7 @@ from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.image import Image, Layer
 from sandcell.runtime.store.arriving import Arriving
 from sandcell.runtime.store.blobs import BlobStore
-from sandcell.runtime.store.files import Litter, Locks, replace, sync_directory
+from sandcell.runtime.store.files import Litter, Locks, replace
 from sandcell.runtime.store.unpacking import SnapshotRecord, Unpacking, discard
 from sandcell.runtime.store.worker import REMOVE, Here, Worker
 

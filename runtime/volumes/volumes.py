@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import msgspec
 
 from sandcell.runtime.errors import Conflict, InvalidOption, NotFound
+from sandcell.runtime.linux.durable import sync_directory
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _RECORD = "volume.json"
@@ -88,7 +89,8 @@ class Volumes:
             os.unlink(f"{half}/{_RECORD}")
             os.rmdir(f"{half}/_data")
             os.rmdir(half)
-        _sync(self.directory)
+        # A volume that a loss of power makes nameless would take its files along.
+        sync_directory(self.directory)
         return self.find(name)
 
     def first_use(self, name: str, fill: Callable[[str], None]) -> None:
@@ -146,15 +148,6 @@ class Volumes:
             yield
         finally:
             os.close(fd)
-
-
-def _sync(directory: str) -> None:
-    # A volume that a loss of power makes nameless would take its files along.
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def check_name(name: str) -> None:

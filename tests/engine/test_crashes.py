@@ -6,7 +6,6 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,15 +27,6 @@ _ACTIONS = [action.__name__ for action in crash_client.ACTIONS]
 _TIMES = int(os.environ.get("SANDCELL_CRASHES", "1"))
 # Whose death: how many clients, and strikes while each lives.
 _STRIKES = {"spawner": (1, 9), "monitors": (1, 9), "client": (3, 1), "everything": (3, 1)}
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Home and run directory of a store that holds ``host:tiny``."""
-    place: Path = tmp_path_factory.mktemp("crash")
-    with Engine(place / "home", place / "run") as engine:
-        engine.image(TINY)
-    yield place
 
 
 class Client:

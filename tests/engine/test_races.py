@@ -17,15 +17,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Home and run directory of a store that holds ``host:tiny``."""
-    place: Path = tmp_path_factory.mktemp("crash")
-    with Engine(place / "home", place / "run") as engine:
-        engine.image(TINY)
-    yield place
-
-
 _RACE = """if True:
     import sys
     from sandcell.runtime import Engine, Options
