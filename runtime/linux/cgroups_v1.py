@@ -67,20 +67,22 @@ def usage(places: Places) -> Usage:
 def freeze(tracker: str, seconds: float) -> bool:
     """Stop everything in the group and below; True once all of it stands still."""
     state = f"{tracker}/freezer.state"
-    try:
-        write(state, "FROZEN")
-    except FileNotFoundError:
+
+    def frozen() -> bool:
+        # Reading makes the kernel look whether the last process has stopped.
+        if read(state) in ("FROZEN", ""):
+            return True
+        # Who just begins another program can miss that it shall stop (seen in one of 100 new
+        # containers), and would run on for ever: all are told again.
+        _tell(state, "FROZEN")
         return False
-    # Reading makes the kernel look whether the last process has stopped.
-    return wait_until(lambda: read(state) in ("FROZEN", ""), seconds)
+
+    return _tell(state, "FROZEN") and wait_until(frozen, seconds)
 
 
 def thaw(tracker: str) -> None:
     """Let it run again; nothing where the group is gone or has no freezer."""
-    try:
-        write(f"{tracker}/freezer.state", "THAWED")
-    except FileNotFoundError:
-        pass
+    _tell(f"{tracker}/freezer.state", "THAWED")
 
 
 def kill(tracker: str) -> None:
@@ -89,6 +91,15 @@ def kill(tracker: str) -> None:
     freeze(tracker, 0.5)
     kill_all(tracker)
     thaw(tracker)
+
+
+def _tell(state: str, word: str) -> bool:
+    """False where the group is gone or has no freezer."""
+    try:
+        write(state, word)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _device_rules(rule: str) -> tuple[str, ...]:

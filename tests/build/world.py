@@ -36,6 +36,10 @@ BASE: tuple[tuple[Entry, bytes | None], ...] = (
 )
 
 
+WRITTEN = 1_600_000_000
+"""When all that a pretended command writes was written."""
+
+
 class Pretend:
     """A runner whose commands are ``write PATH TEXT``, ``say TEXT``, ``fail STATUS``, ``vanish``,
     ``refuse`` and ``stop``. What it writes is owned by who runs the tests.
@@ -55,6 +59,9 @@ class Pretend:
             path = Path(step.upper, words[0].lstrip("/"))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(words[1] if len(words) > 1 else "")
+            # Written again in the next second it shall be the same layer.
+            for one in (path, *path.parents[: len(path.relative_to(step.upper).parts)]):
+                os.utime(one, (WRITTEN, WRITTEN))
         elif verb == "say":
             on_output("stdout", words[0].encode())
         elif verb == "fail":

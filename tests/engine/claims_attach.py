@@ -136,8 +136,10 @@ def a_guest_that_is_killed_or_talks_nonsense_is_forgotten(engine: Engine) -> Non
             stranger.close()
         pid = os.fork()
         if pid == 0:
-            engine.attach(id)
-            os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                engine.attach(id)
+            finally:
+                os.kill(os.getpid(), signal.SIGKILL)
         os.waitpid(pid, 0)
         guest = engine.attach(id)
         guest.write(b"still\n")

@@ -226,8 +226,10 @@ def it_stands_still_while_it_is_committed_and_whoever_was_killed_left_it_paused(
         until(lambda: _counts(engine, id) > 0, "the big file")
         pid = os.fork()
         if pid == 0:
-            engine.commit(id)
-            os._exit(0)
+            try:
+                engine.commit(id)
+            finally:
+                os._exit(0)  # whatever happens: no second run of the tests goes on from here
         until(lambda: engine.container(id).state == "paused", "the commit")
         os.kill(pid, 9)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -9

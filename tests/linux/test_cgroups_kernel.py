@@ -283,6 +283,23 @@ def freezes_and_thaws(made: Cgroup, enter_it: Callable[..., int]) -> None:
     made.thaw()
 
 
+def programs() -> None:
+    if os.fork() == 0:
+        os.execv("/bin/sh", ("sh", "-c", "while :; do /bin/true; done"))
+
+
+@v1
+@pytest.mark.slow
+def test_v1_who_just_begins_a_program_stops_too(one: Cgroup) -> None:
+    """Told once, one of ten would not."""
+    pid = through_doors(one, programs)
+    for _ in range(100):
+        one.freeze()
+        one.thaw()
+    one.kill()
+    ended(pid)
+
+
 @v1
 def test_v1_freeze_thaw_and_kill_while_frozen(one: Cgroup) -> None:
     freezes_and_thaws(one, through_doors)
