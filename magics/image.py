@@ -187,8 +187,13 @@ def load(session: Session, request: Request) -> None:
 def import_root(session: Session, request: Request) -> None:
     """``%image import``: the card of the new image."""
     source, *name = request.words
-    changes = request.texts("changes")
-    image = session.engine.import_image(source, name=name[0] if name else None, changes=changes)
+    image = session.engine.import_image(
+        source,
+        name=name[0] if name else None,
+        changes=request.texts("changes"),
+        message=request.text("message"),
+        platform=request.text("platform"),
+    )
     session.show(image_card(image, Reference.parse(name[0]).familiar if name else "", shared=shares(session)))
 
 

@@ -129,6 +129,8 @@ IMAGE_VERBS = {
                 many=True,
                 help="a line of a Dockerfile for its settings, such as 'CMD sh'",
             ),
+            Flag(key="message", names=("-m", "--message"), value="TEXT", help="a note in its history"),
+            Flag(key="platform", names=("--platform",), value="OS/ARCH", help="what it is for"),
         ),
     ),
     "files": verb(

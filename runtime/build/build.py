@@ -10,6 +10,7 @@ from sandcell.runtime.build.carry_mounts import Given
 from sandcell.runtime.build.context import Context
 from sandcell.runtime.build.ops import BuildPlan, Execute
 from sandcell.runtime.build.options import BuildOptions
+from sandcell.runtime.build.patterns import NOTHING_IGNORED, IgnoreRules
 from sandcell.runtime.build.plan import FindConfig, NamedContext, plan
 from sandcell.runtime.build.runner import FindImage, RunStep
 from sandcell.runtime.build.solve import Annotate, Solved, solve
@@ -70,7 +71,6 @@ def build(
     def find_config(wanted: str, /, platform: str = "") -> ImageConfig:
         return find(wanted, platform).config
 
-    made = plan_of(text, find_config, arguments, target, options, named or {})
     with ExitStack() as held:
         contexts = {
             one: held.enter_context(Context(folder, store.cache))
@@ -79,6 +79,8 @@ def build(
         }
         if context is not None:
             contexts[""] = held.enter_context(Context(os.fspath(context), store.cache, options.ignore))
+        ignore = contexts[""].ignore if context is not None else NOTHING_IGNORED
+        made = plan_of(text, find_config, arguments, target, options, named or {}, ignore)
         return solve(
             made,
             store=store,
@@ -107,8 +109,9 @@ def plan_of(
     target: str | None,
     options: BuildOptions,
     named: Mapping[str, NamedContext],
+    ignore: IgnoreRules,
 ) -> BuildPlan:
-    """The plan that ``build`` carries out."""
+    """The plan that ``build`` carries out. ``ignore``: what its context leaves out."""
     contexts = {one: named.get(one, NamedContext()) for one in options.contexts}
     made = plan(
         text,
@@ -118,6 +121,7 @@ def plan_of(
         target_platform=Platform.parse(options.platform) if options.platform else None,
         contexts=contexts,
         labels=options.labels,
+        ignore=ignore,
     )
     if options.network == "default":
         return made

@@ -9,6 +9,7 @@ import re
 import msgspec
 
 from sandcell.runtime.build.dockerfile import Dockerfile, Statement, fault
+from sandcell.runtime.build.patterns import NOTHING_IGNORED, IgnoreRules, clean
 from sandcell.runtime.errors import DockerfileError
 
 _EXPERIMENTAL = ("InvalidDefinitionDescription",)
@@ -33,9 +34,11 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Checks:
-    """Gathers the findings about one Dockerfile, as its ``check`` directive asks for."""
+    """Gathers the findings about one Dockerfile, as its ``check`` directive asks for. ``ignore``: what the
+    build's context leaves out."""
 
-    def __init__(self, directive: str = "") -> None:
+    def __init__(self, directive: str = "", ignore: IgnoreRules = NOTHING_IGNORED) -> None:
+        self._ignore = ignore
         self._found: dict[Finding, None] = {}
         self._skipped: set[str] = set()
         self._extra: set[str] = set()
@@ -58,6 +61,14 @@ class Checks:
             return
         lines = statement.lines if statement else (0, 0)
         self._found[Finding(rule, text, lines, statement.source if statement else "")] = None
+
+    def copied(self, source: str, statement: Statement) -> None:
+        """``source`` is copied from the build's context."""
+        path = clean(source)
+        # An exception may take back in what lies below; only the files could tell.
+        if path and not self._ignore.has_exceptions and (rule := self._ignore.excluded_by(path)):
+            cause = f"{source} is not there to be copied: .dockerignore leaves it out, by {rule}"
+            self.add("CopyIgnoredFile", cause, statement)
 
     def findings(self) -> tuple[Finding, ...]:
         """All of them by line, those without a line last."""

@@ -78,7 +78,7 @@ class Context:
             raise BadInput("read build context", directory, cause, "give an existing directory") from None
         self._digests = DigestCache(records, f"context {os.path.realpath(directory)}")
         try:
-            self._ignore = IgnoreRules(self._ignore_text() if ignore is None else ignore)
+            self.ignore = IgnoreRules(self._ignore_text() if ignore is None else ignore)
         except BaseException:
             os.close(self._root)
             raise
@@ -177,7 +177,7 @@ class Context:
 
     def _source(self, path: str) -> Source:
         place = self._resolve(path)
-        rule = self._ignore.excluded_by(place) if place else ""
+        rule = self.ignore.excluded_by(place) if place else ""
         if rule and not self._has_exceptions_below(place):
             raise ContextError(f"{path} is excluded by .dockerignore", f"the line is: {rule}")
         status = self._status(place)
@@ -203,7 +203,7 @@ class Context:
         return tuple(found)
 
     def _has_exceptions_below(self, place: str) -> bool:
-        return self._ignore.has_exceptions and stat.S_ISDIR(self._status(place).st_mode)
+        return self.ignore.has_exceptions and stat.S_ISDIR(self._status(place).st_mode)
 
     def _list(self, fd: int, place: str, path: str, items: list[Item]) -> None:
         """Append what is below the directory ``fd``, which is closed, each directory before its content."""
@@ -213,10 +213,10 @@ class Context:
             for entry in entries:
                 below = f"{place}/{entry.name}" if place else entry.name
                 name = f"{path}/{entry.name}" if path else entry.name
-                excluded = bool(self._ignore and self._ignore.excluded_by(below))
+                excluded = bool(self.ignore and self.ignore.excluded_by(below))
                 status = entry.stat(follow_symlinks=False)
                 is_directory = stat.S_ISDIR(status.st_mode)
-                if excluded and not (is_directory and self._ignore.has_exceptions):
+                if excluded and not (is_directory and self.ignore.has_exceptions):
                     continue
                 link = os.readlink(entry.name, dir_fd=fd) if stat.S_ISLNK(status.st_mode) else ""
                 item = _item(name, below, status, link)
@@ -286,7 +286,7 @@ class Context:
                     if compiled.fullmatch(name) if wild else self._exists(path):
                         next_found.append(path)
             found = next_found
-        return [path for path in found if not self._ignore.excluded_by(path)]
+        return [path for path in found if not self.ignore.excluded_by(path)]
 
     def _deep(self, pattern: str) -> list[str]:
         """Paths of the whole context that the pattern with ``**`` matches; not what lies below a match."""

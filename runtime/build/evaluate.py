@@ -70,6 +70,7 @@ class Evaluation:
         self.number = number
         self.config = config
         self.ops: list[Op] = []
+        self.checks = arguments.checks
         self._arguments = arguments
         self._find_origin = find_origin
         self.platform = platform
@@ -181,17 +182,16 @@ class Evaluation:
         )
 
     def _ports(self, text: str, statement: Statement) -> list[str]:
-        checks = self._arguments.checks
         match = re.fullmatch(_PORT, text.lower())
         if match is None and re.fullmatch(_PUBLISHED, text.lower()):
             cause = f"{text} names a port of the host, which is chosen when the container runs"
-            checks.add("ExposeInvalidFormat", cause, statement)
+            self.checks.add("ExposeInvalidFormat", cause, statement)
             match = re.fullmatch(_PORT, text.lower().rpartition(":")[2])
         if match is None:
             hint = "for example 8000, 8000/udp or 8000-8010; host ports are chosen when the container runs"
             raise statement.fault(f"{text} is no port", hint)
         if text != text.lower():
-            checks.add("ExposeProtoCasing", f"write {text.lower()}", statement)
+            self.checks.add("ExposeProtoCasing", f"write {text.lower()}", statement)
         first, last = int(match.group(1)), int(match.group(2) or match.group(1))
         if not first <= last <= 65535:
             raise statement.fault(f"{text} is no range of ports", "ports are 0 to 65535")
@@ -267,7 +267,7 @@ class Evaluation:
                 f"{statement.keyword} looks like a list but is not JSON, so the shell gets it as text; JSON"
                 " needs double quotes"
             )
-            self._arguments.checks.add("JSONArgsRecommended", cause, statement)
+            self.checks.add("JSONArgsRecommended", cause, statement)
 
 
 def _listed(words: tuple[str, ...]) -> str:

@@ -39,7 +39,10 @@ def evaluate_copy(evaluation: "Evaluation", copy: Copy) -> None:
         path = expand(source, statement)
         if not path:
             raise statement.fault(f"the source {source} is empty", "is the variable set?")
-        sources.append((_fetched(copy, path) if copy.fetches else None) or path)
+        fetched = _fetched(copy, path) if copy.fetches else None
+        if fetched is None and not copy.stage:
+            evaluation.checks.copied(path, statement)
+        sources.append(fetched or path)
     if copy.checksum and not isinstance(sources[0], Remote):
         raise statement.fault("--checksum is for what is fetched", "leave the flag away")
     written = expand(copy.destination, statement)

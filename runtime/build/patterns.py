@@ -132,3 +132,7 @@ class IgnoreRules:
             if exception == bool(decided) and any(pattern.fullmatch(one) for one in above):
                 decided = "" if exception else line
         return decided
+
+
+NOTHING_IGNORED = IgnoreRules()
+"""The rules of a context without a .dockerignore."""

@@ -16,6 +16,7 @@ from sandcell.runtime.build.evaluate import SCRATCH, Evaluation, Origin
 from sandcell.runtime.build.grammar import read
 from sandcell.runtime.build.instructions import From, Instruction
 from sandcell.runtime.build.ops import Begin, BuildPlan, Configure, Op
+from sandcell.runtime.build.patterns import NOTHING_IGNORED, IgnoreRules
 from sandcell.runtime.build.variables import Arguments
 from sandcell.runtime.errors import BadInput, DockerfileError, InvalidOption, InvalidReference, NotFound
 from sandcell.runtime.oci.config import ImageConfig, RunConfig
@@ -47,6 +48,7 @@ def plan(
     target_platform: Platform | None = None,
     contexts: Mapping[str, NamedContext] | None = None,
     labels: Mapping[str, str] | None = None,
+    ignore: IgnoreRules = NOTHING_IGNORED,
 ) -> BuildPlan:
     """The plan of a Dockerfile.
 
@@ -54,7 +56,8 @@ def plan(
     an error at the FROM line. ``target``: name or number of the stage to build, the last one by
     default; stages it does not need are left out. ``platform``: this machine's; ``target_platform``:
     what the image is for. ``contexts``: names that stand for an image or a directory wherever a stage
-    or an image is named. ``labels`` are set last. ``DockerfileError`` carries the lines of what is wrong.
+    or an image is named. ``labels`` are set last. ``ignore``: what the context leaves out.
+    ``DockerfileError`` carries the lines of what is wrong.
     """
     for name, value in (build_args or {}).items():
         if not name or "=" in name or "\0" in name + value:
@@ -64,7 +67,7 @@ def plan(
     dockerfile = parse(text)
     here = platform or Platform.here()
     planner = _Planner(
-        dockerfile, find_config, build_args or {}, here, target_platform or here, contexts or {}
+        dockerfile, find_config, build_args or {}, here, target_platform or here, contexts or {}, ignore
     )
     return planner.plan(target, labels or {})
 
@@ -78,12 +81,13 @@ class _Planner:
         here: Platform,
         wanted: Platform,
         contexts: Mapping[str, NamedContext],
+        ignore: IgnoreRules,
     ) -> None:
         self.find_config = find_config
         self.here = here
         self.wanted = wanted
         self.contexts = contexts
-        self.checks = Checks(dockerfile.directives.get("check", ""))
+        self.checks = Checks(dockerfile.directives.get("check", ""), ignore)
         look(dockerfile, self.checks)
         self.escape = dockerfile.escape
         self.build_args = build_args
@@ -194,9 +198,14 @@ class _Planner:
         """The familiar name of a base image and the settings it brings."""
         try:
             name = image if image.startswith("sha256:") else Reference.parse(image).familiar
-            return name, self.config(name, platform).config
+            config = self.config(name, platform)
         except (NotFound, BadInput) as error:
             raise begin.statement.fault(f"{image}: {error.cause}", error.hint) from error
+        wanted = Platform.parse(platform) if platform else self.here
+        if (config.os, config.architecture) != (wanted.os, wanted.architecture):
+            told = f"{image} is for {config.os}/{config.architecture}, and this stage is for {wanted}"
+            self.checks.add("InvalidBaseImagePlatform", told, begin.statement)
+        return name, config.config
 
     def config(self, name: str, platform: str) -> ImageConfig:
         return self.find_config(name, platform) if platform else self.find_config(name)

@@ -9,7 +9,9 @@ import msgspec
 
 from sandcell.runtime.build.build import build as solve
 from sandcell.runtime.build.build import plan_of
+from sandcell.runtime.build.context import Context
 from sandcell.runtime.build.options import BuildOptions
+from sandcell.runtime.build.patterns import NOTHING_IGNORED
 from sandcell.runtime.build.plan import NamedContext
 from sandcell.runtime.build.runner import OnOutput, Step, never
 from sandcell.runtime.engine.work import Worker
@@ -75,11 +77,13 @@ def build(
 def plan(
     engine: "Engine",
     text: str,
+    context: str | os.PathLike[str] | None,
     build_args: Mapping[str, str] | None,
     target: str | None,
     options: BuildOptions | None,
 ) -> "BuildPlan":
-    """What ``build`` would do. Images that are not here are not fetched for it."""
+    """What ``build`` would do. Images that are not here are not fetched for it; of ``context`` only
+    .dockerignore is read."""
     options = options or BuildOptions()
 
     def find_config(name: str, /, platform: str = "") -> ImageConfig:
@@ -87,7 +91,11 @@ def plan(
 
     with ExitStack() as held:
         options, named = _contexts(engine, options, held)
-        return plan_of(text, find_config, build_args, target, options, named)
+        ignore = NOTHING_IGNORED
+        if context is not None:
+            files = Context(os.fspath(context), engine.store.store.cache, options.ignore)
+            ignore = held.enter_context(files).ignore
+        return plan_of(text, find_config, build_args, target, options, named, ignore)
 
 
 def _contexts(

@@ -78,8 +78,8 @@ class ImageVerbs:
         """What ``build`` would do, as a value to print; nothing is executed."""
         from sandcell.runtime.engine import builds
 
-        del name, context
-        return builds.plan(cast("Engine", self), text, build_args, target, options)
+        del name
+        return builds.plan(cast("Engine", self), text, context, build_args, target, options)
 
     def context(self, source: str | BinaryIO) -> AbstractContextManager[str]:
         """A directory with the files of a build context that comes as a tar (an open binary file, or an

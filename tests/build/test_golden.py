@@ -1,7 +1,8 @@
 """Golden folders: ``golden/<case>/Dockerfile`` and the plan, or the error, that it gives.
 
-A case may begin with comment lines ``#: build-arg K=V`` and ``#: target NAME``. After a wanted
-change, ``SANDCELL_GOLDEN=write`` rewrites the results; read the difference before committing it.
+A case may begin with comment lines ``#: build-arg K=V``, ``#: target NAME`` and ``#: ignore PATTERN``.
+After a wanted change, ``SANDCELL_GOLDEN=write`` rewrites the results; read the difference before
+committing it.
 """
 
 import os
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from sandcell.runtime.build.ops import Begin, BuildPlan, Configure, Execute, Place
+from sandcell.runtime.build.patterns import IgnoreRules
 from sandcell.runtime.build.plan import NamedContext, plan
 from sandcell.runtime.errors import ImageNotFound, SandcellError
 from sandcell.runtime.oci.config import ImageConfig, RootFs, RunConfig
@@ -23,6 +25,7 @@ IMAGES = {
         env=("PATH=/bin",), working_dir="/app", on_build=("COPY . .", "RUN make ${x:-all}")
     ),
     "bad-trigger:latest": RunConfig(on_build=("COPY .",)),
+    "arm:latest": RunConfig(),
     "localhost:5000/team/app:1": RunConfig(user="app", shell=("/bin/bash", "-c"), labels={"a": "1"}),
 }
 
@@ -33,7 +36,9 @@ CONTEXTS = {"files": NamedContext(), "tool": NamedContext("localhost:5000/team/a
 def find_config(name: str, /, platform: str = "") -> ImageConfig:
     if name not in IMAGES or platform == "linux/s390x":
         raise ImageNotFound("find image", name, "there is no such image", "did you mean host:latest?")
-    config = ImageConfig(architecture="amd64", os="linux", config=IMAGES[name], rootfs=RootFs())
+    # One that was built for another machine is for that one only; the rest are there for all.
+    machine = "arm64" if name == "arm:latest" else platform.rpartition("/")[2] or "amd64"
+    config = ImageConfig(architecture=machine, os="linux", config=IMAGES[name], rootfs=RootFs())
     assert isinstance(config, ImageConfig)
     return config
 
@@ -50,6 +55,7 @@ def told(text: str) -> str:
             target=targets[0] if targets else None,
             platform=Platform("amd64", "linux"),
             contexts=CONTEXTS,
+            ignore=IgnoreRules("\n".join(words[1] for words in options if words[0] == "ignore")),
         )
     except SandcellError as error:
         return told_error(error)

@@ -230,6 +230,13 @@ def test_checks_are_printed(tmp_path: Path) -> None:
     assert b"line 2: " in done.stdout and b"(JSONArgsRecommended)\n1 warning\n" in done.stdout
     done = real(tmp_path, "--check", "-", data=b"FROM scratch\n")
     assert (done.returncode, done.stdout) == (0, b"no warnings\n")
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY notes/a /\n")
+    (context / ".dockerignore").write_text("notes\n")
+    done = real(tmp_path, "--check", str(context))
+    assert done.returncode == 1
+    assert b"line 2: notes/a " in done.stdout and b"(CopyIgnoredFile)\n1 warning\n" in done.stdout
 
 
 @pytest.mark.slow

@@ -10,7 +10,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from urllib.request import urlopen
 
+import msgspec
+
 from sandcell.runtime import Engine, Options
+from sandcell.runtime.oci.config import History, RootFs
 from sandcell.runtime.oci.image import Image
 from tests.engine.claims import IMAGE, claim
 from tests.engine.claims_owners import owners
@@ -45,12 +48,17 @@ def committed(engine: Engine, name: str) -> Image:
         engine.remove(made, force=True)
 
 
-def check(layer: bytes) -> None:
-    """By Python's own reader."""
+def has_owners(layer: bytes) -> dict[str, tarfile.TarInfo]:
+    """What is in it, by Python's own reader."""
     with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
         found = {member.name: member for member in tar}
     for name, owner in _OWNERS.items():
         assert (found[name].uid, found[name].gid, found[name].mode) == owner, name
+    return found
+
+
+def check(layer: bytes) -> None:
+    found = has_owners(layer)
     assert found["same"].linkname == "given"
     assert found[".wh.file"].size == 0
 
@@ -83,6 +91,33 @@ def goes_round(engine: Engine, image: Image, host: str, folder: str) -> None:
         other.remove(again)
 
 
+def goes_through_umoci(engine: Engine, image: Image, folder: str) -> None:
+    """The layer alone, unpacked by umoci (which without root keeps owners in an attribute), touched and
+    packed again."""
+    store, top = engine.store.store, image.layers[-1]
+    config = msgspec.structs.replace(image.config, rootfs=RootFs(), history=())
+    with store.leases.working():
+        alone = store.write_image(config.with_layer(top.diff_id, History()), [top.descriptor])
+        engine.store.name("alone:1", alone)
+    layout, bundle = f"{folder}/layout", f"{folder}/bundle"
+    engine.save("alone:1", layout, form="oci-dir")
+    engine.remove_image("alone:1")
+    rootless = [] if os.geteuid() == 0 else ["--rootless"]
+    umoci("unpack", *rootless, "--image", f"{layout}:alone:1", bundle)
+    for name in _OWNERS:
+        os.utime(f"{bundle}/rootfs/{name}", (0, 0))
+    umoci("repack", "--image", f"{layout}:theirs:1", bundle)
+    with Engine(f"{folder}/home", f"{folder}/run") as other:
+        other.load(layout)
+        theirs = other.image("theirs:1")
+        assert theirs.layers[0].descriptor.digest == top.descriptor.digest
+        has_owners(other.store.store.blobs.read(theirs.layers[-1].descriptor.digest))
+
+
+def umoci(*words: str) -> None:
+    subprocess.run(["umoci", *words], check=True, capture_output=True, timeout=60)
+
+
 @claim
 def owners_and_modes_come_back_from_a_registry(engine: Engine) -> None:
     image = committed(engine, "kept:1")
@@ -95,5 +130,7 @@ def owners_and_modes_come_back_from_a_registry(engine: Engine) -> None:
         else:
             with registry(engine) as host:
                 goes_round(engine, image, host, folder)
+        if shutil.which("umoci"):
+            goes_through_umoci(engine, image, folder)
     finally:
         engine.remove_image("kept:1")

@@ -76,3 +76,7 @@ def test_import(notebook: Notebook, engine: Looked, tmp_path: Path) -> None:
     ran = notebook(f"%image import {tmp_path}/root.tar.gz mine --change 'CMD [\"/hello\"]'")
     assert ran.error is None
     assert engine.image("mine").config.config.cmd == ("/hello",)
+    ran = notebook(f"%image import {tmp_path}/root.tar.gz far --platform linux/s390x -m 'from afar'")
+    assert ran.error is None
+    assert str(engine.image("far").platform) == "linux/s390x"
+    assert engine.image("far").config.history[0].comment == "from afar"

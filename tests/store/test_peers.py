@@ -134,6 +134,17 @@ def test_skopeo_reads_an_oci_directory(store, made, tmp_path):
     assert tool("skopeo", "inspect", "--format", "{{.Digest}}", source).strip() == made.digest
 
 
+def test_a_validator_finds_a_layout_in_order(store, made, tmp_path):
+    image(store, {"c": b"3"}, name="other")
+    store.save(["hello", "other"], str(tmp_path / "out"), "oci-dir")
+    validate = ("oci-image-tool", "validate", "--type", "image", tmp_path / "out")
+    tool(*validate)
+    layer = made.layers[0].descriptor.digest
+    with open(tmp_path / f"out/blobs/{layer.algorithm}/{layer.hex}", "ab") as blob:
+        blob.write(b"x")
+    assert subprocess.run(validate, capture_output=True).returncode != 0, "it sees what is wrong"
+
+
 @pytest.mark.parametrize("form", ["oci-archive", "docker-archive"])
 def test_podman_and_we_read_each_others_archives(store, made, tmp_path, form):
     if os.geteuid() != 0:
