@@ -3,13 +3,11 @@
 from typing import Literal
 
 import click
-import msgspec
 
 from sandcell.runtime.cli.door import Door
-from sandcell.runtime.cli.failure import complain, exit_status
+from sandcell.runtime.cli.inspecting import inspect_each, inspect_option
 from sandcell.runtime.cli.names import CONTAINER
-from sandcell.runtime.cli.table import as_json, form_option, format_option
-from sandcell.runtime.errors import SandcellError
+from sandcell.runtime.cli.table import as_json, format_option
 
 
 @click.command("diff")
@@ -69,28 +67,9 @@ def commit_command(
 
 
 @click.command("inspect")
-@form_option("list", "json", help="One list of all, a JSON object a line, or as '{{.State.Status}}'.")
+@inspect_option
 @click.argument("names", nargs=-1, required=True, type=CONTAINER)
 @click.pass_obj
 def inspect_command(door: Door, names: tuple[str, ...], form: str) -> int:
     """Show everything known about containers or images NAMES, as JSON."""
-    found = []
-    status = 0
-    for name in names:
-        try:
-            found.append(door.engine.inspect(name))
-        except SandcellError as error:
-            complain(error)
-            status = exit_status(error, door.verb)
-    if form == "json":
-        for value in found:
-            print(as_json(value))
-    elif form == "list":
-        print(msgspec.json.format(as_json(found), indent=4))
-    else:
-        from sandcell.runtime.cli.template import compiled
-
-        render = compiled(form)
-        for value in found:
-            print(render(msgspec.json.decode(as_json(value))))
-    return status
+    return inspect_each(door, names, door.engine.inspect, form)

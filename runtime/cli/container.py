@@ -4,6 +4,7 @@ import time
 
 import click
 
+from sandcell.runtime.cli.archives import export_command
 from sandcell.runtime.cli.attaching import attach_command
 from sandcell.runtime.cli.changes import commit_command, diff_command, inspect_command
 from sandcell.runtime.cli.copy import cp_command
@@ -22,6 +23,7 @@ from sandcell.runtime.cli.lifecycle import (
 from sandcell.runtime.cli.living import pause_command, unpause_command, update_command
 from sandcell.runtime.cli.logs import logs_command
 from sandcell.runtime.cli.looking import stats_command, top_command
+from sandcell.runtime.cli.network import port_command
 from sandcell.runtime.cli.ps import chosen, ps_command
 from sandcell.runtime.cli.run import create_command, run_command
 from sandcell.runtime.errors import InvalidOption
@@ -74,11 +76,13 @@ for _name, _command in {
     "create": create_command,
     "diff": diff_command,
     "exec": exec_command,
+    "export": export_command,
     "inspect": inspect_command,
     "kill": kill_command,
     "logs": logs_command,
     "ls": ps_command,
     "pause": pause_command,
+    "port": port_command,
     "rename": rename_command,
     "restart": restart_command,
     "rm": rm_command,

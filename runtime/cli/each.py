@@ -8,11 +8,16 @@ from sandcell.runtime.cli.failure import complain, exit_status
 from sandcell.runtime.errors import SandcellError
 
 
-def each(door: Door, names: Sequence[str], act: Callable[[str], object]) -> int:
+def each(
+    door: Door,
+    names: Sequence[str],
+    act: Callable[[str], object],
+    forgiven: tuple[type[SandcellError], ...] = (),
+) -> int:
     """Call ``act`` with every name and print the name, or what ``act`` returns if that is text.
 
     The exit status is 0 if all went well, else that of the last failure (docker-rm(1) too goes on
-    after one).
+    after one). Failures that are ``forgiven`` are told, and no more.
     """
     status = 0
     for name in names:
@@ -20,7 +25,8 @@ def each(door: Door, names: Sequence[str], act: Callable[[str], object]) -> int:
             answer = act(name)
         except SandcellError as error:
             complain(error)
-            status = exit_status(error, door.verb)
+            if not isinstance(error, forgiven):
+                status = exit_status(error, door.verb)
         else:
             print(answer if isinstance(answer, str) else name, flush=True)
     return status

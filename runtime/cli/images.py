@@ -9,6 +9,7 @@ from sandcell.runtime.cli.each import each
 from sandcell.runtime.cli.human import ago, ellipsis, instant, short, size
 from sandcell.runtime.cli.names import IMAGE
 from sandcell.runtime.cli.table import rows_option, show
+from sandcell.runtime.errors import NotFound
 
 _IMAGES = (
     ("REPOSITORY", "Repository"),
@@ -31,6 +32,7 @@ _HISTORY = (
 @click.option("--digests", is_flag=True, help="A column with the whole digest.")
 @click.option("--no-trunc", is_flag=True, help="Whole ids.")
 @click.option(
+    "-f",
     "--filter",
     "filters",
     multiple=True,
@@ -93,7 +95,7 @@ def rmi_command(door: Door, images: tuple[str, ...], force: bool) -> int:
         lines = [f"Untagged: {removed_name}" for removed_name in removed.untagged]
         return "\n".join([*lines, *(f"Deleted: {digest}" for digest in removed.deleted)])
 
-    return each(door, images, remove)
+    return each(door, images, remove, (NotFound,) if force else ())
 
 
 @click.command("tag")

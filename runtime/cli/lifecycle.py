@@ -6,7 +6,7 @@ from sandcell.runtime.cli.creation import check_terminal, detach_keys_flag
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.each import each
 from sandcell.runtime.cli.names import CONTAINER
-from sandcell.runtime.errors import InvalidOption
+from sandcell.runtime.errors import ContainerNotFound, InvalidOption, WrongState
 
 _containers = click.argument("containers", nargs=-1, required=True, type=CONTAINER)
 _time = click.option(
@@ -42,7 +42,12 @@ def _attached(door: Door, containers: tuple[str, ...], interactive: bool, keys: 
         hint = "create it with -i"
         raise InvalidOption("start", "-i", "the container was made without a standard input", hint)
     check_terminal(tty=options.tty, interactive=interactive)
-    running = door.engine.relaunch(containers[0])
+    try:
+        running = door.engine.relaunch(containers[0])
+    except WrongState:
+        if door.engine.container(containers[0]).state != "running":
+            raise
+        running = door.engine.attach(containers[0])
     if options.tty and any(size_of(1)):
         running.resize(*size_of(1))
     return attach(running, interactive=interactive, tty=options.tty, keys=keys)
@@ -93,14 +98,15 @@ def wait_command(door: Door, containers: tuple[str, ...]) -> int:
 
 
 @click.command("rm")
-@click.option("-f", "--force", is_flag=True, help="Kill those that run.")
+@click.option("-f", "--force", is_flag=True, help="Kill those that run; one that is not there is told only.")
 @click.option("-v", "--volumes", is_flag=True, help="As without: volumes that have no name always go.")
 @_containers
 @click.pass_obj
 def rm_command(door: Door, containers: tuple[str, ...], force: bool, volumes: bool) -> int:  # noqa: ARG001 - docker's flag
     """Remove CONTAINERS, what they changed in their files, and their volumes without a name. Their image
     stays."""
-    return each(door, containers, lambda name: door.engine.remove(name, force=force))
+    forgiven = (ContainerNotFound,) if force else ()
+    return each(door, containers, lambda name: door.engine.remove(name, force=force), forgiven)
 
 
 @click.command("rename")

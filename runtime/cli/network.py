@@ -1,13 +1,22 @@
 """``sandcell network create | ls | inspect | connect | disconnect | rm | prune`` and ``sandcell port``."""
 
+from collections.abc import Container
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.each import agreed, each
+from sandcell.runtime.cli.filters import fit, labelled, parse, truth
+from sandcell.runtime.cli.inspecting import inspect_each, inspect_option
 from sandcell.runtime.cli.names import CONTAINER
-from sandcell.runtime.cli.table import as_json, rows_option, show
-from sandcell.runtime.errors import InvalidOption
+from sandcell.runtime.cli.table import rows_option, show
+from sandcell.runtime.errors import InvalidOption, NotFound
 
+if TYPE_CHECKING:
+    from sandcell.runtime.engine.network_verbs import NetworkEntry
+
+_KEYS = ("name", "label", "driver", "type", "dangling")
 _COLUMNS = (("NAME", "Name"), ("DRIVER", "Driver"), ("SUBNET", "Subnet"), ("CONTAINERS", "Containers"))
 
 
@@ -22,6 +31,7 @@ def network_command() -> None:
 @click.option("--ipv6", is_flag=True, help="With IPv6, in a network of its own unless --subnet names one.")
 @click.option("--internal", is_flag=True, help="No way out of it.")
 @click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="Note on the network.")
+@click.option("-d", "--driver", type=click.Choice(["bridge"]), default="bridge", help="The only one.")
 @click.argument("name")
 @click.pass_obj
 def create_command(
@@ -32,6 +42,7 @@ def create_command(
     ipv6: bool,
     internal: bool,
     label: tuple[str, ...],
+    driver: str,  # noqa: ARG001 - docker's flag
 ) -> None:
     """Make the network NAME. Use it with run --network NAME."""
     labels = {key: value for key, _, value in (text.partition("=") for text in label)}
@@ -74,23 +85,35 @@ def connect_command(
 
 
 @network_command.command("disconnect")
+@click.option("-f", "--force", is_flag=True, help="No error for one that is not on it, or not there.")
 @click.argument("network")
 @click.argument("container", type=CONTAINER)
 @click.pass_obj
-def disconnect_command(door: Door, network: str, container: str) -> None:
+def disconnect_command(door: Door, network: str, container: str, force: bool) -> None:
     """Take CONTAINER, running or not, from NETWORK."""
-    door.engine.disconnect_network(network, container)
+    try:
+        door.engine.disconnect_network(network, container)
+    except NotFound:
+        if not force:
+            raise
 
 
 @network_command.command("ls")
 @click.option("-q", "--quiet", is_flag=True, help="Only names.")
+@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="name, label, type …")
 @rows_option
 @click.pass_obj
-def ls_command(door: Door, quiet: bool, form: str) -> None:
-    """List networks."""
-    found = door.engine.networks()
+def ls_command(door: Door, quiet: bool, filters: tuple[str, ...], form: str) -> None:
+    """List networks. With ``--filter type=custom``: those that people made."""
+    wanted = parse("network ls", filters, _KEYS)
+    unused = door.engine.unused_networks() if any(key == "dangling" for key, _ in wanted) else ()
+    found = [
+        network
+        for network in door.engine.networks()
+        if fit(wanted, lambda key, value: _matches(network, key, value, unused))  # noqa: B023 - asked at once
+    ]
     if quiet:
-        print("\n".join(network.name for network in found))
+        print("".join(f"{network.name}\n" for network in found), end="")
         return
     rows = [
         {
@@ -98,35 +121,54 @@ def ls_command(door: Door, quiet: bool, form: str) -> None:
             "Driver": network.driver,
             "Subnet": ", ".join(filter(None, (network.subnet, network.subnet6))),
             "Containers": len(network.members),
+            "Internal": network.internal,
+            "IPv6": bool(network.subnet6),
+            "Labels": ",".join(f"{key}={value}" for key, value in network.labels.items()),
+            "Scope": "local",
         }
         for network in found
     ]
     show(rows, _COLUMNS, form)
 
 
+def _matches(network: "NetworkEntry", key: str, value: str, unused: Container[str]) -> bool:
+    if key == "label":
+        return labelled(network.labels, value)
+    if key == "dangling":
+        return truth("network ls", key, value) == (network.name in unused)
+    if key == "type":
+        from sandcell.runtime.network.networks import RESERVED
+
+        return value == ("builtin" if network.name in RESERVED else "custom")
+    return value in network.name if key == "name" else value == network.driver
+
+
 @network_command.command("inspect")
+@inspect_option
 @click.argument("names", nargs=-1, required=True)
 @click.pass_obj
-def inspect_command(door: Door, names: tuple[str, ...]) -> None:
+def inspect_command(door: Door, names: tuple[str, ...], form: str) -> int:
     """Show everything about networks, as JSON."""
-    for name in names:
-        network = door.engine.network(name)
-        row = {
-            "Name": network.name,
-            "Driver": network.driver,
-            "Subnet": network.subnet,
-            "Gateway": network.gateway,
-            "EnableIPv6": bool(network.subnet6),
-            "Subnet6": network.subnet6,
-            "Gateway6": network.gateway6,
-            "Bridge": network.bridge,
-            "Internal": network.internal,
-            "Containers": network.members,
-            "Containers6": network.members6,
-            "Labels": network.labels,
-            "Firewall": {"AcceptsAddedTo": list(network.passed), "Obstacle": network.obstacle},
-        }
-        print(as_json(row))
+    return inspect_each(door, names, lambda name: _told(door.engine.network(name)), form)
+
+
+def _told(network: "NetworkEntry") -> dict[str, Any]:
+    return {
+        "Name": network.name,
+        "Driver": network.driver,
+        "Scope": "local",
+        "Subnet": network.subnet,
+        "Gateway": network.gateway,
+        "EnableIPv6": bool(network.subnet6),
+        "Subnet6": network.subnet6,
+        "Gateway6": network.gateway6,
+        "Bridge": network.bridge,
+        "Internal": network.internal,
+        "Containers": network.members,
+        "Containers6": network.members6,
+        "Labels": network.labels,
+        "Firewall": {"AcceptsAddedTo": list(network.passed), "Obstacle": network.obstacle},
+    }
 
 
 @network_command.command("rm")

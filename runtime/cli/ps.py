@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from sandcell.runtime.cli.door import Door
+from sandcell.runtime.cli.filters import Filters, fit, labelled, parse
 from sandcell.runtime.cli.human import ago, duration, ellipsis, short, size, stamp
 from sandcell.runtime.cli.table import as_json, rows_option, show
-from sandcell.runtime.errors import ContainerNotFound, InvalidOption
+from sandcell.runtime.errors import ContainerNotFound
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.values import Container
@@ -51,7 +52,7 @@ def ps_command(
 ) -> None:
     """List containers: those that run, newest first."""
     newest = 1 if latest else last
-    wanted = [_filter(text) for text in filters]
+    wanted = parse("ps", filters, _KEYS)
     of_any_state = everything or newest is not None or any(key in ("status", "exited") for key, _ in wanted)
     every = door.engine.containers(all=of_any_state)
     found = [container for container in every if chosen(container, wanted)][:newest]
@@ -71,27 +72,14 @@ def ps_command(
     show(rows, (*_COLUMNS, ("SIZE", "Size")), form)
 
 
-def _filter(text: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not sign or key not in _KEYS:
-        hint = f"use {', '.join(f'{known}=' for known in _KEYS)}"
-        raise InvalidOption("ps", f"--filter {text}", "no such filter", hint)
-    return key, value
-
-
-def chosen(container: "Container", filters: list[tuple[str, str]]) -> bool:
-    """As docker: one value of each key must fit, and every label."""
-    keys = {key for key, _ in filters}
-    return all(
-        (all if key == "label" else any)(_matches(container, key, value) for k, value in filters if k == key)
-        for key in keys
-    )
+def chosen(container: "Container", filters: Filters) -> bool:
+    """Do the filters choose it?"""
+    return fit(filters, lambda key, value: _matches(container, key, value))
 
 
 def _matches(container: "Container", key: str, value: str) -> bool:
     if key == "label":
-        label, sign, wanted = value.partition("=")
-        return label in container.labels and (not sign or container.labels[label] == wanted)
+        return labelled(container.labels, value)
     if key == "ancestor":
         return value in (container.image, container.image.removesuffix(":latest"), container.image_digest)
     if key == "status":

@@ -21,8 +21,9 @@ def format_option(function: _Function) -> _Function:
     )(function)
 
 
-def form_option(*words: str, help: str) -> Callable[[_Function], _Function]:
-    """Add ``--format``: one of the ``words``, the first without it, or a template of ``cli.template``."""
+def form_option(*words: str, help: str, short: str = "") -> Callable[[_Function], _Function]:
+    """Add ``--format``, ``short`` too: one of the ``words``, the first without it, or a template of
+    ``cli.template``."""
 
     def check(_: click.Context, __: click.Parameter, value: str) -> str:
         if value not in words:
@@ -32,7 +33,8 @@ def form_option(*words: str, help: str) -> Callable[[_Function], _Function]:
         return value
 
     metavar = "|".join((*words, "TEMPLATE"))
-    return click.option("--format", "form", default=words[0], metavar=metavar, callback=check, help=help)
+    names = filter(None, (short, "--format", "form"))
+    return click.option(*names, default=words[0], metavar=metavar, callback=check, help=help)
 
 
 def rows_option(function: _Function) -> _Function:

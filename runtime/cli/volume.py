@@ -1,14 +1,23 @@
 """``sandcell volume create | ls | inspect | rm | prune``."""
 
 import os
+from collections.abc import Container
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.each import agreed, each
-from sandcell.runtime.cli.table import as_json, rows_option, show
+from sandcell.runtime.cli.filters import fit, labelled, parse, truth
+from sandcell.runtime.cli.inspecting import inspect_each, inspect_option
+from sandcell.runtime.cli.table import rows_option, show
+
+if TYPE_CHECKING:
+    from sandcell.runtime.volumes.volumes import Volume
 
 _COLUMNS = (("VOLUME NAME", "Name"), ("MOUNTPOINT", "Mountpoint"))
+_KEYS = ("name", "label", "dangling", "driver")
+_DRIVER = "local"
 
 
 @click.group("volume")
@@ -18,9 +27,10 @@ def volume_command() -> None:
 
 @volume_command.command("create")
 @click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="Note on the volume.")
+@click.option("-d", "--driver", type=click.Choice([_DRIVER]), default=_DRIVER, help="The only one.")
 @click.argument("name", required=False)
 @click.pass_obj
-def create_command(door: Door, name: str | None, label: tuple[str, ...]) -> None:
+def create_command(door: Door, name: str | None, label: tuple[str, ...], driver: str) -> None:  # noqa: ARG001 - docker's flag
     """Make the volume NAME, or one with a name that nobody has; one that is there already stays as it is."""
     name = name or os.urandom(32).hex()
     labels = {key: value for key, _, value in (text.partition("=") for text in label)}
@@ -29,31 +39,60 @@ def create_command(door: Door, name: str | None, label: tuple[str, ...]) -> None
 
 @volume_command.command("ls")
 @click.option("-q", "--quiet", is_flag=True, help="Only names.")
+@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="name, label, dangling …")
 @rows_option
 @click.pass_obj
-def ls_command(door: Door, quiet: bool, form: str) -> None:
-    """List volumes."""
-    found = door.engine.volumes()
+def ls_command(door: Door, quiet: bool, filters: tuple[str, ...], form: str) -> None:
+    """List volumes. With ``--filter dangling=true``: those that no container mounts."""
+    wanted = parse("volume ls", filters, _KEYS)
+    unused = door.engine.unused_volumes() if any(key == "dangling" for key, _ in wanted) else ()
+    found = [
+        volume
+        for volume in door.engine.volumes()
+        if fit(wanted, lambda key, value: _matches(volume, key, value, unused))  # noqa: B023 - asked at once
+    ]
     if quiet:
         print("".join(f"{volume.name}\n" for volume in found), end="")
         return
-    show([{"Name": volume.name, "Mountpoint": volume.mountpoint} for volume in found], _COLUMNS, form)
+    rows = [
+        {
+            "Driver": _DRIVER,
+            "Labels": ",".join(f"{key}={value}" for key, value in volume.labels.items()),
+            "Mountpoint": volume.mountpoint,
+            "Name": volume.name,
+            "Scope": "local",
+        }
+        for volume in found
+    ]
+    show(rows, _COLUMNS, form)
+
+
+def _matches(volume: "Volume", key: str, value: str, unused: Container[str]) -> bool:
+    if key == "label":
+        return labelled(volume.labels, value)
+    if key == "dangling":
+        return truth("volume ls", key, value) == (volume.name in unused)
+    return value in volume.name if key == "name" else value == _DRIVER
 
 
 @volume_command.command("inspect")
+@inspect_option
 @click.argument("names", nargs=-1, required=True)
 @click.pass_obj
-def inspect_command(door: Door, names: tuple[str, ...]) -> None:
+def inspect_command(door: Door, names: tuple[str, ...], form: str) -> int:
     """Show everything about volumes, as JSON."""
-    for name in names:
-        volume = door.engine.volume(name)
-        row = {
-            "Name": volume.name,
-            "Mountpoint": volume.mountpoint,
-            "CreatedAt": volume.created,
-            "Labels": volume.labels,
-        }
-        print(as_json(row))
+    return inspect_each(door, names, lambda name: _told(door.engine.volume(name)), form)
+
+
+def _told(volume: "Volume") -> dict[str, Any]:
+    return {
+        "Name": volume.name,
+        "Driver": _DRIVER,
+        "Mountpoint": volume.mountpoint,
+        "CreatedAt": volume.created,
+        "Labels": volume.labels,
+        "Scope": "local",
+    }
 
 
 @volume_command.command("rm")

@@ -23,7 +23,7 @@ from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.rootfiles import read_file
 from sandcell.runtime.engine.values import ContainerPlan
-from sandcell.runtime.errors import ContainerNotFound, HostRefused, WrongState
+from sandcell.runtime.errors import ContainerNotFound, HostRefused, InvalidOption, NameInUse, WrongState
 from sandcell.runtime.linux import cgroups, idmap, trees
 from sandcell.runtime.linux.host_model import Facet, Host
 from sandcell.runtime.linux.process import Identity, identify
@@ -223,12 +223,16 @@ def explain(
 
 
 def rename(places: Places, who: Record, name: str) -> Record:
-    """The record under another name. ``NameInUse`` when it is taken; then nothing changed."""
+    """The record under another name. ``NameInUse`` when it is taken, ``InvalidOption`` when it is none;
+    then nothing changed."""
+    if not name:
+        raise InvalidOption("rename", who.name, "the new name is empty")
+    if who.options.name == name:
+        raise NameInUse(names.RENAME, name, "that is its name already")
     renamed = msgspec.structs.replace(who, options=msgspec.structs.replace(who.options, name=name).check())
-    with told("rename", who.name), names.claimed(places, name, who.id):
+    with told("rename", who.name), names.claimed(places, name, who.id, names.RENAME):
         record.write(places, renamed)
-    if who.options.name != name:
-        names.release(places, who.options.name, who.id)
+    names.release(places, who.options.name, who.id)
     keep(places, who.id)
     return renamed
 
@@ -406,9 +410,17 @@ def _start(
     return begun
 
 
+def runs(places: Places, born: Record) -> bool:
+    """Does it run? ``WrongState`` when it is paused, for then ``start`` is not what lets it go on."""
+    now = record.current(places, born)
+    if record.paused(places, born, now):
+        raise WrongState("start", born.name, "it is paused", f"unpause {born.name}")
+    return now.status == state.RUNNING
+
+
 def refuse_if_running(places: Places, born: Record) -> None:
     """``WrongState`` when the container runs."""
-    if record.current(places, born).status == state.RUNNING:
+    if runs(places, born):
         raise WrongState(
             "start",
             born.name,

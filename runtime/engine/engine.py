@@ -157,11 +157,11 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
             pass  # there is none to replace; what else is wrong shows when it is created
 
     def start(self, container: Who) -> Container:
-        """Start a container that does not run, in the background."""
+        """Start a container that does not run, in the background; one that runs goes on, as docker's."""
         from sandcell.runtime.engine import birth, lifecycle
 
-        who = self._find(container)
-        birth.refuse_if_running(self.places, who)
+        if birth.runs(self.places, who := self._find(container)):
+            return self._value(who)
         lifecycle.settle(self.places, who)
         begun = birth.start(self.nursery, who, self.store.lowers_of(who), attach=False)
         if who.options.die_with_client:
@@ -296,7 +296,7 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
         self._tell("remove", who)
 
     def rename(self, container: Who, name: str) -> Container:
-        """Give it another name; ``NameInUse`` when that one is taken."""
+        """Give it another name; ``NameInUse`` when that one is taken, also by itself."""
         from sandcell.runtime.engine import birth
 
         old = self._find(container)

@@ -29,6 +29,9 @@ def connect(engine: "Engine", who: Record, network: str, ip: str, ip6: str, alia
     if options.network == "host" or options.network.startswith(OTHER):
         cause = f"it was made with --network {options.network} and has no network of its own"
         raise Conflict("connect", who.name, cause, "make it anew")
+    if network in ("none", "host"):
+        cause = f"only a new container can be on {network}"
+        raise Conflict("connect", who.name, cause, f"make it anew with --network {network}")
     mine = () if options.network == "none" else (options.network, *options.more_networks)
     if network in mine:
         raise Conflict("connect", who.name, f"it is on {network} already", "`network inspect` shows who is")

@@ -15,13 +15,15 @@ from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.errors import NameInUse
 
+RENAME = "rename to"
 _CLEAN_UP = 10.0
 
 
 @contextmanager
-def claimed(places: Places, name: str, id: str) -> Iterator[None]:
+def claimed(places: Places, name: str, id: str, operation: str = "create container") -> Iterator[None]:
     """Take ``name`` for the container ``id``, whose record is written in the with statement; if that
-    fails the name is free again. ``NameInUse``. The empty name is nobody's and everybody's."""
+    fails the name is free again. ``NameInUse``, which tells the ``operation``. The empty name is nobody's
+    and everybody's."""
     if not name:
         yield
         return
@@ -30,12 +32,10 @@ def claimed(places: Places, name: str, id: str) -> Iterator[None]:
     with _locked(places):
         owner = _owner(places, path)
         if owner is not None and owner.options.name == name and owner.id != id:
-            raise NameInUse(
-                "create container",
-                name,
-                f"container {owner.id[:12]} has that name",
-                f"--replace, or remove it: sandcell rm {name}",
-            )
+            hint = f"remove that one first: rm {name}"
+            if operation != RENAME:
+                hint += "; or take its place: --replace"
+            raise NameInUse(operation, name, f"container {owner.id[:12]} has that name", hint)
         _unlink(path)
         os.symlink(id, path)
         try:

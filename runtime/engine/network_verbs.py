@@ -34,6 +34,12 @@ class NetworkEntry(msgspec.Struct, frozen=True, kw_only=True):
     obstacle: str = ""
 
 
+_PLAIN = {
+    "none": NetworkEntry(name="none", driver="null"),
+    "host": NetworkEntry(name="host", driver="host"),
+}
+
+
 class NetworkVerbs:
     """The part of ``Engine`` that speaks of networks."""
 
@@ -69,14 +75,16 @@ class NetworkVerbs:
         """``none``, ``host``, ``bridge`` and those that people made."""
         from sandcell.runtime.engine import wiring
 
-        plain = (NetworkEntry(name="none", driver="null"), NetworkEntry(name="host", driver="host"))
-        return (*plain, *(self.network(network.name) for network in wiring.networks(self.places).all()))
+        others = wiring.networks(self.places).all()
+        return (*_PLAIN.values(), *(self.network(network.name) for network in others))
 
     def network(self, name: str) -> NetworkEntry:
         """How that network stands; ``NotFound`` with the nearest name."""
         from sandcell.runtime.engine import wiring
         from sandcell.runtime.network import addresses, addresses6, live
 
+        if name in _PLAIN:
+            return _PLAIN[name]
         found = wiring.networks(self.places).find(name)
         entry = NetworkEntry(
             name=name,

@@ -44,6 +44,9 @@ def check(nursery: "Nursery", options: Options) -> None:
         hint = "use --network none (-p works with it) or --network host"
         if wanted != (DEFAULT,):
             cause = "a plain user may not make links of the host, so containers cannot share a network"
+            if options.network.startswith(OTHER):
+                cause = "a plain user's containers are in user namespaces of their own, which no other enters"
+                hint = "`exec` runs a command in that container"
             raise HostRefused("use", f"--network {wanted[-1]}", cause, hint)
         if not way_out():
             cause = f"a plain user's way out is {pasta.NAME} or {slirp.NAME}, and neither is installed"

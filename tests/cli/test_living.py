@@ -51,6 +51,35 @@ def test_looking_and_standing_still(sandcell: Any, engine: Engine) -> None:
     assert sandcell("top", "cli-nobody")[0] == 1
 
 
+def test_what_stands_already(sandcell: Any, engine: Engine) -> None:
+    """As docker: starting once more is no error, a name of its own is."""
+    pid = engine.container("cli-lives").pid
+    assert sandcell("start", "cli-lives") == (0, "cli-lives\n", "")
+    assert engine.container("cli-lives").pid == pid
+    status, _, told = sandcell("rename", "cli-lives", "cli-lives")
+    assert (status, told) == (1, "sandcell: rename to cli-lives: that is its name already\n")
+    ticking = ("sh", "-c", "while :; do echo tick; sleep 0.02; done")
+    other = engine.create("cli-living", ticking, Options(name="cli-other"))
+    status, _, told = sandcell("rename", "cli-other", "cli-lives")
+    assert (status, "rename to cli-lives: container" in told, "--replace" in told) == (1, True, False)
+    engine.start(other)
+    argv = [sys.executable, "-m", "sandcell.runtime.cli", "start", "--attach", "cli-other"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as listening:
+        try:
+            assert listening.stdout is not None
+            assert listening.stdout.readline() == "tick\n"
+        finally:
+            engine.kill(other)
+        listening.stdout.read()
+    assert listening.returncode == 137
+    engine.remove(other)
+    if engine.nursery.cgroups:
+        engine.pause("cli-lives")
+        status, _, told = sandcell("start", "cli-lives")
+        assert (status, told) == (1, "sandcell: start cli-lives: it is paused\n  hint: unpause cli-lives\n")
+        engine.unpause("cli-lives")
+
+
 def test_copies(sandcell: Any, engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "note").write_text("text\n")
     assert sandcell("cp", str(tmp_path / "note"), "cli-lives:/etc/note") == (0, "", "")

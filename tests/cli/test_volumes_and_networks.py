@@ -40,7 +40,10 @@ def test_volumes(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
     assert status == 0
     assert out.splitlines()[0].split("  ")[0] == "VOLUME NAME"
     assert out.splitlines()[1].startswith("web")
-    shown = json.loads(_say(capfd, engine, "volume", "inspect", "web")[1])
+    (shown,) = json.loads(_say(capfd, engine, "volume", "inspect", "web")[1])
+    place = _say(capfd, engine, "volume", "inspect", "-f", "{{.Mountpoint}}", "web")[1]
+    assert place == f"{shown['Mountpoint']}\n"
+    assert _say(capfd, engine, "volume", "create", "-d", "nfs", "x")[0] == 125
     assert (shown["Name"], shown["Labels"]) == ("web", {"a": "b"})
     assert Path(shown["Mountpoint"]).is_dir()
     status, _, err = _say(capfd, engine, "volume", "rm", "wbe")
@@ -56,10 +59,53 @@ def test_volumes(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
     assert _say(capfd, engine, "volume", "ls", "-q")[1] == ""
 
 
+def test_filters_of_volumes(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
+    engine.create_volume("web", {"of": "shop"})
+    engine.create_volume("webster", {"of": "school", "old": ""})
+    engine.create_volume("mail")
+
+    def found(*filters: str) -> list[str]:
+        words = [word for one in filters for word in ("--filter", one)]
+        return _say(capfd, engine, "volume", "ls", "-q", *words)[1].split()
+
+    assert found("name=web") == ["web", "webster"]
+    assert found("name=web", "name=mail") == ["mail", "web", "webster"]
+    assert found("label=of") == ["web", "webster"]
+    assert found("label=of=shop", "name=web") == ["web"]
+    assert found("label=of", "label=old") == ["webster"]
+    assert (found("driver=local"), found("driver=nfs")) == (["mail", "web", "webster"], [])
+    assert (found("dangling=true"), found("dangling=0")) == (["mail", "web", "webster"], [])
+    for words, told in ((("size=1",), "use name="), (("dangling=x",), "neither true nor false")):
+        status, _, err = _say(capfd, engine, "volume", "ls", "-f", *words)
+        assert (status, told in err) == (1, True)
+    row = json.loads(_say(capfd, engine, "volume", "ls", "-f", "label=of=shop", "--format", "json")[1])
+    assert (row["Name"], row["Driver"], row["Labels"]) == ("web", "local", "of=shop")
+
+
+def test_filters_of_networks(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
+    engine.create_network("front", labels={"of": "shop"})
+    engine.create_network("back", ipv6=True)
+
+    def found(*filters: str) -> list[str]:
+        words = [word for one in filters for word in ("-f", one)]
+        return _say(capfd, engine, "network", "ls", "-q", *words)[1].split()
+
+    assert found("type=custom") == found("dangling=true") == ["back", "front"]
+    assert found("type=builtin") == found("dangling=false") == ["none", "host", "bridge"]
+    assert found("driver=bridge", "label=of=shop") == found("name=ron") == ["front"]
+    assert found("driver=null") == ["none"]
+    rows = _say(capfd, engine, "network", "ls", "--format", "{{.Name}} {{.IPv6}} {{.Labels}}")[1]
+    assert {"back true ", "front false of=shop"} <= set(rows.splitlines())
+
+
 def test_networks(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
     assert _say(capfd, engine, "network", "create", "front", "--subnet", "10.5.0.0/24")[1] == "front\n"
     assert _say(capfd, engine, "network", "ls", "-q")[1] == "none\nhost\nbridge\nfront\n"
-    assert json.loads(_say(capfd, engine, "network", "inspect", "front")[1])["Subnet"] == "10.5.0.0/24"
+    assert json.loads(_say(capfd, engine, "network", "inspect", "front")[1])[0]["Subnet"] == "10.5.0.0/24"
+    form = ("--format", "{{.Name}} {{.Driver}} {{.Subnet}}")
+    status, out, err = _say(capfd, engine, "network", "inspect", *form, "front", "nobody", "host")
+    assert (status, out) == (1, "front bridge 10.5.0.0/24\nhost host \n")
+    assert err.startswith("sandcell: find network nobody: ")
     for words, told in (
         (("create", "front"), "there is one already"),
         (("create", "x", "--subnet", "10.5.0.1/24"), "not an IPv4 network"),

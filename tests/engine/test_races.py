@@ -98,8 +98,10 @@ def test_of_two_clients_one_starts_it(base: Path, racers: "list[subprocess.Popen
                 TINY, ("sh", "-c", "echo $$ >> /times; sleep 1000"), Options(name=f"s{number}")
             )
             answers = _race(racers, f"start s{number}", f"start s{number}")
-            assert sorted(answer.split()[0] for answer in answers) == ["done", "refused"], answers
-            assert "running already" in "".join(answers)
+            # Who comes later finds it running, which is no error; who comes at the same time is told.
+            refused = [answer for answer in answers if answer != "done"]
+            assert len(refused) < 2, answers
+            assert all("running already" in answer for answer in refused), answers
             assert engine.container(made.id).state == "running"
             until(lambda: engine.exec(made, ("cat", "/times")).text == "1\n", "one start")  # noqa: B023
     check_and_clear(base)

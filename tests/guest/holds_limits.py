@@ -95,7 +95,7 @@ def standing_still_uses_no_processor_time(place: Place) -> None:
         until(lambda: used() > before, "going on")
 
 
-@holds("root")
+@holds("root", "user")
 def processors_and_weights_can_be_chosen(place: Place) -> None:
     engine = place.engine
     with background(engine, "exec sleep 1000", cpuset_cpus="1", cpu_shares=2048) as id:
