@@ -288,14 +288,24 @@ class OomScore(Step, frozen=True, tag=True, array_like=True):
 
 
 class ResourceLimit(Step, frozen=True, tag=True, array_like=True):
-    """setrlimit(2); ``resource`` is its number."""
+    """setrlimit(2); ``resource`` is its number. No limit is -1, also where it is given as the
+    specification's 2^64 - 1."""
 
     resource: int
     soft: int
     hard: int
 
+    def __post_init__(self) -> None:
+        for name in ("soft", "hard"):
+            if getattr(self, name) == 2**64 - 1:
+                msgspec.structs.force_setattr(self, name, -1)
+
     def describe(self) -> str:
-        return f"limit resource {self.resource} to {self.soft}:{self.hard}"
+        import resource  # only people ask, and never inside
+
+        every = sorted(word for word in dir(resource) if word.startswith("RLIMIT_"))
+        name = next((word for word in every if getattr(resource, word) == self.resource), self.resource)
+        return f"limit {name} to {self.soft}:{self.hard}"
 
 
 class NewSession(Step, frozen=True, tag=True, array_like=True):

@@ -1,12 +1,14 @@
 """Whether this host, and the options themselves, allow a container at all."""
 
 import os
+import resource
 from typing import TYPE_CHECKING
 
+from sandcell.runtime.container.flag_words import parse_ulimit
 from sandcell.runtime.container.options import Options, parse_volume
 from sandcell.runtime.engine import lower, sharing, userns
 from sandcell.runtime.errors import HostRefused, InvalidOption
-from sandcell.runtime.linux import cgroups
+from sandcell.runtime.linux import capabilities, cgroups
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.birth import Nursery
@@ -38,6 +40,8 @@ def check(nursery: "Nursery", options: Options) -> None:
     ):
         if value is not None:
             _check_limit(flag, controller)
+    for text in options.ulimits:
+        _check_ulimit(text)
     if options.network not in ("none", "host"):
         from sandcell.runtime.engine import wiring
 
@@ -60,3 +64,15 @@ def _check_limit(flag: str, controller: str) -> None:
     raise HostRefused(
         "use", flag, cause or "no control groups here", "run without it, or see `sandcell doctor`"
     )
+
+
+def _check_ulimit(text: str) -> None:
+    """``HostRefused`` for more than setrlimit(2) grants to us."""
+    limit = parse_ulimit(text)
+    most = resource.getrlimit(getattr(resource, limit.type))[1]
+    if "CAP_SYS_RESOURCE" in capabilities.names(capabilities.current().effective):
+        with open("/proc/sys/fs/nr_open") as file:
+            most = int(file.read()) if limit.type == "RLIMIT_NOFILE" else resource.RLIM_INFINITY
+    if most != resource.RLIM_INFINITY and limit.hard > most:
+        cause = f"we may not give more than {most} here"
+        raise HostRefused("use", f"--ulimit {text}", cause, "ask for less")

@@ -56,6 +56,9 @@ def the_filter_of_system_calls_can_be_another(engine: Engine) -> None:
 @claim
 def limits_of_processes_are_set(engine: Engine) -> None:
     assert sh(engine, "ulimit -n; ulimit -c", ulimits=("nofile=100:100", "core=0")) == "100\n0\n"
+    assert sh(engine, "ulimit -f", ulimits=("fsize=-1",)) == "unlimited\n"
+    with pytest.raises(HostRefused, match="not give more"):
+        engine.create(IMAGE, ("true",), Options(ulimits=("nofile=9000000000",)))
     assert sh(engine, "cat /proc/self/oom_score_adj", oom_score_adj=500) == "500\n"
     assert sh(engine, "stat -f -c '%b %S' /dev/shm", shm_size=1 << 20) == "256 4096\n"
 
