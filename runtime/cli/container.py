@@ -46,7 +46,7 @@ def prune_command(door: Door, force: bool, filters: tuple[str, ...]) -> int:
         for one in door.engine.containers(all=True)
         if one.state in ("created", "exited") and one.created < before and chosen(one, wanted)
     ]
-    if not force and not agreed([one.name for one in found], "containers"):
+    if found and not force and not agreed([one.name for one in found], "containers"):
         return 1
     return each(door, [one.id for one in found], door.engine.remove)
 

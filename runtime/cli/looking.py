@@ -69,15 +69,17 @@ def top_command(door: Door, container: str, form: str) -> None:
 def stats_command(door: Door, containers: tuple[str, ...], no_stream: bool, form: str) -> None:
     """Show what CONTAINERS, or all that run, use; every second until Ctrl-C."""
     before = _look(door, containers, strict=True)
-    while before or no_stream:
+    while True:
         time.sleep(_SECOND)
         now = _look(door, containers, strict=False)
+        if containers and not now and not no_stream:
+            return
         rows = [_row(one, before.get(id, one)) for id, one in now.items()]
         if sys.stdout.isatty() and not no_stream:
             print(_CLEAR, end="")
         show(rows, _STATS, form)
         sys.stdout.flush()
-        if no_stream or (containers and not now):
+        if no_stream:
             return
         before = now
 

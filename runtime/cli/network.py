@@ -196,10 +196,11 @@ def prune_command(door: Door, force: bool) -> int:
 @click.argument("container", type=CONTAINER)
 @click.argument("port", required=False, metavar="[PORT[/PROTOCOL]]")
 @click.pass_obj
-def port_command(door: Door, container: str, port: str | None) -> int:
+def port_command(door: Door, container: str, port: str | None) -> None:
     """Show which ports of the host lead to CONTAINER, or to one PORT of it."""
     wanted = f"{port}/tcp" if port and "/" not in port else port
     found = [one for one in door.engine.ports(container) if wanted in (None, f"{one.port}/{one.protocol}")]
     for one in found:
         print(one.place if wanted else f"{one.port}/{one.protocol} -> {one.place}")
-    return 1 if wanted and not found else 0
+    if wanted and not found:
+        raise NotFound("find port", wanted, f"{container} does not publish it, or does not run")

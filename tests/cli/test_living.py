@@ -49,6 +49,9 @@ def test_looking_and_standing_still(sandcell: Any, engine: Engine) -> None:
         assert sandcell("update", "-m", "64m", "cli-lives")[0] == 0
         assert engine.stats("cli-lives").memory_limit == 64 << 20
     assert sandcell("top", "cli-nobody")[0] == 1
+    assert sandcell("port", "cli-lives") == (0, "", "")
+    status, _, told = sandcell("port", "cli-lives", "80")
+    assert (status, "find port 80/tcp: cli-lives does not publish it" in told) == (1, True)
 
 
 def test_what_stands_already(sandcell: Any, engine: Engine) -> None:
@@ -172,7 +175,7 @@ def test_choosing_and_clearing_containers(sandcell: Any, engine: Engine, tmp_pat
     engine.exec("cli-lives", ("sh", "-c", "echo 1234567 > /written"))
     rows = [json.loads(line) for line in sandcell("ps", "-s", "--format", "json")[1].splitlines()]
     assert [row["Size"] for row in rows if row["Names"] == "cli-lives"] == ["8B"]
-    assert sandcell("container", "prune", "-f", "--filter", "label=a=2")[1] == ""
+    assert sandcell("container", "prune", "--filter", "label=a=2") == (0, "", "")  # nothing to ask about
     assert (
         engine.container("cli-clear").id in sandcell("container", "prune", "-f", "--filter", "label=a=1")[1]
     )
