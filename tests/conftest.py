@@ -128,7 +128,7 @@ def _this_host() -> Host:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Keep what was left behind for ``tests/again.py``."""
-    if session.config.cache is not None:
+    if session.config.pluginmanager.hasplugin("cacheprovider") and session.config.cache is not None:
         session.config.cache.set("sandcell/left", session.config.stash.get(LEFT, []))
 
 

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -78,15 +77,14 @@ def serving(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    lab = Lab(f"http://127.0.0.1:{port}", folder, place / "home", place / "run")
     environment = {
         **os.environ,
         "HOME": str(place),
         "JUPYTER_CONFIG_DIR": str(place / "config"),
         "JUPYTER_DATA_DIR": str(place / "data"),
         "JUPYTER_RUNTIME_DIR": str(place / "runtime"),
-        "SANDCELL_HOME": str(lab.home),
-        "SANDCELL_RUN": str(lab.run),
+        "SANDCELL_HOME": str(place / "home"),
+        "SANDCELL_RUN": str(place / "run"),
         **(env or {}),
     }
     settings = (
@@ -101,19 +99,35 @@ def serving(
             [python, "-m", "jupyterlab", *given], env=environment, stdout=log, stderr=log
         )
 
+    with answering(server, place / "runtime") as base:
+        yield Lab(base, folder, place / "home", place / "run")
+
+
+@contextmanager
+def answering(server: "subprocess.Popen[bytes]", runtime: Path) -> Iterator[str]:
+    """The address of a Jupyter server when it answers; it ends with the with statement. ``runtime``: where it
+    writes its port, which is another one than it was told where somebody else has taken that meanwhile."""
+    base = ""
+
     def answers() -> bool:
+        nonlocal base
         try:
-            urllib.request.urlopen(f"{lab.base}/api?token=t", timeout=5).close()
-        except (urllib.error.URLError, OSError):
+            told = json.loads((runtime / f"jpserver-{server.pid}.json").read_bytes())
+            base = f"http://127.0.0.1:{told['port']}"
+            urllib.request.urlopen(f"{base}/api?token=t", timeout=5).close()
+        except (OSError, ValueError):
             return False
         return True
 
     try:
-        until(answers, True, "JupyterLab")
-        yield lab
+        until(answers, True, "the Jupyter server")
+        yield base
     finally:
         server.terminate()
-        server.wait(20)
+        try:
+            server.wait(60)
+        finally:
+            server.kill()
 
 
 @contextmanager

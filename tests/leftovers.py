@@ -20,7 +20,7 @@ class Machine(msgspec.Struct, frozen=True):
 
 def look(marks: tuple[str, ...]) -> Machine:
     """The machine now. ``marks``: texts of which one is in every mount of ours."""
-    table = Path("/proc/self/mountinfo").read_text().splitlines()
+    table = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
     return Machine(
         mounts=frozenset(line.split(" ")[4] for line in table if any(mark in line for mark in marks)),
         groups=frozenset(
@@ -49,14 +49,15 @@ def processes(mark: str, folder: str) -> dict[int, str]:
         try:
             place = Path("/proc", name)
             if mark.encode() in place.joinpath("environ").read_bytes() or _mounts(place, folder):
-                found[int(name)] = place.joinpath("cmdline").read_text().replace("\0", " ").strip()
+                words = place.joinpath("cmdline").read_text(errors="replace")
+                found[int(name)] = words.replace("\0", " ").strip()
         except OSError:
             continue  # it ended, or it is not ours to look at
     return found
 
 
 def _mounts(process: Path, folder: str) -> bool:
-    return folder in process.joinpath("mountinfo").read_text()
+    return folder in process.joinpath("mountinfo").read_text(errors="replace")
 
 
 def after_they_end(mark: str, folder: str, seconds: float) -> dict[int, str]:

@@ -23,10 +23,13 @@ def test_what_is_new_is_named(kind: str) -> None:
 
 def test_a_process_that_carries_the_mark_is_seen_until_it_ends(tmp_path: Path) -> None:
     mark = f"MARK={tmp_path}"
-    with subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={**os.environ, "MARK": str(tmp_path)}
-    ) as process:
+    # Its environment can be read a moment after `Popen` is done with it.
+    argv = [sys.executable, "-c", "print('ready', flush=True); input()"]
+    env = {**os.environ, "MARK": str(tmp_path)}
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as process:
         try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
             assert process.pid in leftovers.processes(mark, "/no such folder")
             assert process.pid in leftovers.after_they_end(mark, "/no such folder", 0)
         finally:
@@ -54,5 +57,7 @@ def test_a_process_that_sees_a_mount_of_ours_is_seen(tmp_path: Path) -> None:
             process.kill()
 
 
-def test_a_machine_at_rest_has_nothing_new() -> None:
-    assert leftovers.new(leftovers.look(("/no such folder",)), leftovers.look(("/no such folder",))) == []
+def test_it_is_this_machine_that_is_looked_at() -> None:
+    root = leftovers.look((" / ",))  # the root's own line of mountinfo has it
+    assert ("lo" in root.links, "/" in root.mounts) == (True, True)
+    assert leftovers.look(("/no such folder",)).mounts == frozenset()

@@ -108,8 +108,14 @@ class Running:
         return reply.status
 
     def signal(self, signum: int | signals.Signals) -> None:
-        """Send a signal to every process of this run: of the container, or of the exec'd tree."""
-        signal_all(self._members(), signum)
+        """Send a signal to every process of this run: of the container, or of the exec'd tree; SIGKILL
+        also to those that are forked meanwhile."""
+        told: set[int] = set()
+        while fresh := [pid for pid in self._members() if pid not in told]:
+            signal_all(fresh, signum)
+            if signum != signals.SIGKILL:
+                return
+            told.update(fresh)
 
     @property
     def typing(self) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sandcell.runtime.container import jobs, keeping, processes, running, state
+from sandcell.runtime.container import jobs, processes, running, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.compose import SHARED, Setting, compose
 from sandcell.runtime.container.launcher import Launcher
@@ -23,7 +23,7 @@ from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.rootfiles import read_file
 from sandcell.runtime.engine.values import ContainerPlan
-from sandcell.runtime.errors import ContainerNotFound, HostRefused, InvalidOption, NameInUse, WrongState
+from sandcell.runtime.errors import ContainerNotFound, HostRefused, StartFailed, WrongState
 from sandcell.runtime.linux import cgroups, idmap, trees
 from sandcell.runtime.linux.host_model import Facet, Host
 from sandcell.runtime.linux.process import Identity, identify
@@ -222,27 +222,6 @@ def explain(
     return ContainerPlan(spec, steps, str(image.digest))
 
 
-def rename(places: Places, who: Record, name: str) -> Record:
-    """The record under another name. ``NameInUse`` when it is taken, ``InvalidOption`` when it is none;
-    then nothing changed."""
-    if not name:
-        raise InvalidOption("rename", who.name, "the new name is empty")
-    if who.options.name == name:
-        raise NameInUse(names.RENAME, name, "that is its name already")
-    renamed = msgspec.structs.replace(who, options=msgspec.structs.replace(who.options, name=name).check())
-    with told("rename", who.name), names.claimed(places, name, who.id, names.RENAME):
-        record.write(places, renamed)
-    names.release(places, who.options.name, who.id)
-    keep(places, who.id)
-    return renamed
-
-
-def keep(places: Places, id: str) -> None:
-    """Bring a container's records to the disk, so that a loss of power does not lose it. ``StoreFull``."""
-    with told("keep", f"container {id[:12]}"):
-        keeping.keep(places.container(id))
-
-
 def furnish(places: Places, id: str, options: Options, spec: Spec, *, alone: bool) -> None:
     """Make a container's directories, the files that are mounted into it, and its config.json. ``alone``:
     it shares its network with nobody, as a plain user's."""
@@ -349,9 +328,17 @@ def plan_of(
 def start(
     nursery: Nursery, born: Record, lowers: tuple[str, ...], *, attach: bool, spec: Spec | None = None
 ) -> running.Running:
-    """Start the container. ``attach``: its output comes to us. ``WrongState`` when it runs."""
+    """Start the container. ``attach``: its output comes to us. ``WrongState`` when it runs,
+    ``ContainerNotFound`` when it was removed meanwhile."""
     with told("start", born.name):
-        return _start(nursery, born, lowers, attach=attach, spec=spec)
+        try:
+            return _start(nursery, born, lowers, attach=attach, spec=spec)
+        except StartFailed as error:
+            if error.status == 125:  # because somebody else was quicker?
+                refuse_if_running(nursery.places, born)
+                if record.read(nursery.places, born.id) is None:
+                    raise ContainerNotFound("start", born.name, "it was removed meanwhile") from None
+            raise
 
 
 def _start(
@@ -362,10 +349,12 @@ def _start(
     make_skeleton(places)
     os.makedirs(places.running(born.id), mode=0o700, exist_ok=True)
     spec = spec or spec_of(places, born)
-    if born.options.remove:
-        # Its monitor was killed, or it would be gone: what overlayfs marked as never synced it takes
-        # again only without the mark.
-        trees.remove(f"{places.container(born.id)}/work/work")
+    if born.options.remove and os.path.exists(f"{places.container(born.id)}/work/work"):
+        # It could not be started, or its monitor was killed, or it would be gone.
+        from sandcell.runtime.engine import lifecycle
+
+        with lifecycle.alone(places, born, "start"):
+            lifecycle.unmark(places, born)
     network = _UNWIRED
     if born.options.network not in ("none", "host") or born.options.publish:
         from sandcell.runtime.engine import wiring

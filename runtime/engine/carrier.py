@@ -4,6 +4,7 @@ The process has the container's ids but stays in the host's files, so nothing it
 container; each path is looked up by the kernel inside the container's root, wherever links lead.
 """
 
+import errno
 import os
 import stat
 from typing import Any
@@ -136,7 +137,7 @@ def _open_root(root: dict[str, Any]) -> int:
         init = Identity(root["pid"], root["start"], root["boot"])
         base = os.open(f"/proc/{init.pid}/root", _DIRECTORY)
         if not alive(init):
-            raise Conflict("copy", "files", "the container ended meanwhile", "try again")
+            raise FileNotFoundError(errno.ENOENT, "the container ended meanwhile", f"/proc/{init.pid}/root")
         return base
     if "directory" in root:
         return os.open(root["directory"], _DIRECTORY)

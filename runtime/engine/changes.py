@@ -13,7 +13,7 @@ from sandcell.runtime.engine import lifecycle, lower, pausing, record
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.work import Worker
-from sandcell.runtime.errors import HostRefused, WrongState
+from sandcell.runtime.errors import ContainerNotFound, HostRefused, WrongState
 from sandcell.runtime.layer.changes import upper_changes
 from sandcell.runtime.layer.compress import Compression
 from sandcell.runtime.layer.tasks import read_changes
@@ -29,13 +29,23 @@ if TYPE_CHECKING:
 
 
 def diff(engine: "Engine", who: Record) -> tuple[Change, ...]:
-    """Files added (A), changed (C), deleted (D). While it runs, as they are at the moment."""
+    """Files added (A), changed (C), deleted (D). While it runs, as they are at the moment.
+    ``ContainerNotFound`` when it was removed meanwhile."""
+    try:
+        return _diff(engine, who)
+    except FileNotFoundError:
+        if record.read(engine.places, who.id) is None:
+            raise ContainerNotFound("diff", who.name, "it was removed meanwhile") from None
+    with told("diff", who.name):
+        return _diff(engine, who)  # it was just being reset
+
+
+def _diff(engine: "Engine", who: Record) -> tuple[Change, ...]:
     with upper(engine, who) as directory:
         lowers, recorded = [engine.places.skeleton, *engine.store.lowers_of(who)], who.idmap.single
         if not who.idmap.user_namespace:
             # Only read, and no ids have to be mapped: it is done here, and the list need not travel.
-            with told("diff", who.name):
-                return upper_changes(directory, lowers, recorded_owners=recorded)
+            return upper_changes(directory, lowers, recorded_owners=recorded)
         payload = {"upper": directory, "lowers": lowers, "recorded_owners": recorded}
         return read_changes(_worker(engine, who).run(DIFF, payload))
 

@@ -20,12 +20,14 @@ from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.layer.extract import extract
 from sandcell.runtime.layer.pack import pack_entries
 from sandcell.runtime.layer.scan import scan
+from sandcell.runtime.linux.process import Identity, alive
 from sandcell.runtime.linux.syscall import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
 
 if TYPE_CHECKING:
     from sandcell.runtime.engine.engine import Engine
 
 _MODULE = "sandcell.runtime.engine.carrier"
+_ENDED = (errno.ENOENT, errno.ESRCH)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -65,16 +67,27 @@ def _absolute(path: str) -> str:
 
 
 def _work(engine: "Engine", who: Record, verb: str, payload: dict[str, Any], *streams: int) -> Any:
-    with _root(engine, who, payload["path"]) as (root, init):
-        task = jobs.Task(f"{_MODULE}.{verb}", {**payload, "root": root}, who.ids if init else who.idmap, init)
+    while True:
+        root: dict[str, Any] = {}
         try:
-            return run_apart(lambda: engine.launcher, task, streams)
+            with _root(engine, who, payload["path"]) as (root, init):
+                ids = who.ids if init else who.idmap
+                task = jobs.Task(f"{_MODULE}.{verb}", {**payload, "root": root}, ids, init)
+                return run_apart(lambda: engine.launcher, task, streams)
         except BrokenPipeError:
             raise
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise BrokenPipeError(errno.EPIPE, "nobody reads it") from None
+            if "pid" in root and error.errno in _ENDED and not alive(Identity(**root)):
+                lifecycle.wait(engine.places, who)  # it ended before its root was open: as it is now, then
+                continue
             raise refused(error, "copy", f"{who.name}:{payload['path']}") from error
+        except WrongState:
+            now = record.current(engine.places, who)
+            if now.status != state.RUNNING or now.init is None:
+                raise
+            # It was just being started.
 
 
 @contextmanager
@@ -107,6 +120,8 @@ def _root(engine: "Engine", who: Record, path: str) -> Iterator[tuple[dict[str, 
             lower.furnish(engine.launcher, engine.host, who.idmap, places, base, lowers)
             yield {"directory": lower.root(places.container(who.id))}, None
             return
+        if who.options.remove:
+            lifecycle.unmark(places, who)
         files = birth.rootfs(
             engine.nursery,
             who.id,

@@ -118,12 +118,10 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
     ) -> Container:
         """A new container that does not run yet. It is on the disk when this returns, unless it is removed
         at its end, or ``starts``: it is to be started at once, and what runs it sees to that."""
-        from sandcell.runtime.engine import birth
-
         born = self._create(image, command, options)[0]
         if not starts and not options.remove:
             try:
-                birth.keep(self.places, born.id)
+                record.keep(self.places, born.id)
             except SandcellError:
                 self._give_up(born)
                 raise
@@ -297,10 +295,10 @@ class Engine(ImageVerbs, LookVerbs, LayerVerbs, RegistryVerbs, VolumeVerbs, Netw
 
     def rename(self, container: Who, name: str) -> Container:
         """Give it another name; ``NameInUse`` when that one is taken, also by itself."""
-        from sandcell.runtime.engine import birth
+        from sandcell.runtime.engine import names
 
         old = self._find(container)
-        who = birth.rename(self.places, old, name)
+        who = names.rename(self.places, old, name)
         if who.options.network not in ("none", "host"):
             from sandcell.runtime.engine import wiring
 

@@ -12,6 +12,7 @@ from sandcell.runtime.engine.sharing import OTHER
 from sandcell.runtime.engine.work import run_apart
 from sandcell.runtime.errors import Conflict, HostRefused, NotFound
 from sandcell.runtime.linux.idmap import HOST
+from sandcell.runtime.linux.process import alive
 from sandcell.runtime.network import live
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ _KERNEL = "sandcell.runtime.linux.network."
 
 def connect(engine: "Engine", who: Record, network: str, ip: str, ip6: str, aliases: tuple[str, ...]) -> None:
     """See ``NetworkVerbs.connect_network``. If it fails, the container is where it was."""
+    with record.changing(engine.places, who, "connect") as now:
+        _connect(engine, now, network, ip, ip6, aliases)
+
+
+def _connect(
+    engine: "Engine", who: Record, network: str, ip: str, ip6: str, aliases: tuple[str, ...]
+) -> None:
     places, options = engine.places, who.options
     if engine.host.rung != "root":
         cause = "a plain user may not make links of the host, so containers cannot share a network"
@@ -65,15 +73,22 @@ def connect(engine: "Engine", who: Record, network: str, ip: str, ip6: str, alia
             _apart(engine, "connect", payload)
         except BaseException as error:
             live.leave(wiring.directory(places), network, who.id)
-            if isinstance(error, OSError):
-                cause = f"the kernel says: {os.strerror(error.errno or 0)}"
-                raise HostRefused("connect", who.name, cause) from None
-            raise
+            if isinstance(error, ProcessLookupError | FileNotFoundError) and not alive(now.init):
+                pass  # it has just ended, and its next start is what counts
+            elif isinstance(error, OSError):
+                raise _refused("connect", who, error) from None
+            else:
+                raise
     record.write(places, after)
 
 
 def disconnect(engine: "Engine", who: Record, network: str) -> None:
     """See ``NetworkVerbs.disconnect_network``."""
+    with record.changing(engine.places, who, "disconnect") as now:
+        _disconnect(engine, now, network)
+
+
+def _disconnect(engine: "Engine", who: Record, network: str) -> None:
     places, options = engine.places, who.options
     mine = (options.network, *options.more_networks)
     if network not in mine or network in ("none", "host"):
@@ -97,7 +112,15 @@ def disconnect(engine: "Engine", who: Record, network: str) -> None:
         seats = live.seats(directory, who.id)
         for ways in ([seat.gateway for seat in seats], [seat.six[2] for seat in seats]):
             for gateway in list(filter(None, ways))[:1]:  # its way out may have been by the one that it left
-                _apart(engine, "lead_out", {"pid": now.init.pid, "gateway": gateway})
+                try:
+                    _apart(engine, "lead_out", {"pid": now.init.pid, "gateway": gateway})
+                except OSError as error:
+                    if alive(now.init):
+                        raise _refused("disconnect", who, error) from None
+
+
+def _refused(operation: str, who: Record, error: OSError) -> HostRefused:
+    return HostRefused(operation, who.name, f"the kernel says: {os.strerror(error.errno or 0)}")
 
 
 def _apart(engine: "Engine", function: str, payload: dict[str, object]) -> None:

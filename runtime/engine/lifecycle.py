@@ -16,6 +16,7 @@ from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.work import run_task
 from sandcell.runtime.errors import ContainerNotFound, InvalidOption, WrongState
+from sandcell.runtime.linux import trees
 from sandcell.runtime.linux.cgroups import layout
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.process import Identity, alive, send_signal
@@ -87,11 +88,12 @@ def _ended(places: Places, who: Record, timeout: float | None) -> state.State | 
         if deadline is not None:
             left = max(0.0, deadline - time.monotonic())
             patience = left if patience is None else min(patience, left)
-        if not _has_ended(watched, patience) and deadline is not None and time.monotonic() >= deadline:
+        if not ends(watched, patience) and deadline is not None and time.monotonic() >= deadline:
             return None
 
 
-def _has_ended(who: Identity, patience: float | None) -> bool:
+def ends(who: Identity, patience: float | None) -> bool:
+    """Has that process ended, or does it within ``patience`` seconds?"""
     try:
         pidfd = pidfd_open(who.pid)
     except ProcessLookupError:
@@ -182,12 +184,23 @@ def alone(places: Places, who: Record, operation: str) -> Iterator[None]:
         os.close(lock)
 
 
+def unmark(places: Places, who: Record) -> None:
+    """Let overlayfs take a writable layer again that it has marked as never synced: that of a container that
+    is removed at its end, but has not come to it. For who is ``alone`` with it."""
+    trees.remove(f"{places.container(who.id)}/work/work")
+
+
 def remove(places: Places, launcher: Launcher, who: Record, *, force: bool) -> None:
     """Remove the container with its writable layer and its log.
 
-    ``WrongState`` when it runs, unless ``force`` kills it first. If it fails half-way it is listed
-    no more and ``prune`` removes the rest.
+    ``WrongState`` when it runs, unless ``force`` kills it first, also when somebody starts it meanwhile. If
+    it fails half-way it is listed no more and ``prune`` removes the rest.
     """
+    while not _removed(places, launcher, who, force=force):
+        pass
+
+
+def _removed(places: Places, launcher: Launcher, who: Record, *, force: bool) -> bool:
     if record.current(places, who).status == state.RUNNING:
         if not force:
             raise WrongState("remove", who.name, "it is running", f"stop it first, or: rm -f {who.name}")
@@ -205,6 +218,11 @@ def remove(places: Places, launcher: Launcher, who: Record, *, force: bool) -> N
     except ContainerNotFound:
         # A container that removes itself at its end; only the empty directory is ours.
         discard(launcher, IdMap(), places.running(who.id))
+    except WrongState:
+        if not force or record.current(places, who).status != state.RUNNING:
+            raise
+        return False  # it was just being started
+    return True
 
 
 def clear(places: Places, launcher: Launcher, id: str, idmap: IdMap) -> None:
@@ -235,7 +253,8 @@ def sweep(places: Places, launcher: Launcher, who: Record) -> None:
         wiring.end(places, who)
     # The record goes first: whatever happens then, nobody takes the rest for a container.
     try:
-        os.unlink(f"{base}/container.json")
+        with record.locked(places, who.id):
+            os.unlink(f"{base}/container.json")
     except FileNotFoundError:
         pass
     names.release(places, who.options.name, who.id)

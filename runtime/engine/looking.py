@@ -53,11 +53,17 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         return 100.0 * max(0.0, self.cpu - before.cpu) / passed if passed > 0 else 0.0
 
 
+_LOOK = "look at the processes of"
+
+
 def top(places: Places, who: Record) -> tuple[ProcessEntry, ...]:
     """The processes of a running container, in the order of their numbers inside."""
-    init = _init(places, who, "look at the processes of")
+    init = _init(places, who, _LOOK)
     members = processes.of_container(init, group(lifecycle.cgroups_path(places, who), init))
-    depth = len(_status(init.pid).get("NSpid", "").split())
+    try:
+        depth = len(_status(init.pid).get("NSpid", "").split())
+    except (FileNotFoundError, ProcessLookupError):
+        raise WrongState(_LOOK, who.name, "it has just ended", f"start {who.name}") from None
     rows = {pid: row for pid in members if (row := _row(pid, depth, who.ids.uids)) is not None}
     inside = {pid: entry.inside for pid, (entry, _) in rows.items()}
     found = (msgspec.structs.replace(entry, parent=inside.get(parent, 0)) for entry, parent in rows.values())

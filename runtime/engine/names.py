@@ -9,11 +9,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from sandcell.runtime.container import state
 from sandcell.runtime.engine import record
 from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.record import Record
-from sandcell.runtime.errors import NameInUse
+from sandcell.runtime.engine.refusals import told
+from sandcell.runtime.errors import InvalidOption, NameInUse
 
 RENAME = "rename to"
 _CLEAN_UP = 10.0
@@ -43,6 +46,27 @@ def claimed(places: Places, name: str, id: str, operation: str = "create contain
         except BaseException:
             _unlink(path)
             raise
+
+
+def rename(places: Places, who: Record, name: str) -> Record:
+    """The record under another name. ``NameInUse`` when it is taken, ``InvalidOption`` when it is none;
+    then nothing changed."""
+    if not name:
+        raise InvalidOption("rename", who.name, "the new name is empty")
+    if who.options.name == name:
+        raise NameInUse(RENAME, name, "that is its name already")
+    msgspec.structs.replace(who.options, name=name).check()
+    with (
+        told("rename", who.name),
+        claimed(places, name, who.id, RENAME),
+        record.changing(places, who, "rename") as old,
+    ):
+        renamed = msgspec.structs.replace(old, options=msgspec.structs.replace(old.options, name=name))
+        record.write(places, renamed)
+    if old.options.name != name:
+        release(places, old.options.name, who.id)
+    record.keep(places, who.id)
+    return renamed
 
 
 def release(places: Places, name: str, id: str) -> None:

@@ -1,17 +1,21 @@
-"""What is remembered of a container from its creation on: ``container.json``, written once.
+"""What is remembered of a container from its creation on: ``container.json``.
 
 Beside it stand ``config.json`` (the runtime-spec document), the writable layer, the log and the
 files mounted into it. How the container stands now is ``container.state``'s.
 """
 
+import fcntl
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
-from sandcell.runtime.container import state
+from sandcell.runtime.container import keeping, state
 from sandcell.runtime.container.options import Options
 from sandcell.runtime.engine.places import Places
+from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.values import Container
 from sandcell.runtime.errors import ContainerNotFound, Corrupted, InvalidDocument
 from sandcell.runtime.linux.host_model import Facet
@@ -58,7 +62,7 @@ def new_id() -> str:
 
 def write(places: Places, record: Record) -> None:
     """Write or replace the record; a reader sees the old or the new one, also after a loss of power where
-    there was an old one. A new one is on the disk when it was kept: ``container.keeping``."""
+    there was an old one. A new one is on the disk when it was kept: ``keep``."""
     path = f"{places.container(record.id)}/{_NAME}"
     with open(path + ".new", "wb") as file:
         file.write(encode(record))
@@ -66,6 +70,43 @@ def write(places: Places, record: Record) -> None:
             file.flush()
             os.fsync(file.fileno())
     os.rename(path + ".new", path)
+
+
+@contextmanager
+def locked(places: Places, id: str) -> Iterator[None]:
+    """Keep everybody else from replacing the record, from pausing the container and from removing it: each
+    does so under this lock. ``FileNotFoundError`` when its directory is gone."""
+    fd = os.open(places.container(id), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def changing(places: Places, who: Record, operation: str) -> Iterator[Record]:
+    """The record as it is now, ``locked`` for the with statement. ``ContainerNotFound`` when the container
+    was removed meanwhile, also by itself."""
+    try:
+        with locked(places, who.id):
+            yield _read(places, who.id)
+    except FileNotFoundError:
+        if os.path.exists(f"{places.container(who.id)}/{_NAME}"):
+            raise
+        raise ContainerNotFound(operation, who.name, "it was removed meanwhile") from None
+
+
+def keep(places: Places, id: str) -> None:
+    """Bring a container's records to the disk, so that a loss of power does not lose it. ``StoreFull``,
+    ``ContainerNotFound`` when it was removed meanwhile."""
+    with told("keep", f"container {id[:12]}"):
+        try:
+            keeping.keep(places.container(id))
+        except FileNotFoundError:
+            if read(places, id) is not None:
+                raise
+            raise ContainerNotFound("keep", f"container {id[:12]}", "it was removed meanwhile") from None
 
 
 def read(places: Places, id: str) -> Record | None:

@@ -16,9 +16,11 @@ from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.record import Record
 from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.rootfiles import read_file
-from sandcell.runtime.errors import HostRefused, InvalidOption, WrongState
+from sandcell.runtime.errors import HostRefused, InvalidOption, StartFailed, WrongState
 from sandcell.runtime.linux.process import Identity
 from sandcell.runtime.oci.spec import Spec
+
+_SOON = 0.2
 
 
 def enter(
@@ -70,9 +72,17 @@ def _enter(
     if not nursery.host.mounting:
         home = places.container(born.id)
         lower.share(nursery.launcher, born.idmap, home, exec_id, directory, options.fetch)
-    begun = running.begin(
-        nursery.launcher, job, members, born.name, command, listen=True, interactive=options.interactive
-    )
+    try:
+        begun = running.begin(
+            nursery.launcher, job, members, born.name, command, listen=True, interactive=options.interactive
+        )
+    except StartFailed as error:
+        from sandcell.runtime.engine import lifecycle
+
+        if error.status == 125 and lifecycle.ends(init, _SOON):
+            cause = "it has just ended"
+            raise WrongState("exec in", born.name, cause, f"start it first: start {born.name}") from None
+        raise
     begun.exchange = out
     return begun
 

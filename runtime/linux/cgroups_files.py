@@ -10,10 +10,15 @@ from sandcell.runtime.linux.process import read_text
 
 
 def write(path: str, text: str) -> None:
-    """Write ``text`` at once into a file that exists; ``OSError`` with the kernel's answer."""
+    """Write ``text`` at once into a file that exists; ``OSError`` with the kernel's answer,
+    ``FileNotFoundError`` also when the group goes while we write."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+        raise
     finally:
         os.close(fd)
 

@@ -115,7 +115,7 @@ def put(directory: str, controller: str, name: str, *values: object) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.EACCES, errno.EPERM):
+        if error.errno in (errno.ENOENT, errno.ENODEV, errno.EACCES, errno.EPERM):
             raise unavailable(controller, f"{name}: {os.strerror(error.errno)}") from None
         if error.errno == errno.EBUSY:
             raise invalid(name, value, "what runs in it already uses more", "stop some of it first") from None

@@ -5,6 +5,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,9 @@ def a_secret_is_seen_by_its_step_only(engine: Engine) -> None:
     for base, _, files in os.walk(engine.places.home):
         for name in files:
             path = os.path.join(base, name)
-            if os.path.isfile(path) and os.access(path, os.R_OK):
-                assert b"hunter2-of-the-test" not in Path(path).read_bytes(), path
+            with suppress(FileNotFoundError):  # what the steps ran in is just being removed
+                if os.path.isfile(path) and os.access(path, os.R_OK):
+                    assert b"hunter2-of-the-test" not in Path(path).read_bytes(), path
 
 
 @claim
@@ -211,7 +213,7 @@ def a_mount_leads_nowhere_else(engine: Engine) -> None:
 def stages_run_side_by_side_and_one_that_fails_stops_the_others(engine: Engine) -> None:
     meet = (
         "RUN --mount=type=cache,target=/c,id=meet touch /c/{0}; n=0; while [ ! -e /c/{1} ]; do"
-        " n=$((n+1)); [ $n -lt 500 ] || exit 9; sleep 0.02; done"
+        " n=$((n+1)); [ $n -lt 3000 ] || exit 9; sleep 0.02; done"
     )
     text = (
         f"FROM {IMAGE} AS a\n{meet.format('a', 'b')}\nFROM {IMAGE} AS b\n{meet.format('b', 'a')}\n"

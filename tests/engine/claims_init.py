@@ -58,16 +58,24 @@ def _sleeping(engine: Engine, id: str) -> int:
     return sum(one.command.startswith("sleep") for one in engine.top(id))
 
 
+def _end_the_orphans(engine: Engine, id: str) -> None:
+    until(lambda: _sleeping(engine, id) == 6, "all of them")
+    orphans = [str(one.inside) for one in engine.top(id) if one.command == "sleep 900"]
+    assert engine.exec(id, ("sh", "-c", f"kill {' '.join(orphans)}")).status == 0
+
+
 @claim
 def init_reaps_who_lost_its_parent(engine: Engine) -> None:
-    orphans = "for i in 1 2 3 4 5; do (sleep 0.2 & ) ; done; exec sleep 1000"
+    orphans = "for i in 1 2 3 4 5; do (sleep 900 & ) ; done; exec sleep 1000"
     with background(engine, orphans, init=True) as id:
+        _end_the_orphans(engine, id)
         until(lambda: _sleeping(engine, id) == 1 and _zombies(engine, id) == 0, "no zombie")
         engine.exec(id, ("sh", "-c", "(sleep 0.1 & ); (sleep 0.1 & )"))
         until(lambda: _sleeping(engine, id) == 1 and _zombies(engine, id) == 0, "no zombie")
         assert engine.exec(id, ("sh", "-c", "echo x 2>/dev/null > /proc/1/exe || echo no")).text == "no\n"
         assert engine.container(id).pid == engine.top(id)[0].pid
     with background(engine, orphans) as id:  # `sleep` reaps nobody
+        _end_the_orphans(engine, id)
         until(lambda: _zombies(engine, id) == 5, "five zombies")
 
 

@@ -70,6 +70,12 @@ def _counts(engine: Engine, id: str) -> int:
     return sum(len(piece.data) for piece in engine.logs(id))
 
 
+def _silent(engine: Engine, id: str) -> bool:
+    before = _counts(engine, id)
+    assert engine.wait(id, timeout=0.1) is None
+    return _counts(engine, id) == before
+
+
 @claim
 def a_paused_container_stands_still_and_goes_on(engine: Engine) -> None:
     with background(engine, "while :; do echo x; sleep 0.01; done") as id:
@@ -85,10 +91,10 @@ def a_paused_container_stands_still_and_goes_on(engine: Engine) -> None:
             with pytest.raises(WrongState, match="paused"):
                 verb(id)
         engine.commit(id)
+        until(lambda: _silent(engine, id), "the end of what it had said before")
         before = _counts(engine, id)
-        assert engine.wait(id, timeout=0.1) is None
+        assert _silent(engine, id)
         assert engine.container(id).state == "paused"
-        assert _counts(engine, id) == before
         engine.unpause(id)
         assert engine.container(id).state == "running"
         until(lambda: _counts(engine, id) > before, "one more line")

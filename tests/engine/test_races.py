@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandcell.runtime import Engine, Options
+from sandcell.runtime.errors import StartFailed
 from tests.engine.aftermath import check_and_clear
 from tests.engine.claims import until
 from tests.engine.crafted import TINY
@@ -40,6 +41,14 @@ _RACE = """if True:
                 engine.remove(name, force=True)
             elif verb == "rename":
                 engine.rename(name, name + "x")
+            elif verb == "update":
+                engine.update(name, pids_limit=50)
+            elif verb == "exec":
+                engine.exec(name, ("true",))
+            elif verb == "copy":
+                engine.copy(f"{name}:/welcome", sys.argv[1] + "/../copied")
+            else:
+                getattr(engine, verb)(name)
             print("done", flush=True)
         except SandcellError as error:
             print("refused", type(error).__name__, error, flush=True)
@@ -131,6 +140,61 @@ def test_start_and_remove_at_once_leave_it_running_or_gone(
             assert [found.state for found in left] in ([], ["running"]), left
             for found in left:
                 assert engine.exec(found, ("ls", "/bin/sh")).status == 0
+    check_and_clear(base)
+
+
+def test_start_and_removal_by_force_at_once_leave_nothing(
+    base: Path, racers: "list[subprocess.Popen[str]]"
+) -> None:
+    with Engine(base / "home", base / "run") as engine:
+        for number in range(15):
+            engine.create(TINY, ("sleep", "1000"), Options(name=f"f{number}"))
+            answers = _race(racers, f"start f{number}", f"destroy f{number}")
+            assert answers[1] == "done"
+            assert engine.containers(all=True) == ()
+    check_and_clear(base)
+
+
+def test_a_new_name_and_new_limits_at_once_are_both_kept(
+    base: Path, racers: "list[subprocess.Popen[str]]"
+) -> None:
+    with Engine(base / "home", base / "run") as engine:
+        if not engine.nursery.cgroups:
+            pytest.skip("no control groups here")
+        for number in range(10):
+            made = engine.create(TINY, ("true",), Options(name=f"u{number}"))
+            answers = _race(racers, f"rename u{number}", f"update u{number}")
+            found = engine.container(made.id)
+            assert (answers[0], found.name) == ("done", f"u{number}x")
+            # Who came second asked for a name that nobody has any more.
+            assert (found.options.pids_limit == 50) is (answers[1] == "done"), answers
+    check_and_clear(base)
+
+
+@pytest.mark.parametrize("verb", ["exec", "copy", "pause", "top", "stats", "update", "diff"])
+def test_what_is_asked_of_one_that_ends_is_answered_or_refused_as_such(
+    base: Path, racers: "list[subprocess.Popen[str]]", verb: str
+) -> None:
+    with Engine(base / "home", base / "run") as engine:
+        if not engine.nursery.cgroups:
+            pytest.skip("no control groups here")
+        for number in range(12):
+            made = engine.create(TINY, ("sleep", "1000"), Options(name=f"e{number}", remove=number % 2 == 0))
+            engine.start(made)
+            _, answer = _race(racers, f"kill e{number}", f"{verb} e{number}")
+            assert answer == "done" or answer.split()[1] in ("WrongState", "ContainerNotFound"), answer
+            engine.remove(made, force=True)
+    check_and_clear(base)
+
+
+def test_one_that_removes_itself_and_could_not_start_can_be_looked_into(base: Path, tmp_path: Path) -> None:
+    with Engine(base / "home", base / "run") as engine:
+        engine.create(TINY, ("no-such-command",), Options(name="thrown", remove=True))
+        for _ in range(2):
+            with pytest.raises(StartFailed, match="no command"):
+                engine.start("thrown")
+            engine.copy("thrown:/welcome", str(tmp_path / "copied"))
+        engine.remove("thrown")
     check_and_clear(base)
 
 

@@ -100,9 +100,10 @@ def test_no_descriptor_process_or_directory_is_left_by_many_runs(engine: Engine)
     for _ in range(50):
         turn()
     until(lambda: len(_children(spawner)) <= 3, "the end of finished monitors")
-    until(lambda: (_open(), _open(monitor)) == (before[0], before[2]), "as many open as before")
+    # Some of what was open before was just being closed.
+    until(lambda: _open() <= before[0] and _open(monitor) <= before[2], "no more open than before")
     # The pipes to the children in reserve come and go.
-    until(lambda: _open(spawner) <= before[1] + 2, "as many open as before")
+    until(lambda: _open(spawner) <= before[1] + 2, "no more open than before")
     until(lambda: not [pid for pid in _children(spawner) if _state(pid) == "Z"], "no zombie")
     placed = f"{engine.places.container(made.id)}/shared/exec"
     until(lambda: os.listdir(placed) == [], "the removal of placed files")

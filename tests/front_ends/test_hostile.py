@@ -10,7 +10,7 @@ import pytest
 
 from sandcell import Engine, Options
 from tests.jupyter_lab import Lab, complaints, press, run_all, until
-from tests.server.web_server import PORT, PROGRAM
+from tests.server.web_server import PORT, PROGRAM, listens
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.notebook, pytest.mark.kernel,
               pytest.mark.timeout(240)]  # fmt: skip
@@ -89,6 +89,7 @@ def test_names_and_output_stay_text(lab: Lab, engine: Engine, page: Any) -> None
 def test_the_link_of_a_card_leads_to_the_containers_page(lab: Lab, engine: Engine, page: Any) -> None:
     engine.build(f"FROM host\nEXPOSE {PORT}\n", name="web")
     engine.start(engine.create("web", ("python3", "-c", PROGRAM), Options(name="served")))
+    until(lambda: listens(engine, "served"), True, "its server")
     card = "from sandcell import Engine\nwith Engine() as engine: card = engine.container('served')\ncard"
     page.goto(lab.write("link.ipynb", "%load_ext sandcell\n%container ls", card))
     run_all(page, lab)

@@ -6,6 +6,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -62,7 +63,8 @@ def second_disk(folder: Path, settings: Iterable[str]) -> Path:
             CHECKOUT / name,
             tree / "checkout" / name,
             symlinks=True,
-            ignore=shutil.ignore_patterns("test_*", ".*"),
+            # Compiled files are written under such names first, by the tests that run meanwhile.
+            ignore=shutil.ignore_patterns("test_*", ".*", "*.pyc.*"),
         )
     for path in CHECKOUT.glob("tests/*.py"):
         shutil.copy2(path, tree / "checkout/tests")
@@ -164,6 +166,7 @@ class Guest:
 def main(folder: str, settings: str) -> None:
     """Make the disk if there is none, start the guest, and wait for its end. Exit status 77, with the
     reason on standard error, where there can be none."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the guest ends with us
     try:
         disk = ensure(cache())
     except Unavailable as why:

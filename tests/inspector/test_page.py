@@ -10,7 +10,7 @@ from sandcell import Engine, Options
 from tests.inspector.test_in_lab import box, pill
 from tests.jupyter_lab import Lab, complaints, until
 from tests.registry.serving import own, serving
-from tests.server.web_server import PORT, PROGRAM
+from tests.server.web_server import PORT, PROGRAM, listens
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.kernel, pytest.mark.timeout(240)]
 
@@ -205,6 +205,7 @@ def test_a_containers_page_is_shown_and_reaches_nothing(lab: Lab, engine: Engine
     opened(page, lab)
     page.click(box("web"))
     page.wait_for_selector(pill("running"))
+    until(lambda: listens(engine, "web"), True, "its server")
     cookies = page.context.cookies()
     page.goto(f"{lab.base}/sandcell/port/web/{PORT}/")
     page.wait_for_function("Object.keys(JSON.parse(document.title || '{}')).length >= 7", timeout=30_000)

@@ -38,6 +38,7 @@ def page() -> Iterator[Any]:
 @pytest.mark.browser
 @pytest.mark.notebook
 @pytest.mark.kernel
+@pytest.mark.timeout(400)
 def test_lesson_00_runs_in_jupyterlab_without_an_error(lab: Lab, page: Any, tmp_path: Path) -> None:
     told: list[str] = []
     page.on("pageerror", lambda error: told.append(str(error)))
@@ -50,7 +51,7 @@ def test_lesson_00_runs_in_jupyterlab_without_an_error(lab: Lab, page: Any, tmp_
     folded = [cell["metadata"].get("jupyter", {}).get("source_hidden") for cell in notebook["cells"]]
     kinds = [cell["cell_type"] for cell in notebook["cells"]]
     cells = sum(kind == "code" and not hidden for kind, hidden in zip(kinds, folded, strict=True))
-    until(lambda: page.evaluate(PROMPTS), cells, "all cells", 90)
+    until(lambda: page.evaluate(PROMPTS), cells, "all cells", 200)
     # One short line of a failed cell would be an error output as well.
     assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
     text = page.inner_text(".jp-Notebook")

@@ -5,9 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import pytest
 
 from sandcell import Engine, __version__
 from sandcell.magics.server import routes
+from tests.jupyter_lab import answering
 
 DOCUMENT = Path(routes.__file__).with_name("openapi.json")
 TOKEN = {"Authorization": "token t"}
@@ -124,34 +122,16 @@ def server(tmp_path: Path) -> Iterator[str]:
         "SANDCELL_RUN": str(tmp_path / "run"),
     }
     options = [f"--port={port}", "--no-browser", "--allow-root", "--IdentityProvider.token=t"]
-    options += [f"--ServerApp.root_dir={tmp_path}", "--ServerApp.port_retries=0"]
+    options += [f"--ServerApp.root_dir={tmp_path}"]
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyter_server", *options], env=environment, stdout=log, stderr=log
         )
-    base = f"http://127.0.0.1:{port}"
-    try:
-        until(base)
+    with answering(process, tmp_path / "runtime") as base:
         yield base
-    finally:
-        process.terminate()
-        process.wait(20)
-        with Engine(tmp_path / "home", tmp_path / "run") as engine:
-            for one in engine.containers(all=True):
-                engine.remove(one, force=True)
-
-
-def until(base: str) -> None:
-    """Wait until the server answers; bounded."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(f"{base}/sandcell/api/about?token=t", timeout=5).close()
-        except (urllib.error.URLError, OSError):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        else:
-            return
+    with Engine(tmp_path / "home", tmp_path / "run") as engine:
+        for one in engine.containers(all=True):
+            engine.remove(one, force=True)
 
 
 @pytest.mark.slow

@@ -9,10 +9,10 @@ import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from sandcell import Engine, Options, SandcellError
+from sandcell import Engine, Options
 from sandcell.magics.server.passing import without_token
 from sandcell.magics.server.proxy import key_of
-from tests.server.web_server import PORT, PROGRAM
+from tests.server.web_server import PORT, PROGRAM, listens
 
 pytestmark = [pytest.mark.slow, pytest.mark.kernel]
 
@@ -24,21 +24,12 @@ def until(condition: Any) -> None:
         time.sleep(0.05)
 
 
-def answers(engine: Engine, name: str) -> bool:
-    """Does its server listen yet?"""
-    try:
-        engine.connect(name, PORT).close()
-    except SandcellError:
-        return False
-    return True
-
-
 @pytest.fixture
 def web(clean: Engine) -> Iterator[Any]:
     """A running container with a web server; its network is nothing but loopback."""
     made = clean.create("host", ("python3", "-c", PROGRAM), Options(name="web"))
     clean.start(made)
-    until(lambda: answers(clean, "web"))
+    until(lambda: listens(clean, "web"))
     yield made
 
 

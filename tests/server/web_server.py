@@ -1,5 +1,7 @@
 """A web server for a container: it tells what it was sent, and sends what a hostile one would."""
 
+from sandcell import Engine, SandcellError
+
 PORT = 8000
 
 PROGRAM = r'''
@@ -79,3 +81,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
 '''
+
+
+def listens(engine: Engine, name: str) -> bool:
+    """Does the one in that container listen yet?"""
+    try:
+        engine.connect(name, PORT).close()
+    except SandcellError:
+        return False
+    return True
