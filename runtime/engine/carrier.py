@@ -108,7 +108,12 @@ def _destination(base: int, path: str, kind: str, name: str, contents: bool) -> 
     except (FileNotFoundError, NotADirectoryError):
         found = -1
     is_directory = found >= 0 and stat.S_ISDIR(os.fstat(found).st_mode)
-    return place(path, kind, name, contents, exists=found >= 0, is_directory=is_directory)
+    directory, renamed = place(path, kind, name, contents, exists=found >= 0, is_directory=is_directory)
+    try:
+        openat2(base, directory, _PATH | os.O_DIRECTORY, resolve=RESOLVE_IN_ROOT)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound("copy", directory, "there is no such directory in the container") from None
+    return directory, renamed
 
 
 def place(

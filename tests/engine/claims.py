@@ -276,6 +276,8 @@ def a_container_removed_at_its_end_leaves_nothing(engine: Engine) -> None:
 @claim
 def verbs_in_the_wrong_state_are_refused_and_change_nothing(engine: Engine) -> None:
     with background(engine, name="busy") as id:
+        pid = engine.container(id).pid
+        assert engine.start(id).pid == pid  # as docker, one that runs goes on
         for verb in (engine.relaunch, engine.remove, engine.reset):
             try:
                 verb(id)

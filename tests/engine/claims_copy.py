@@ -128,8 +128,9 @@ def what_cannot_be_copied_is_told(engine: Engine) -> None:
             engine.copy(f"{made.id}:/no/such", str(base))
         with pytest.raises(NotFound):
             engine.copy(f"{base}/none", f"{made.id}:/")
-        with pytest.raises(SandcellError):
-            engine.copy(f"{base}/tree", f"{made.id}:/no/such/place")
+        for above, place in (("/no/such", "/no/such/place"), ("/file", "/file/place")):
+            with pytest.raises(NotFound, match=f"{above}: there is no such directory in the container"):
+                engine.copy(f"{base}/tree", f"{made.id}:{place}")
         with pytest.raises(SandcellError, match="it is a file"):
             engine.copy(f"{base}/tree", f"{made.id}:/file")
         assert engine.diff(made.id) == ()
