@@ -263,8 +263,11 @@ class Client:
 
     def _refused(self, method: str, response: requests.Response) -> SandcellError:
         said = _words(response)
+        denied = response.status_code in (401, 403)
+        if not said and denied:
+            said = "this is not allowed to us"  # the answer to HEAD has no words
         cause = f"it answered {response.status_code}{f': {said}' if said else ''}"
-        if response.status_code in (401, 403):
+        if denied:
             what = "log in as somebody who may do this"
             return LoginNeeded("ask", self.registry, cause, f"{what}: sandcell login {self.registry}")
         hint = "it allows no changes" if response.status_code == 405 and method != "GET" else ""

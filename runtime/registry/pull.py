@@ -47,7 +47,8 @@ def pull(
     """Bring the image that ``reference`` means there, and let the name mean it here.
 
     Of an index the image for ``platform`` (this machine's by default) is taken, or with ``all_platforms``
-    the whole of it, which then is what the name means. ``manner``: how its layers are unpacked while they
+    the whole of it, which then is what the name means. A single image is taken as it is, unless another
+    ``platform`` was asked for: ``ImageNotFound``. ``manner``: how its layers are unpacked while they
     come, if it is for this machine; nothing of them is seen before all is verified. Blobs that are here are
     not asked for; one that is cut off is continued, also by the next pull. ``ImageNotFound``, ``Corrupted``,
     ``BadInput``, ``InvalidDocument``, ``LoginNeeded``, ``RegistryRefused``, ``Unreachable``: the name then
@@ -55,7 +56,7 @@ def pull(
     """
     failure: SandcellError | None = None
     for source in client.sources():
-        one = _Pull(client, reference, store, source, platform or Platform.here(), manner, on_event)
+        one = _Pull(client, reference, store, source, platform, manner, on_event)
         try:
             with store.leases.working():
                 named, image = one.everything() if all_platforms else one.image()
@@ -77,7 +78,7 @@ class _Pull:
         reference: Reference,
         store: Store,
         at: Endpoint | None,
-        platform: Platform,
+        platform: Platform | None,
         manner: Manner | None,
         on_event: Callback,
     ) -> None:
@@ -85,8 +86,10 @@ class _Pull:
         self._reference = reference
         self._store = store
         self._at = at
-        self._platform = platform
+        self._asked = platform is not None
+        self._platform = platform or Platform.here()
         self._manner = manner
+        self._configs: set[Digest] = set()
         self._fetcher = Fetcher(
             client, reference.repository, store, at, telling("pull", reference.familiar, on_event)
         )
@@ -94,6 +97,10 @@ class _Pull:
     def image(self) -> tuple[Descriptor, Image]:
         """The image for one platform."""
         descriptor, document = self._root()
+        if self._asked and isinstance(document, Manifest):
+            image = self._early(descriptor, document)
+            if image is not None and not _alike(image.platform, self._platform):
+                raise self._no_image(document, (image.platform,))
         for _ in range(_DEEPEST):
             if isinstance(document, Manifest):
                 self._fetch_one(descriptor, document)
@@ -133,9 +140,10 @@ class _Pull:
             raise self._no_image(document)
         return root, self._store.load(first)
 
-    def _no_image(self, document: Manifest | Index) -> ImageNotFound:
-        entries = document.manifests if isinstance(document, Index) else ()
-        have = ", ".join(sorted({str(one.platform) for one in entries if one.platform}))
+    def _no_image(self, document: Manifest | Index, there: tuple[Platform, ...] = ()) -> ImageNotFound:
+        if isinstance(document, Index):
+            there = tuple(one.platform for one in document.manifests if one.platform)
+        have = ", ".join(sorted({str(one) for one in there}))
         cause = f"it has no image for {self._platform}"
         return ImageNotFound("pull", self._reference.familiar, cause, f"it has {have}" if have else "")
 
@@ -153,7 +161,7 @@ class _Pull:
     def _fetch_one(self, descriptor: Descriptor, manifest: Manifest) -> None:
         """All blobs of an image, its layers unpacked too where they can be."""
         image = self._early(descriptor, manifest) if self._manner else None
-        if image is None or self._manner is None:
+        if image is None or self._manner is None or not _alike(image.platform, Platform.here()):
             self._fetch_all([manifest])
             return
         with self._store.snapshots.arriving(image, *self._manner) as arriving:
@@ -163,21 +171,21 @@ class _Pull:
                 arriving.finish()
 
     def _early(self, descriptor: Descriptor, manifest: Manifest) -> Image | None:
-        """The image, before its layers are here; ``None`` for one that does not run here."""
+        """The image, before its layers are here; ``None`` where that cannot be."""
         self._fetcher.fetch(manifest.config)
+        self._configs.add(manifest.config.digest)
         try:
-            image = self._store.load(descriptor)
+            return self._store.load(descriptor)
         except SandcellError:
             return None  # told when all is here
-        here = Platform.here()
-        same = (image.platform.os, image.platform.architecture) == (here.os, here.architecture)
-        return image if same else None
 
     def _fetch_all(
         self, manifests: list[Manifest], taker: Callable[[Digest], Taker | None] = lambda _: None
     ) -> None:
         """All blobs, several at once; the first error stops the others."""
         blobs = {one.digest: one for document in manifests for one in (document.config, *document.layers)}
+        for digest in self._configs:
+            blobs.pop(digest, None)  # it is here
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pull") as pool:
             try:
                 # The big ones first: they take longest.
@@ -191,3 +199,7 @@ class _Pull:
             finally:
                 self._fetcher.stop()
                 pool.shutdown(cancel_futures=True)
+
+
+def _alike(one: Platform, other: Platform) -> bool:
+    return (one.os, one.architecture) == (other.os, other.architecture)

@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,13 +46,14 @@ def client(registry: str, tmp_path: Path, settings: Settings | None = None, **mo
     return Client(registry, settings or Settings(), wait=lambda _: None, **more)  # type: ignore[arg-type]
 
 
-def certificate(folder: Path) -> tuple[str, str]:
+def certificate(folder: Path, kind: str = "ec") -> tuple[str, str]:
     """A certificate for 127.0.0.1 that nobody trusts, and its key."""
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")
     cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    curve = ["-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "ec" else []
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+        ["openssl", "req", "-x509", "-newkey", kind, *curve, "-nodes",
          "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost",
          "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"],
         check=True, capture_output=True,
@@ -60,15 +62,18 @@ def certificate(folder: Path) -> tuple[str, str]:
 
 
 @contextmanager
-def debian_registry(folder: Path) -> Iterator[str]:
-    """Debian's docker-registry on a free port of loopback; its host and port."""
+def debian_registry(folder: Path, auth: str = "", tls: tuple[str, str] | None = None) -> Iterator[str]:
+    """Debian's docker-registry on a free port of loopback; its host and port. ``auth``: that part of its
+    configuration; ``tls``: files of a certificate and its key."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     config = folder / "config.yml"
+    secure = f", tls: {{certificate: {tls[0]}, key: {tls[1]}}}" if tls else ""
     config.write_text(
         f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}, "
-        f"delete: {{enabled: true}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
+        f"delete: {{enabled: true}}}}\nhttp: {{addr: '127.0.0.1:{port}'{secure}}}\n"
+        f"{f'auth: {auth}' if auth else ''}\n"
     )
     process = subprocess.Popen(
         ["docker-registry", "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -82,11 +87,11 @@ def debian_registry(folder: Path) -> Iterator[str]:
 
 
 def answers(port: int) -> bool:
-    """Does somebody answer there?"""
+    """Does somebody answer there, if only that it wants a login, or TLS?"""
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=1).close()
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, urllib.error.HTTPError)
     return True
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 
 from sandcell.runtime.errors import BadInput, Corrupted, SandcellError
+from sandcell.runtime.events import TransferEvent
 from sandcell.runtime.layer import tar_write
 from sandcell.runtime.linux.idmap import HOST
 from sandcell.runtime.oci.config import History, ImageConfig, RootFs
@@ -47,7 +48,9 @@ def test_a_pulled_image_is_unpacked(tmp_path: Path, here: Store, there: Store) -
     with serving(own(tmp_path / "served")) as server:
         wire = client(server.name, tmp_path)
         send(wire, made, here)
-        assert get(wire, there, manner=MANNER) == made
+        events: list[TransferEvent] = []
+        assert get(wire, there, manner=MANNER, on_event=events.append) == made
+        assert [event.state for event in events if event.state != "moving"] == ["done"] * 4, "each once"
         assert unpacked(there, made) == [["a"], ["b"], ["c"]]
         assert len(seen(there)) == 6
         # From blobs that are here already, too.

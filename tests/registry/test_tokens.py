@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from sandcell.runtime.errors import LoginNeeded, RegistryRefused, SandcellError
 from sandcell.runtime.registry.answers import Handler
@@ -30,13 +32,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS")
 
 
 class World:
-    """What the servers know and saw. ``expiring``: every upload begins with tokens that have just expired."""
+    """What the servers know and saw. ``expiring``: the method of requests before which tokens expire, once
+    for each address."""
 
     def __init__(self) -> None:
         self.users = {"me": "secret"}
         self.refresh = "long lived"
         self.tokens: dict[str, set[str]] = {}
-        self.expiring = False
+        self.expiring = ""
         self.seen: set[str] = set()
         self.made = 0
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
@@ -83,7 +86,7 @@ def guarded(world: World) -> type[Handler]:
     class Guarded(Handler):
         def _admit(self) -> None:
             name = self.headers.get("Authorization", "").removeprefix("Bearer ")
-            if self.command == "PUT" and world.expiring and self.path not in world.seen:
+            if self.command == world.expiring and self.path not in world.seen:
                 world.seen.add(self.path)
                 world.tokens.clear()
             scopes = world.tokens.get(name)
@@ -147,11 +150,14 @@ def known(server: Server, tmp_path: Path, login: Login | None = None) -> Credent
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("expiring", [False, True])
-def test_tokens_are_asked_for_and_renewed(world: Any, here: Store, tmp_path: Path, expiring: bool) -> None:
+@pytest.mark.parametrize("expiring", ["", "PUT", "PATCH"])
+def test_tokens_are_asked_for_and_renewed(world: Any, here: Store, tmp_path: Path, expiring: str) -> None:
     state, server, settings = world
     state.expiring = expiring
-    made = image(here, {"a": b"1" * 300_000}, name="hello")
+    if expiring == "PATCH":
+        named = replace(settings.registries[server.name], chunk=100_000)
+        settings = Settings({server.name: named})
+    made = image(here, {"a": os.urandom(300_000)}, name="hello")
     wire = client(server.name, tmp_path, settings, credentials=known(server, tmp_path))
     send(wire, made, here)
     assert get(wire, Store(tmp_path / "there")) == made

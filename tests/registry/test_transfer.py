@@ -308,6 +308,10 @@ def test_of_an_index_the_right_image_is_taken(tmp_path: Path, here: Store, there
         assert get(wire, there, "multi:1", platform=Platform("s390x", "linux")) == other
         with pytest.raises(ImageNotFound, match="linux/riscv64"):
             get(wire, there, "multi:1", platform=Platform("riscv64", "linux"))
+        with pytest.raises(ImageNotFound, match="linux/riscv64") as caught:
+            get(wire, there, "multi:a", platform=Platform("riscv64", "linux"))
+        assert str(Platform.here()) in caught.value.hint
+        assert get(wire, there, "multi:a", platform=Platform.here()) == made
 
 
 def test_basic_login(tmp_path: Path, here: Store, there: Store, made: Image) -> None:
