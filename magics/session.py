@@ -111,11 +111,11 @@ class Session:
 
     def close(self) -> None:
         """End the session's helpers; running containers stay. Closing again does nothing."""
-        while self._at_close:
-            self._at_close.pop()()
         for thread in (self._warming, self._chore):
             if thread is not None:
-                thread.join()
+                thread.join()  # the first of them may have something to do at the end
+        while self._at_close:
+            self._at_close.pop()()
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()

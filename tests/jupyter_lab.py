@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -19,6 +20,24 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync"
 )
+
+_DEAF = f"""
+import errno, os, socket, sys
+sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
+from sandcell.runtime.linux.process import PR_SET_NO_NEW_PRIVS, prctl
+from sandcell.runtime.linux.seccomp import Action, Arg, Rule, compile_filter
+from sandcell.runtime.linux.seccomp_load import install
+from sandcell.runtime.linux.syscall import MACHINE
+links = Rule(("socket",), Action.ERRNO, errno.EAFNOSUPPORT, (Arg(0, "EQ", socket.AF_NETLINK),))
+prctl(PR_SET_NO_NEW_PRIVS, 1)
+install(compile_filter(Action.ALLOW, 0, [links], [MACHINE]))
+os.execv("/usr/bin/chromium", ["chromium", *sys.argv[1:]])
+"""
+_SETTINGS = {
+    "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+    # A kernel on a busy machine may take longer than the second that it has for its completions.
+    "completer-extension/manager": '{"providerTimeout": 30000}',
+}
 
 
 def until(answer: Any, wanted: Any, what: str, seconds: float = 60) -> None:
@@ -56,7 +75,7 @@ class Lab(msgspec.Struct, frozen=True):
 
     def kernel(self) -> tuple[str, bool]:
         """How the kernel of the notebook that is open is, and whether the page is connected to it."""
-        with urllib.request.urlopen(f"{self.base}/api/sessions?token=t", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.base}/api/sessions?token=t", timeout=60) as answer:
             kernels = [session["kernel"] for session in json.load(answer)]
         newest = max(kernels, key=lambda kernel: kernel["connections"], default=None)
         return (newest["execution_state"], newest["connections"] > 0) if newest else ("none", False)
@@ -87,11 +106,10 @@ def serving(
         "SANDCELL_RUN": str(place / "run"),
         **(env or {}),
     }
-    settings = (
-        place / "config/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-    )
-    settings.parent.mkdir(parents=True)
-    settings.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    for name, text in _SETTINGS.items():
+        settings = place / f"config/lab/user-settings/@jupyterlab/{name}.jupyterlab-settings"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(text)
     given = [f"--port={port}", "--no-browser", "--allow-root", "--IdentityProvider.token=t"]
     given += [f"--ServerApp.root_dir={folder}", "--LabApp.news_url=None", *options]
     with open(place / "log", "w") as log:
@@ -132,10 +150,14 @@ def answering(server: "subprocess.Popen[bytes]", runtime: Path) -> Iterator[str]
 
 @contextmanager
 def browsing() -> Iterator[Any]:
-    """A real browser."""
+    """A real browser. It hears nothing of links that come and go on this machine, as those of containers do:
+    it would break off what it loads then."""
     api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS.split())
+    with TemporaryDirectory(prefix="sandcell-browser-") as folder, api.sync_playwright() as playwright:
+        program = Path(folder, "chromium")
+        program.write_text(f"#!{sys.executable}\n{_DEAF}")
+        program.chmod(0o755)
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS.split())
         yield browser
         browser.close()
 

@@ -4,6 +4,7 @@ network namespaces, network links and processes."""
 import os
 import select
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -71,6 +72,14 @@ def after_they_end(mark: str, folder: str, seconds: float) -> dict[int, str]:
         select.select([watched], [], [], max(0.0, deadline - time.monotonic()))
         os.close(watched)
     return left
+
+
+def until(left: Callable[[], list[str]], seconds: float) -> list[str]:
+    """What is still ``left`` after at most ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while (found := left()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
 
 
 def _names(folder: str) -> list[str]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from sandcell.runtime.container.output import NAME, Output, read_record
+from sandcell.runtime.container.output import Output, opened, read_record
 from sandcell.runtime.linux.inotify import Watch
 
 _LOOK_AGAIN = 2.0  # seconds; only whoever is killed in between is noticed so late
@@ -17,7 +17,7 @@ class Reader:
     """
 
     def __init__(self, directory: str) -> None:
-        self._paths = [f"{directory}/{NAME}.1", f"{directory}/{NAME}"]
+        self._directory = directory
         self._file: BinaryIO | None = None
 
     def read(self) -> Iterator[Output]:
@@ -44,12 +44,7 @@ class Reader:
 
     def _newer(self) -> BinaryIO | None:
         """The file after ours, the oldest one at first; ``None`` when ours is the newest."""
-        found: list[BinaryIO] = []
-        for path in self._paths:
-            try:
-                found.append(open(path, "rb"))  # noqa: SIM115
-            except FileNotFoundError:
-                continue
+        found = opened(self._directory)
         numbers = [os.fstat(file.fileno()).st_ino for file in found]
         ours = -1 if self._file is None else os.fstat(self._file.fileno()).st_ino
         after = numbers.index(ours) + 1 if ours in numbers else 0

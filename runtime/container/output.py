@@ -77,14 +77,34 @@ class Log:
 
 def read_log(directory: str) -> Iterator[Output]:
     """The records of a log, oldest first; a record still being written ends the reading."""
-    for name in (NAME + ".1", NAME):
-        try:
-            fd = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        with open(fd, "rb") as file:
+    files = opened(directory)
+    try:
+        for file in files:
             while (record := read_record(file)) is not None:
                 yield record
+    finally:
+        for file in files:
+            file.close()
+
+
+def opened(directory: str) -> list[BinaryIO]:
+    """The files of a log, oldest first, as they are at one moment, to be closed by the caller."""
+    old = f"{directory}/{NAME}.1"
+    while True:
+        found: list[BinaryIO] = []
+        for path in (old, f"{directory}/{NAME}"):
+            try:
+                found.append(open(path, "rb"))  # noqa: SIM115
+            except FileNotFoundError:
+                continue
+        try:
+            if not found or os.path.samestat(os.fstat(found[0].fileno()), os.stat(old)):
+                return found
+        except FileNotFoundError:
+            return found
+        # It was turned over while we opened the one and then the other: the one between them is missing.
+        for file in found:
+            file.close()
 
 
 def read_record(file: BinaryIO) -> Output | None:

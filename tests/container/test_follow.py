@@ -61,18 +61,19 @@ def test_it_ends_with_the_container_and_has_everything(tmp_path: Path) -> None:
     home, run = tmp_path / "home", tmp_path / "run"
     home.mkdir()
     run.mkdir()
-    log = Log(str(home), limit=4000)
+    log = Log(str(home), limit=1000)
     log.write("stdout", b"before")
     reading = threading.Event()
+    # Two turns while nobody reads would lose something: the writer is never that far ahead.
+    ahead = threading.Semaphore(20)
 
     def write() -> None:
         reading.wait()
-        for number in range(500):
+        for number in range(2000):
+            ahead.acquire()
             log.write("stdout", b"%d" % number)
-            turn.wait(0.001)
         (run / "ended").touch()
 
-    turn = threading.Event()
     writer = threading.Thread(target=write)
     writer.start()
     seen = []
@@ -82,6 +83,7 @@ def test_it_ends_with_the_container_and_has_everything(tmp_path: Path) -> None:
             reading.set()
         else:
             seen.append(piece.data)
+            ahead.release()
     writer.join()
     log.close()
-    assert seen == [b"before", *(b"%d" % number for number in range(500))]
+    assert seen == [b"before", *(b"%d" % number for number in range(2000))]

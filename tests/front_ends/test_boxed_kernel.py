@@ -47,7 +47,7 @@ def wrapper(connections: Path) -> int:
             continue
         if {"kernel", "run", "host:kernel"} <= set(words) and words[-2].startswith(str(connections)):
             return int(entry.name)
-    return 0
+    raise AssertionError("there is no wrapper")
 
 
 def install(lab: Lab) -> None:

@@ -415,7 +415,7 @@ class FakeEngine:
 
     def container(self, name_or_id: Any) -> Container:
         wanted = name_or_id.id if isinstance(name_or_id, Container) else name_or_id
-        for one in self._containers.values():
+        for one in sorted(self._containers.values(), key=lambda one: one.name != wanted):
             if wanted == one.name or (wanted and one.id.startswith(wanted)):
                 return one
         raise ContainerNotFound("find container", wanted, "there is none of that name")

@@ -188,7 +188,7 @@ def test_a_terminal_is_attached_and_given_to_the_console_socket(world: World) ->
     listener.listen()
     script = "test -t 0 -a -t 1 -a -t 2 -a -c /dev/console && stty size && tty"
     world.create("tty", "sh", "-c", script, options=("--console-socket", str(place)))
-    listener.settimeout(10)
+    listener.settimeout(30)
     channel, _ = listener.accept()
     _, fds, _, _ = socket.recv_fds(channel, 4096, 1)
     world.run("start", "tty")

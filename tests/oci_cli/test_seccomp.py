@@ -116,7 +116,7 @@ def test_notify_asks_the_agent(our_world: World, no_new_privileges: bool) -> Non
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(place))
     listener.listen()
-    listener.settimeout(10)
+    listener.settimeout(30)
     our_world.process["noNewPrivileges"] = no_new_privileges
     our_world.config["annotations"] = {"a": "b"}
     our_world.linux["seccomp"] = {

@@ -86,7 +86,7 @@ class World:
             [*self.runtime.argv, "--root", str(self.state), *arguments],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             input=given,
             cwd=_REPOSITORY,
         )
@@ -123,7 +123,7 @@ class World:
         argv += [*options, "--bundle", str(self.bundle), name]
         with open(self.folder / "said", "w") as said:
             done = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=30, cwd=_REPOSITORY
+                argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=60, cwd=_REPOSITORY
             )
         assert status is None or bool(done.returncode) == bool(status), self.said()
         return self.said()
@@ -159,7 +159,7 @@ class World:
         self.run("kill", name, "KILL")
         self.gone(pid)
 
-    def until(self, done: Callable[[], bool], seconds: float = 10) -> None:
+    def until(self, done: Callable[[], bool], seconds: float = 30) -> None:
         """Wait for something that a container does."""
         deadline = time.monotonic() + seconds
         while not done():
@@ -179,5 +179,6 @@ class World:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             return
-        select.select([pidfd], [], [], 10)
+        over, _, _ = select.select([pidfd], [], [], 30)
         os.close(pidfd)
+        assert over, f"process {pid} goes on"

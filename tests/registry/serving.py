@@ -83,13 +83,13 @@ def debian_registry(folder: Path, auth: str = "", tls: tuple[str, str] | None = 
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 def answers(port: int) -> bool:
     """Does somebody answer there, if only that it wants a login, or TLS?"""
     try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=1).close()
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=5).close()
     except OSError as error:
         return isinstance(error, urllib.error.HTTPError)
     return True
@@ -99,7 +99,7 @@ def until(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> 
     """Wait for a process; bounded."""
     import time
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert process.poll() is None and time.monotonic() < deadline, "it did not start"
         time.sleep(0.02)

@@ -1,6 +1,7 @@
 """Tokens, redirects and who is told which secret: a registry, a token server with TLS, another host."""
 
 import base64
+import itertools
 import json
 import os
 import threading
@@ -41,7 +42,7 @@ class World:
         self.tokens: dict[str, set[str]] = {}
         self.expiring = ""
         self.seen: set[str] = set()
-        self.made = 0
+        self.made = itertools.count(1)
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
         self.seen_elsewhere: list[dict[str, str]] = []
         self.realm = ""
@@ -49,8 +50,7 @@ class World:
         self.filler = 0
 
     def token(self, scopes: list[str], *, offline: bool = False) -> bytes:
-        self.made += 1
-        name = f"t{self.made}"
+        name = f"t{next(self.made)}"
         more = {"refresh_token": self.refresh} if offline else {}
         self.tokens[name] = {one for scope in scopes for one in scope.split()}
         return json.dumps({"token": name, "expires_in": 300, **more}).encode() + b" " * self.filler

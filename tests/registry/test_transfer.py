@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -87,11 +88,19 @@ def test_a_blob_is_mounted(tmp_path: Path, here: Store, made: Image) -> None:
 
 def with_faults(plan: dict[str, int]) -> type[Handler]:
     """A handler that cuts bodies or answers badly a number of times; ``plan`` counts down."""
+    counting = threading.Lock()
+
+    def due(fault: str) -> bool:
+        with counting:  # several connections are answered at once
+            plan[fault] = plan.get(fault, 0) - 1
+            if plan[fault] < 0:
+                plan[fault] = 0
+                return False
+            return True
 
     class Faulty(Handler):
         def do_GET(self) -> None:
-            if plan.get("busy", 0) > 0 and self.path != "/v2/":
-                plan["busy"] -= 1
+            if self.path != "/v2/" and due("busy"):
                 self._left, self._chunked = None, False
                 self._answer(503, {"Retry-After": "1"})
                 self.close_connection = True
@@ -101,8 +110,7 @@ def with_faults(plan: dict[str, int]) -> type[Handler]:
         do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
         def blob(self, name: str, digest: str) -> None:
-            if plan.get("cut", 0) > 0 and self.command == "GET":
-                plan["cut"] -= 1
+            if self.command == "GET" and due("cut"):
                 real = self.connection
 
                 class Short:
@@ -117,13 +125,13 @@ def with_faults(plan: dict[str, int]) -> type[Handler]:
                 finally:
                     self.connection = real
                     self.close_connection = True
-                plan["ranges"] = plan.get("ranges", 0) + ("Range" in self.headers)
+                with counting:
+                    plan["ranges"] = plan.get("ranges", 0) + ("Range" in self.headers)
                 return
             super().blob(name, digest)
 
         def complete(self, name: str, id: str) -> None:
-            if plan.get("broken upload", 0) > 0:
-                plan["broken upload"] -= 1
+            if due("broken upload"):
                 self.connection.close()
                 raise ConnectionError
             super().complete(name, id)
