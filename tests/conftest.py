@@ -71,6 +71,8 @@ def nothing_left_behind(
     own = session_folder / "xdg"
     own.mkdir(mode=0o700)
     os.environ["XDG_RUNTIME_DIR"] = str(own)
+    # Nor the history of IPython, which is one file for all that run at the same time.
+    os.environ["IPYTHONDIR"] = str(session_folder / "ipython")
     marks = (str(session_folder), str(tmp_path_factory.getbasetemp()))
     before = leftovers.look(marks)
     yield
