@@ -13,6 +13,7 @@ import signal
 import socket
 from typing import Never
 
+from sandcell.runtime.container import bare, compiled
 from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.sealed import Sealed, unpack
@@ -29,29 +30,46 @@ _STDIO = 3
 
 class Early:
     """A waiting child: already in ``NAMESPACES`` (and ``user``) with ``idmap``'s ids. It closes
-    ``link``, which is its monitor's alone."""
+    ``link``, which is its monitor's alone.
 
-    __slots__ = ("_table", "channel", "idmap", "mount_namespace", "pid", "pidfd", "prefix")
+    ``stage``: where it plays if it has no interpreter; one that has plays any plan, and costs more.
+    """
+
+    __slots__ = ("_table", "channel", "idmap", "mount_namespace", "pid", "pidfd", "prefix", "stage")
 
     def __init__(self, idmap: ids.IdMap, link: int) -> None:
         self.idmap = idmap
-        self.prefix = _prefix(idmap)
+        self.prefix = prefix(idmap)
         # The kernel marks this file when the mount table changes: proc(5), "mounts".
         self._table = os.open("/proc/self/mounts", os.O_RDONLY | os.O_CLOEXEC)
         flags = FLAGS["user"] if idmap.user_namespace else 0
         for name in NAMESPACES:
             flags |= FLAGS[name]
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.pid, self.pidfd = clone3(flags, signal.SIGCHLD)
-        if self.pid == 0:
-            self.channel.close()
-            os.close(link)
-            _wait(self.prefix, theirs)
+        # With a single id nearly every plan has a step that needs the interpreter.
+        self.stage = None if idmap.single else bare.stage()
+        if self.stage is not None:
+            if idmap.user_namespace:
+                # A child before changed ids, which marked our memory; then nobody could map its own.
+                process.prctl(process.PR_SET_DUMPABLE, 1)
+            self.stage.add(prologue(self.prefix))
+            self.pid, self.pidfd = self.stage.start(flags, theirs.fileno())
+        else:
+            self.pid, self.pidfd = clone3(flags, signal.SIGCHLD)
+            if self.pid == 0:
+                self.channel.close()
+                os.close(link)
+                _wait(self.prefix, theirs)
         theirs.close()
         self.mount_namespace = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         if idmap.user_namespace:
             ids.write(self.pid, idmap)
-            self.channel.send(player.IDS_READY)
+            self.channel.send(s.IDS_READY)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What it holds open in this process."""
+        return (self.channel.fileno(), self.pidfd, self.mount_namespace, self._table)
 
     def fits(self, plan: Sealed) -> bool:
         """True when the plan begins as this child did, and the host's mounts are still the same."""
@@ -63,7 +81,8 @@ class Early:
             elif isinstance(step, s.MapIds):
                 idmap = step.idmap
         return (
-            wanted == set(NAMESPACES)
+            (self.stage is None or bool(plan.bare))
+            and wanted == set(NAMESPACES)
             and idmap == self.idmap
             and plan.first == self.prefix
             and not select.select([], [], [self._table], 0)[2]
@@ -72,11 +91,15 @@ class Early:
     def go(self, plan: Sealed, stdio: tuple[int, int, int]) -> bool:
         """Let the child play the rest of the plan. False, and nothing happened, when that is too long
         or the child has ended: then a host that refused what it began with says so again."""
-        if len(plan.rest) > _MOST:
-            return False
         try:
-            socket.send_fds(self.channel, [plan.rest], stdio)
-        except BrokenPipeError:
+            if self.stage is not None:
+                self.stage.add_plan(plan.bare)
+                socket.send_fds(self.channel, [s.GO], stdio)
+            elif len(plan.rest) <= _MOST:
+                socket.send_fds(self.channel, [plan.rest], stdio)
+            else:
+                return False
+        except (BrokenPipeError, OverflowError):
             return False
         os.close(self._table)
         return True
@@ -85,16 +108,25 @@ class Early:
         """End the child that nobody will need."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        if self.stage is not None:
+            self.stage.close()
         self.channel.close()
         for fd in (self.pidfd, self.mount_namespace, self._table):
             os.close(fd)
 
 
-def _prefix(idmap: ids.IdMap) -> tuple[s.Inside, ...]:
+def prefix(idmap: ids.IdMap) -> tuple[s.Inside, ...]:
+    """What every plan begins with."""
     steps: list[s.Inside] = []
     if idmap.user_namespace:
         steps.append(s.AwaitIds(idmap.uids[0].inside, idmap.gids[0].inside))
     return (*steps, s.PrivateMounts(mounts.MS_SLAVE), s.Loopback())
+
+
+def prologue(first: tuple[s.Inside, ...]) -> bytes:
+    """What a child without an interpreter does until it has the rest of its plan."""
+    before = (compiled.closing(), compiled.calls_of(first) or b"")
+    return b"".join((*before, compiled.awaited(), compiled.beginning()))
 
 
 def _wait(prefix: tuple[s.Inside, ...], channel: socket.socket) -> Never:

@@ -13,10 +13,9 @@ import signal
 import socket
 from typing import NamedTuple
 
+from sandcell.runtime.container import bare, compiled, jobs, outside, processes, room
 from sandcell.runtime.container import inside as player
-from sandcell.runtime.container import jobs, outside, processes
 from sandcell.runtime.container import steps as s
-from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.monitor import attend, collect, keyboard, own_pipes, pipes, streams, tell
 from sandcell.runtime.container.pump import Pump
 from sandcell.runtime.errors import SandcellError
@@ -29,7 +28,8 @@ _CLONE_PARENT = 0x00008000
 
 class _Entry(NamedTuple):
     """How a process gets in: by which namespaces (``flags``) of the process ``target`` (a pidfd), with which
-    sockets to us, and into which control group (``into``: its descriptor, where it has to be born there)."""
+    sockets to us, and into which control group (``into``: its descriptor, where it has to be born there).
+    ``stage``: where it plays if it needs no interpreter."""
 
     job: jobs.Exec
     target: int
@@ -39,20 +39,22 @@ class _Entry(NamedTuple):
     stdio: tuple[int, int, int]
     into: int | None
     group: cgroups.Cgroup | None
+    stage: bare.Stage | None
 
 
-def serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Early | None = None) -> None:
+def serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> bool:
     """Start the process, move its output to the client, tell its end. The process and all that it
-    started are killed when the client goes away. ``early``: a child prepared for a container, which
-    is not needed. Replies as of ``monitor.serve``."""
+    started are killed when the client goes away. Replies as of ``monitor.serve``. False when a process
+    that it started may still be a child of ours."""
     try:
-        _serve(job, control, sinks, early)
+        _serve(job, control, sinks)
+        return "pid" in job.namespaces
     finally:
         if job.directory:
             trees.remove(job.directory)
 
 
-def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Early | None) -> None:
+def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> None:
     if "pid" not in job.namespaces:
         from sandcell.runtime.container import descendants
 
@@ -73,14 +75,10 @@ def _serve(job: jobs.Exec, control: socket.socket, sinks: list[int], early: Earl
         os.close(fd)
     if isinstance(born, jobs.Refused):
         tell(control, born)
-        if early is not None:
-            early.drop()
         return
     if "pid" not in job.namespaces:
         descendants.guard(job.init.pid)
     tell(control, jobs.Started(born.pid))
-    if early is not None:
-        early.drop()  # now nobody waits for it
     pump = Pump(streams(sources, sinks, born.console, typed), None)
 
     def hang_up() -> None:
@@ -126,32 +124,49 @@ def _born(
     into = group.open() if group is not None else None
     # Not dumpable before the child enters, so that there is no moment to look.
     process.prctl(process.PR_SET_DUMPABLE, 0)
-    begin = _directly if "pid" in job.namespaces and "user" not in job.namespaces else _by_a_helper
-    number, unfit = begin(_Entry(job, target, flags, ours, theirs, stdio, into, group))
+    direct = "pid" in job.namespaces and "user" not in job.namespaces
+    stage = bare.stage() if direct and job.bare else None
+    begin = _directly if direct else _by_a_helper
+    number, unfit = begin(_Entry(job, target, flags, ours, theirs, stdio, into, group, stage))
     if number <= 0:
         if group is not None:
             group.remove()
         return jobs.Refused("enter the container's namespaces", -number)
     born = outside.Born(number, os.pidfd_open(number), group)
-    refused = unfit or outside.listen(ours, lambda: job.inside, born)
+    refused = unfit or outside.listen(ours, lambda: job.inside, born, stage)
     if refused is not None:
         outside.reap(number, born.pidfd)
         born.let_go()
+    if stage is not None:
+        stage.close()
     return refused or born
 
 
 def _directly(entry: _Entry) -> tuple[int, jobs.Refused | None]:
     """The pid of the process, or a negative errno; and why its control group could not be made."""
     pid_namespace, last = FLAGS["pid"], entry.flags & CLONE_NEWCGROUP
+    rest, into = entry.flags & ~last & ~pid_namespace, -1 if entry.into is None else entry.into
     try:
         setns(entry.target, pid_namespace)
-        pid, pidfd = clone3(0, signal.SIGCHLD, -1 if entry.into is None else entry.into)
+        if entry.stage is not None:
+            for slot, value in (
+                (room.TARGET, entry.target),
+                (room.JOIN, rest),
+                (room.JOIN_LAST, last),
+            ):
+                entry.stage.give(slot, value)
+            for calls in (compiled.joining(), compiled.beginning()):
+                entry.stage.add(calls)
+            entry.stage.add_plan(entry.job.bare)
+            pid, pidfd = entry.stage.start(0, entry.theirs.fileno(), into, entry.stdio)
+        else:
+            pid, pidfd = clone3(0, signal.SIGCHLD, into)
     except OSError as error:
         return -(error.errno or errno.EIO), None
     if pid == 0:
         entry.ours.close()
-        rest = (entry.target, entry.flags & ~last & ~pid_namespace)
-        player.become(entry.job.inside, entry.theirs, entry.stdio, (rest, (entry.target, last)))
+        joins = ((entry.target, rest), (entry.target, last))
+        player.become(entry.job.inside, entry.theirs, entry.stdio, joins)
     os.close(pidfd)
     outside.give_children("/proc/self/ns/pid")
     if entry.into is not None:

@@ -36,11 +36,8 @@ from sandcell.runtime.linux.syscall import (
 _TIOCSPTLCK = 0x40045431
 _TIOCGPTPEER = 0x5441
 
-IDS_READY = b"i"
 FAILED = b"!"
 CONSOLE = b"c"
-DOORS = b"d"
-CONNECTED = b"n"
 EXECUTING = b"e"
 OWNERS = b"o"
 _MOST_DOORS = 16
@@ -113,13 +110,13 @@ def _await(scene: Scene, wanted: bytes) -> None:
 
 
 def _ids(step: s.AwaitIds, scene: Scene) -> None:
-    _await(scene, IDS_READY)
+    _await(scene, s.IDS_READY)
     os.setresgid(step.gid, step.gid, step.gid)
     os.setresuid(step.uid, step.uid, step.uid)
 
 
 def _network(step: s.AwaitNetwork, scene: Scene) -> None:
-    _await(scene, CONNECTED)
+    _await(scene, s.CONNECTED)
 
 
 def _join(step: s.JoinNamespace, scene: Scene) -> None:
@@ -130,7 +127,7 @@ def _join(step: s.JoinNamespace, scene: Scene) -> None:
 
 def _cgroup(step: s.EnterCgroup, scene: Scene) -> None:
     said, doors = process.receive_descriptors(scene.sync, _MOST_DOORS)
-    if said != DOORS:
+    if said != s.DOORS:
         os._exit(125)
     cgroups.enter(doors)
     for fd in doors:

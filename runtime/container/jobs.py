@@ -77,8 +77,9 @@ def added(run: str) -> tuple[Call, ...]:
 class Exec(msgspec.Struct, frozen=True, tag=True):
     """Run another process in the container whose first process is ``init``.
 
-    ``namespaces``: names to enter. ``cgroup``: the container's group, empty where it has none.
-    ``directory``: of the host, removed at the end.
+    ``namespaces``: names to enter. ``bare``: ``inside`` as ``compiled`` writes it down, empty where that
+    cannot be. ``cgroup``: the container's group, empty where it has none. ``directory``: of the host, removed
+    at the end.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Exec(msgspec.Struct, frozen=True, tag=True):
     init: Identity
     namespaces: tuple[str, ...]
     inside: tuple[Inside, ...]
+    bare: bytes = b""
     cgroup: str = ""
     directory: str = ""
 

@@ -7,13 +7,14 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from sandcell.runtime.container import bare, compiled
 from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.jobs import Refused
 from sandcell.runtime.container.sealed import Sealed
 from sandcell.runtime.errors import SandcellError
-from sandcell.runtime.linux import cgroups, idmap
+from sandcell.runtime.linux import cgroups, idmap, process
 from sandcell.runtime.linux.namespaces import FLAGS
 from sandcell.runtime.linux.syscall import clone3, setns
 
@@ -96,7 +97,7 @@ def prepare(plan: Sealed, stdio: tuple[int, int, int], early: Early | None) -> B
         if early is not None:
             if not born_inside and early.fits(plan) and early.go(plan, stdio):
                 born = Born(early.pid, early.pidfd, None, early.mount_namespace)
-                settled = _settled(early.channel, lambda: plan.following, born, group, wire)
+                settled = _settled(early.channel, lambda: plan.following, born, group, wire, early.stage)
                 if settled is not _KILLED:
                     return settled
                 # It had been killed while it waited, and was not quite dead yet: nothing is lost.
@@ -153,27 +154,29 @@ def _settled(
     born: Born,
     group: s.MakeCgroup | None,
     wire: s.Connect | s.Slirp | None,
+    stage: bare.Stage | None,
 ) -> Born | Refused:
     """Make the control group and the network link while the child mounts its files, and hear what
-    becomes of it."""
+    becomes of it; then its ``stage`` is not needed any more."""
     try:
         if group is not None and born.cgroup is None:
             born.cgroup = make_cgroup(group)
         give_doors(ours, born.cgroup)
         if wire is not None:
             connect(ours, born, wire)
-        refused = listen(ours, steps, born)
+        refused = listen(ours, steps, born, stage)
+        if refused is not None:
+            reap(born.pid, born.pidfd)
+            born.let_go()
     except BaseException:
         reap(born.pid, born.pidfd)
         born.let_go()
         raise
     finally:
         ours.close()
-    if refused is None:
-        return born
-    reap(born.pid, born.pidfd)
-    born.let_go()
-    return refused
+        if stage is not None:
+            stage.close()
+    return refused or born
 
 
 def connect(ours: socket.socket, born: Born, wire: s.Connect | s.Slirp) -> None:
@@ -190,7 +193,7 @@ def connect(ours: socket.socket, born: Born, wire: s.Connect | s.Slirp) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, wire.describe()) from None
     try:
-        ours.send(player.CONNECTED)
+        ours.send(s.CONNECTED)
     except ConnectionError:
         pass  # it has failed meanwhile, and said why
 
@@ -216,7 +219,7 @@ def give_doors(ours: socket.socket, group: cgroups.Cgroup | None) -> None:
         return
     doors = group.doors()
     try:
-        socket.send_fds(ours, [player.DOORS], doors)
+        socket.send_fds(ours, [s.DOORS], doors)
     except ConnectionError:
         pass  # it has failed meanwhile, and said why
     finally:
@@ -235,19 +238,24 @@ def _bear(
     *,
     born_inside: bool,
 ) -> Born | Refused:
-    inside = plan.inside
     cgroup = make_cgroup(group) if group is not None and born_inside else None
     into = cgroup.open() if cgroup is not None else None
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    stage = _stage(plan)
     try:
-        pid, pidfd = clone3(flags, signal.SIGCHLD, -1 if into is None else into)
+        if stage is not None:
+            if ids is not None:
+                process.prctl(process.PR_SET_DUMPABLE, 1)
+            pid, pidfd = stage.start(flags, theirs.fileno(), -1 if into is None else into, stdio)
+        else:
+            pid, pidfd = clone3(flags, signal.SIGCHLD, -1 if into is None else into)
     except OSError:
         if cgroup is not None:
             cgroup.remove()
         raise
     if pid == 0:
         ours.close()
-        player.become(inside, theirs, stdio)
+        player.become(plan.inside, theirs, stdio)
     if into is not None:
         os.close(into)
     theirs.close()
@@ -255,7 +263,7 @@ def _bear(
     try:
         if ids is not None:
             idmap.write(pid, ids)
-            ours.send(player.IDS_READY)
+            ours.send(s.IDS_READY)
         if mapped is not None:
             from sandcell.runtime.container import provide
 
@@ -264,12 +272,27 @@ def _bear(
         reap(pid, pidfd)
         born.let_go()
         raise
-    return _settled(ours, lambda: inside, born, group, wire)
+    return _settled(ours, lambda: plan.inside, born, group, wire, stage)
 
 
-def listen(ours: socket.socket, steps: Callable[[], tuple[s.Inside, ...]], born: Born) -> Refused | None:
+def _stage(plan: Sealed) -> bare.Stage | None:
+    """Where the plan can be played without an interpreter, if it can."""
+    first = compiled.calls_of(plan.first) if plan.bare else None
+    stage = bare.stage() if first is not None else None
+    if stage is not None and first is not None:
+        stage.add(compiled.beginning())
+        stage.add_plan(first + plan.bare)
+    return stage
+
+
+def listen(
+    ours: socket.socket,
+    steps: Callable[[], tuple[s.Inside, ...]],
+    born: Born,
+    stage: bare.Stage | None = None,
+) -> Refused | None:
     """Hear what the child tells until its program runs (``None``) or it has failed. ``steps``: gives what
-    it does."""
+    it does. ``stage``: where it tells if it has no interpreter."""
     executing = False
     while True:
         try:
@@ -278,7 +301,9 @@ def listen(ours: socket.socket, steps: Callable[[], tuple[s.Inside, ...]], born:
             # It ended before it read what we sent; this is told once, before what it sent.
             continue
         if not message:
-            return None if executing else _KILLED
+            if stage is not None and (failed := stage.failed(steps)) is not None:
+                return told(steps(), *failed)
+            return None if executing or (stage is not None and stage.executing) else _KILLED
         if message == player.EXECUTING:
             executing = True
         elif message == player.CONSOLE:

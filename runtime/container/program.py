@@ -15,6 +15,7 @@ import sys
 # Up to here a copy takes less time than the import of what makes a clone.
 _SMALL = 1 << 20
 _ADD_SEALS = 1033
+_MFD_EXEC = 0x10
 _SEAL, _SHRINK, _GROW, _WRITE = 1, 2, 4, 8
 
 
@@ -44,6 +45,20 @@ def leave_program() -> None:
         exe_file.replace(copy)
     finally:
         os.close(copy)
+
+
+def sealed_memory(name: str, content: bytes) -> int:
+    """A descriptor of ``content``, to be executed or mapped, that nobody can change. The caller closes it."""
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        memory = os.memfd_create(name, flags | _MFD_EXEC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        memory = os.memfd_create(name, flags)  # Linux before 6.3
+    os.write(memory, content)
+    fcntl.fcntl(memory, _ADD_SEALS, _SEAL | _SHRINK | _GROW | _WRITE)
+    return memory
 
 
 def _read_only_clone(path: str) -> int:

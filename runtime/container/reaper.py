@@ -24,13 +24,12 @@ interpreter, stays in the container: see docs/decisions/0019. What it does, in C
 test assembles them and compares. elf(5), pid_namespaces(7).
 """
 
-import errno
-import fcntl
 import os
 import select
 import signal
 import struct
 
+from sandcell.runtime.container.program import sealed_memory
 from sandcell.runtime.linux import process
 
 _CODE = {
@@ -52,9 +51,7 @@ _CODE = {
 _MACHINES = {"x86_64": 62, "aarch64": 183}
 _BASE = 0x400000
 _HEADERS = 64 + 2 * 56
-_MFD_EXEC = 0x10
 _PATIENCE = 1000  # milliseconds; a filter of the user's own may keep the init from closing anything
-_ADD_SEALS, _SEALS = 1033, 1 | 2 | 4 | 8  # all: no other seal, size or byte
 
 
 def program(machine: str) -> bytes:
@@ -72,17 +69,7 @@ def program(machine: str) -> bytes:
 
 def open_program() -> int:
     """A descriptor of it for fexecve(3), in memory that nobody can change. The caller closes it."""
-    text = program(os.uname().machine)
-    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
-    try:
-        memory = os.memfd_create("init", flags | _MFD_EXEC)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        memory = os.memfd_create("init", flags)  # Linux before 6.3
-    os.write(memory, text)
-    fcntl.fcntl(memory, _ADD_SEALS, _SEALS)
-    return memory
+    return sealed_memory("init", program(os.uname().machine))
 
 
 def begin() -> None:

@@ -11,12 +11,24 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
-from sandcell.runtime.container import farewell, inside, jobs, journal, sealed, state
+from sandcell.runtime.container import (
+    bare,
+    compiled,
+    early,
+    farewell,
+    inside,
+    jobs,
+    journal,
+    room,
+    sealed,
+    state,
+)
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.output import STDOUT
 from sandcell.runtime.container.pump import Pump
 from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import cgroups, overlay, process, trees
+from sandcell.runtime.linux.idmap import HOST
 
 _NOWHERE = "/proc/self/nowhere"
 _TIMES = 10  # an interpreter looks closely at what runs for the eighth time
@@ -47,6 +59,9 @@ def rehearse() -> None:
     acts: tuple[Callable[[], object], ...] = (
         *(partial(inside.PERFORM[type(step)], step, scene) for step in _STEPS),
         partial(sealed.unpack, plan.rest),
+        partial(early.prologue, early.prefix(HOST)),
+        compiled.joining,
+        _stage,
         lambda: jobs.decode_job(jobs.encode(job)),
         partial(jobs.encode, jobs.Started(1)),
         partial(jobs.encode, jobs.Exited(0)),
@@ -70,6 +85,14 @@ def rehearse() -> None:
             pass  # there is nothing, as expected
     ours.close()
     theirs.close()
+
+
+def _stage() -> None:
+    stage = bare.Stage()
+    stage.give(room.SYNC, 0)
+    stage.add_plan(compiled.beginning())
+    stage.failed(lambda: ())
+    stage.close()
 
 
 def _hand_over(ours: socket.socket, theirs: socket.socket) -> None:

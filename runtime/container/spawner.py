@@ -43,7 +43,7 @@ def main(channel_fd: int, most: int) -> Never:
     # Loaded once here and shared by all children: these are what a monitor and an init need.
     import msgspec
 
-    from sandcell.runtime.container import early, exec, forward, mapped, monitor  # noqa: F401
+    from sandcell.runtime.container import bare, early, exec, forward, mapped, monitor  # noqa: F401
     from sandcell.runtime.linux import cgroups, network  # noqa: F401
     from sandcell.runtime.linux.idmap import IdMap
 
@@ -172,14 +172,18 @@ class Reserve:
 def _serve_jobs(channel: socket.socket, link: int, idmap: "IdMap") -> Never:
     """Wait for a job and do it, and come back for more: the memory that a process has written to is its
     own by then, and another would begin with copying it."""
+    from sandcell.runtime.container import early
     from sandcell.runtime.linux import process
 
+    waiting: Early | None = None
     try:
         # Its own session: Jupyter sends signals to whole process groups.
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for _ in range(_MOST_JOBS):
-            if not _serve_a_job(channel, link, idmap) or not _left_nothing(link):
+            waiting = waiting or early.prepare(idmap, link)
+            fit, waiting = _serve_a_job(channel, link, waiting)
+            if not fit or not _left_nothing(link, waiting):
                 break
             with socket.socket(fileno=os.dup(link)) as ours:
                 ours.send(_BACK)
@@ -193,54 +197,56 @@ def _serve_jobs(channel: socket.socket, link: int, idmap: "IdMap") -> Never:
         os._exit(0)
 
 
-def _left_nothing(link: int) -> bool:
-    """True when the last job left neither a descriptor nor a child in this process."""
+def _left_nothing(link: int, waiting: "Early | None") -> bool:
+    """True when the last job left neither a descriptor nor a child in this process; one that waits for the
+    next job is none of it."""
+    kept = {0, 1, 2, link, *(waiting.descriptors if waiting is not None else ())}
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        alone = waiting is not None
     except ChildProcessError:
-        return _only(link) or (gc.collect() > 0 and _only(link))
-    return False
+        alone = waiting is None
+    return alone and (_only(kept) or (gc.collect() > 0 and _only(kept)))
 
 
-def _only(link: int) -> bool:
+def _only(kept: set[int]) -> bool:
     opened = {int(name) for name in os.listdir("/proc/self/fd")}
-    return len(opened) == 5 and opened >= {0, 1, 2, link}  # one is that of the listing
+    return len(opened) == len(kept) + 1 and opened >= kept  # one is that of the listing
 
 
-def _serve_a_job(channel: socket.socket, link: int, idmap: "IdMap") -> bool:
-    """False when this process is not fit for another."""
-    from sandcell.runtime.container import early, exec, jobs, mapped, monitor
+def _serve_a_job(channel: socket.socket, link: int, waiting: "Early | None") -> "tuple[bool, Early | None]":
+    """Whether this process is fit for another job, and the child that still waits for one."""
+    from sandcell.runtime.container import exec, jobs, mapped, monitor
     from sandcell.runtime.linux import process
 
     try:
-        waiting = early.prepare(idmap, link)
         fds = _next(channel, link)
         channel.close()
         if not fds:
-            return False
+            return False, waiting
         _say(link, _TAKEN)
         control = socket.socket(fileno=fds[0])
         received = process.receive(control)
         if received is None:
-            return False
+            return False, waiting
         job = jobs.decode_job(received[0])
     except Exception as error:
         sys.stderr.write(f"sandcell monitor: {type(error).__name__}: {error}\n")
-        return False
+        return False, waiting
     # A container may run for months: whoever waits for the end of the client's output shall not
     # wait for that.
     os.dup2(1, 2)
     try:
         if isinstance(job, jobs.Run):
-            return monitor.serve(job, control, fds[1:], waiting)
+            return monitor.serve(job, control, fds[1:], waiting), None
         if isinstance(job, jobs.Exec):
-            exec.serve(job, control, fds[1:], waiting)
-        else:
-            _drop(waiting)
-            monitor.tell(control, mapped.perform(job, fds[1:]))
+            return exec.serve(job, control, fds[1:]), waiting
+        if waiting is not None:
+            waiting.drop()
+        monitor.tell(control, mapped.perform(job, fds[1:]))
     except Exception as error:
         monitor.tell(control, jobs.Refused(f"watch over it: {type(error).__name__}: {error}", 0))
-    return False
+    return False, None
 
 
 def _say(link: int, what: bytes) -> None:
@@ -265,8 +271,3 @@ def _next(channel: socket.socket, link: int) -> list[int]:
                 return process.receive_descriptors(channel, 4, flags=socket.MSG_DONTWAIT)[1]
             except BlockingIOError:
                 pass  # another was quicker
-
-
-def _drop(waiting: "Early | None") -> None:
-    if waiting is not None:
-        waiting.drop()

@@ -49,6 +49,9 @@ from sandcell.runtime.container.steps_outside import (
 from sandcell.runtime.container.view_steps import OpenFile, OpenOverlay
 from sandcell.runtime.linux.mounts import MS_RDONLY, MS_REMOUNT
 
+# What the monitor says to a first process, one byte each.
+GO, IDS_READY, DOORS, CONNECTED = b"g", b"i", b"d", b"n"
+
 
 class AwaitIds(Step, frozen=True, tag=True, array_like=True):
     """Wait until the monitor has written the id maps, then become the namespace's root."""

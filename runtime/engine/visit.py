@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from sandcell.runtime.container import jobs, processes, running, state
 from sandcell.runtime.container import steps as s
+from sandcell.runtime.container.compiled import calls_of
 from sandcell.runtime.container.compose import SHARED, capability_sets
 from sandcell.runtime.container.identity import NAMESPACES, identity
 from sandcell.runtime.container.options import ExecOptions, check_word
@@ -52,12 +53,14 @@ def _enter(
     assert spec.linux is not None
     exec_id = record.new_id()[:16]
     directory = _place_files(places, born, options, exec_id)
+    inside = _steps(nursery, born, spec, lowers, command, options, exec_id)
     job = jobs.Exec(
         id=born.id,
         exec_id=exec_id,
         init=now.init,
         namespaces=tuple(NAMESPACES[n.type] for n in spec.linux.namespaces),
-        inside=_steps(nursery, born, spec, lowers, command, options, exec_id),
+        inside=inside,
+        bare=calls_of(inside) or b"",
         cgroup=spec.linux.cgroups_path,
         directory=directory,
     )

@@ -50,13 +50,23 @@ def mount_overlay(
     The options of mount(2) must fit in one page, so when they do not, the lowers are named
     relative to their common directory; 127 short names fit. Changes the working directory then.
     """
-    text = options(lowers, upper, work, volatile=volatile, userxattr=userxattr)
-    if len(os.fsencode(text)) >= _PAGE:
-        common = os.path.commonpath(lowers)
-        os.chdir(common)
-        short = [os.path.relpath(path, common) for path in lowers]
-        text = options(short, upper, work, volatile=volatile, userxattr=userxattr)
+    directory, text = fitting(lowers, upper, work, volatile=volatile, userxattr=userxattr)
+    if directory:
+        os.chdir(directory)
     mount(b"overlay", os.fsencode(target), b"overlay", flags, os.fsencode(text))
+
+
+def fitting(
+    lowers: Sequence[str], upper: str, work: str, *, volatile: bool, userxattr: bool
+) -> tuple[str, str]:
+    """The options of an overlay as they fit in a page, and the working directory, if not empty, that
+    they need."""
+    text = options(lowers, upper, work, volatile=volatile, userxattr=userxattr)
+    if len(os.fsencode(text)) < _PAGE:
+        return "", text
+    common = os.path.commonpath(lowers)
+    short = [os.path.relpath(path, common) for path in lowers]
+    return common, options(short, upper, work, volatile=volatile, userxattr=userxattr)
 
 
 def sweep(upper: str, work: str) -> None:

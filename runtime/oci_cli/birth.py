@@ -150,7 +150,7 @@ def map_ids(child: Child, maps: idmap.IdMap | None) -> None:
     """Write the maps of a new user namespace (``None``: there is none new), let the child go on."""
     if maps is not None:
         write_maps(child.pid, maps)
-    child.sync.send(inside.IDS_READY)
+    child.sync.send(s.IDS_READY)
 
 
 def write_maps(pid: int, maps: idmap.IdMap) -> None:
@@ -165,7 +165,7 @@ def write_maps(pid: int, maps: idmap.IdMap) -> None:
 def give_doors(child: Child, group: cgroups.Cgroup) -> None:
     """Let the child into its control group."""
     doors = group.doors()
-    socket.send_fds(child.sync, [inside.DOORS], doors)
+    socket.send_fds(child.sync, [s.DOORS], doors)
     for fd in doors:
         os.close(fd)
 

@@ -10,31 +10,18 @@ from pathlib import Path
 import pytest
 
 from sandcell.runtime.container import reaper
+from tests.container.assembled import assembled
 from tests.engine.claims import until
-
-_SOURCES = Path(reaper.__file__).parent
-_PREFIX = {"x86_64": "x86_64-linux-gnu-", "aarch64": "aarch64-linux-gnu-"}
-
-
-def _assembled(machine: str, folder: Path) -> bytes:
-    prefix = _PREFIX[machine]
-    source = _SOURCES / f"reaper-{machine}.s"
-    subprocess.run([f"{prefix}as", "-o", str(folder / "o"), str(source)], check=True)
-    subprocess.run(
-        [f"{prefix}objcopy", "-O", "binary", "-j", ".text", str(folder / "o"), str(folder / "bin")],
-        check=True,
-    )
-    return (folder / "bin").read_bytes()
 
 
 @pytest.mark.peer("x86_64-linux-gnu-as")
 def test_x86_64_is_what_its_source_says(tmp_path: Path) -> None:
-    assert reaper.program("x86_64").endswith(_assembled("x86_64", tmp_path))
+    assert reaper.program("x86_64").endswith(assembled("reaper", "x86_64", tmp_path))
 
 
 @pytest.mark.peer("aarch64-linux-gnu-as")
 def test_aarch64_is_what_its_source_says(tmp_path: Path) -> None:
-    assert reaper.program("aarch64").endswith(_assembled("aarch64", tmp_path))
+    assert reaper.program("aarch64").endswith(assembled("reaper", "aarch64", tmp_path))
 
 
 def test_it_can_neither_be_written_nor_grow() -> None:
