@@ -86,6 +86,7 @@ class Beside(NamedTuple):
 
     @property
     def kind(self) -> int:
+        """How a call marks such an operand."""
         return 1
 
 
@@ -96,6 +97,7 @@ class Slot(NamedTuple):
 
     @property
     def kind(self) -> int:
+        """How a call marks such an operand."""
         return 2
 
 
@@ -106,6 +108,7 @@ class Room(NamedTuple):
 
     @property
     def kind(self) -> int:
+        """How a call marks such an operand."""
         return 3
 
 
