@@ -17,7 +17,7 @@ from sandcell.magics.show import shares
 from sandcell.magics.tables import history_card, images_card, plan_card
 from sandcell.magics.transfers import Transfers
 from sandcell.magics.verbs import Action, each
-from sandcell.runtime.errors import InvalidOption, SandcellError
+from sandcell.runtime.errors import InvalidOption, NotFound, SandcellError
 from sandcell.runtime.oci.reference import Reference
 
 _FORMS: dict[str, Literal["oci-archive", "oci-dir", "docker-archive"]] = {
@@ -111,7 +111,7 @@ def rm(session: Session, request: Request) -> None:
         for digest in removed.deleted:
             print(f"deleted: {short(digest)}")  # noqa: T201
 
-    each(request.words, remove)
+    each(request.words, remove, (NotFound,) if request.on("force") else ())
 
 
 def pull(session: Session, request: Request) -> None:

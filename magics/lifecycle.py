@@ -17,7 +17,7 @@ from sandcell.magics.show import shares
 from sandcell.magics.stream import Screen
 from sandcell.magics.tables import Diff, containers_card, diff_card, plan_card, processes_card, stats_card
 from sandcell.magics.verbs import Action, each
-from sandcell.runtime.errors import InvalidOption, NotFound
+from sandcell.runtime.errors import ContainerNotFound, InvalidOption, NotFound, SandcellError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,7 +154,9 @@ def rename(session: Session, request: Request) -> None:
 
 def rm(session: Session, request: Request) -> None:
     """``%container rm``"""
-    _done(request, lambda name: session.engine.remove(name, force=request.on("force")))
+    force = request.on("force")
+    forgiven = (ContainerNotFound,) if force else ()
+    _done(request, lambda name: session.engine.remove(name, force=force), forgiven)
 
 
 def prune(session: Session, request: Request) -> None:
@@ -258,14 +260,16 @@ VERBS: dict[str, Action] = {
 """What carries out each sub-command of ``%container``."""
 
 
-def _done(request: Request, action: Callable[[str], None]) -> None:
+def _done(
+    request: Request, action: Callable[[str], None], forgiven: tuple[type[SandcellError], ...] = ()
+) -> None:
     """Do something to each container and say its name when it is done, as docker does."""
 
     def one(name: str) -> None:
         action(name)
         print(name)  # noqa: T201
 
-    each(request.words, one)
+    each(request.words, one, forgiven)
 
 
 def _seconds(request: Request) -> float:

@@ -42,13 +42,19 @@ def dispatch(
     actions[verb](session, request)
 
 
-def each(names: Sequence[str], action: Callable[[str], None]) -> None:
+def each(
+    names: Sequence[str],
+    action: Callable[[str], None],
+    forgiven: tuple[type[SandcellError], ...] = (),
+) -> None:
     """Do something to each name, going on after an error as docker does; the last error is raised,
-    earlier ones are told before."""
+    earlier ones are told before. Those that are ``forgiven`` are told, and no more."""
     failed: SandcellError | None = None
     for name in names:
         try:
             action(name)
+        except forgiven as error:
+            sys.stderr.write("\n".join(told_lines(error)) + "\n")
         except SandcellError as error:
             if failed is not None:
                 sys.stderr.write("\n".join(told_lines(failed)) + "\n")

@@ -55,8 +55,10 @@ def complain(error: SandcellError) -> None:
 
 def exit_status(error: SandcellError, verb: str) -> int:
     """What docker would exit with: for ``run`` 125, 126 or 127; for ``exec`` 126, 127 or 1."""
-    if verb in ("run", "exec") and isinstance(error, StartFailed):
+    if isinstance(error, StartFailed) and verb == "run":
         return error.status
+    if isinstance(error, StartFailed) and verb == "exec":
+        return max(error.status, 126)
     return 125 if verb == "run" else 1
 
 

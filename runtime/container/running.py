@@ -239,9 +239,9 @@ def _failure(operation: str, reply: jobs.Reply | None, name: str, command: tuple
     cause = reply.step
     if reply.errno:
         cause += f": {os.strerror(reply.errno)}"
-        return StartFailed(
-            operation, name, cause, reply.message or "`sandcell doctor` tells what this host allows"
-        )
+        missing = reply.errno in (errno.ENOENT, errno.ENOTDIR)
+        hint = "" if missing else "`sandcell doctor` tells what this host allows"
+        return StartFailed(operation, name, cause, reply.message or hint)
     return StartFailed(operation, name, cause, reply.message)
 
 

@@ -144,6 +144,9 @@ def test_what_an_exec_could_not_do_and_how_a_container_would_be_stopped(
         127,
         "sandcell: exec in cli-asked: no command 'nosuch' in the container",
     )
+    status, _, told = sandcell("exec", "-w", "/none", "cli-asked", "true")
+    cause = "change directory to /none: No such file or directory"
+    assert (status, told) == (126, f"sandcell: exec in cli-asked: {cause}\n")
     engine.remove("cli-asked", force=True)
 
 

@@ -129,6 +129,12 @@ def test_a_container_lives(web: Notebook) -> None:
     assert web("%container reset web").out == "web\n"
     assert web("%container rm -f web").out == "web\n"
     assert web.engine.containers(all=True) == ()
+    # As docker: with -f, what is not there is told, and no failure.
+    ran = web("%container rm -f web")
+    assert (ran.error, ran.out, "web" in ran.err) == (None, "", True)
+    assert isinstance(web("%container rm web").error, ContainerNotFound)
+    ran = web("%image rm -f nope")
+    assert (ran.error, "nope" in ran.err) == (None, True)
 
 
 def test_verbs_go_on_after_an_error(web: Notebook) -> None:
