@@ -74,6 +74,7 @@ _CODE = {
 _CLONE_VM = 0x00000100
 _CLONE_CLEAR_SIGHAND = 0x100000000
 _NO_DESCRIPTOR = 0xFFFFFFFF
+_MASK = 8  # bytes of a set of signals
 _STACK = 1024
 _SIZE = _STACK + room.CALLS + room.LONGEST
 _CLONE_ARGS = struct.Struct("11Q")
@@ -140,11 +141,13 @@ class Stage:
         into = max(cgroup, 0)
         args = _CLONE_ARGS.pack(flags, ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD, *stack, 0, 0, 0, into)
         # A signal that Python handles would be handled in our memory, by another process.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        # (Python's pthread_sigmask would make objects of all their numbers.)
+        before = ctypes.create_string_buffer(_MASK)
+        call("rt_sigprocmask", signal.SIG_SETMASK, b"\xff" * _MASK, before, _MASK)
         try:
             result = _entry()(args, len(args), self._slots + room.CALLS)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            call("rt_sigprocmask", signal.SIG_SETMASK, before, None, _MASK)
         if result < 0:
             raise OSError(-result, os.strerror(-result), "clone3")
         return result, pidfd.value

@@ -7,10 +7,13 @@ that the next may use it lies in a slot. A plan with a step that is not here nee
 
 import errno
 import os
+import re
 import signal
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any
+
+import msgspec
 
 from sandcell.runtime.container import compiled_files, compiled_process
 from sandcell.runtime.container import steps as s
@@ -38,7 +41,7 @@ _HEADER, _DESCRIPTORS = 16, 16  # of a control message: its length, and how many
 _MSG_CMSG_CLOEXEC = 0x40000000
 # What an interpreter or its parent may ignore.
 _SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP)
-_ACTION, _MASK = 32, 8  # bytes of a sigaction and of a set of signals
+_WORD, _ACTION, _MASK = 8, 32, 8  # bytes of a sigaction and of a set of signals
 
 
 def calls_of(steps: Sequence[s.Inside], machine: str = "") -> bytes | None:
@@ -64,9 +67,26 @@ def step_at(steps: Sequence[s.Inside], offset: int, machine: str = "") -> int:
 
 
 def _compiled(step: s.Inside, machine: str) -> bytes | None:
-    if type(step) in _OF_ONE:
+    kind = type(step)
+    if kind in _NAMES:
+        return _like_another(step, _NAMES[kind], machine)
+    if kind is s.Execute:
         return _encoded(step, machine)
-    return _kept(step, machine) if type(step) in COMPILE else None
+    return _kept(step, machine) if kind in COMPILE else None
+
+
+def _like_another(step: s.Inside, names: Sequence[str], machine: str) -> bytes | None:
+    """What names this one container is the same as for any other, but for the names."""
+    real = [os.fsencode(getattr(step, name)) for name in names]
+    if any(len(name) < _WORD or _SPECIAL.search(name) for name in real):
+        return _encoded(step, machine)
+    # A word of the same byte eight times is nowhere else in a list.
+    holes = [bytes((number,)) * len(name) for number, name in enumerate(real, 1)]
+    fields = {name: hole.decode() for name, hole in zip(names, holes, strict=True)}
+    kept = _kept(msgspec.structs.replace(step, **fields), machine)
+    for hole, name in zip(holes, real, strict=True):
+        kept = kept.replace(hole, name, 1) if kept else kept
+    return kept
 
 
 def _encoded(step: s.Inside, machine: str) -> bytes | None:
@@ -202,5 +222,9 @@ COMPILE: dict[type, Callable[[Calls, Any], None]] = {
     s.PrivateMounts: _private,
 }
 
-# What names this one container: to keep it would help nobody.
-_OF_ONE = {s.OpenTree, s.MountOverlay, s.BindRoot, s.Hostname, s.Execute}
+_NAMES: dict[type, Sequence[str]] = {
+    s.OpenTree: ("source",),
+    s.MountOverlay: ("upper", "work"),
+    s.Hostname: ("name",),
+}
+_SPECIAL = re.compile(rb"[\0-\x1f\\:,]")  # what ends a string of C, or is quoted in options of an overlay

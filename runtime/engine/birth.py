@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -67,15 +68,20 @@ class Nursery(msgspec.Struct, frozen=True):
         return cgroups.layout().writable
 
 
+@lru_cache(64)
+def _of_image(lowers: tuple[str, ...], path: str) -> str:
+    return read_file(lowers, path)  # which are named by what is in them, and never change
+
+
 def setting(
     nursery: Nursery, id: str, options: Options, config: RunConfig, lowers: tuple[str, ...], upper: str = ""
 ) -> Setting:
     """The facts for ``compose``, the user's name resolved by the image's own files."""
-    layers = (*lowers, upper) if upper else lowers
+    read = partial(read_file, (*lowers, upper)) if upper else partial(_of_image, lowers)
     user, home = resolve(
         options.user or config.user,
-        read_file(layers, "etc/passwd"),
-        read_file(layers, "etc/group"),
+        read("etc/passwd"),
+        read("etc/group"),
         options.group_add,
     )
     ids = userns.chosen(nursery.places, nursery.host, id, options) or nursery.idmap

@@ -30,6 +30,7 @@ NR = {
     "getcwd": 17 if _AARCH64 else 79,
     "pivot_root": 41 if _AARCH64 else 155,
     "rt_sigaction": 134 if _AARCH64 else 13,
+    "rt_sigprocmask": 135 if _AARCH64 else 14,
     "setns": 268 if _AARCH64 else 308,
     "seccomp": 277 if _AARCH64 else 317,
     "execveat": 281 if _AARCH64 else 322,

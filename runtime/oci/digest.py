@@ -1,6 +1,8 @@
 """Content hashes: ``sha256:`` and 64 hexadecimal digits (image-spec, descriptor.md, "Digests")."""
 
 import re
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from sandcell.runtime.errors import InvalidDigest
@@ -44,12 +46,7 @@ class Digest(str):
             import hashlib
 
             return cls("sha256:" + hashlib.sha256(data).hexdigest())
-        # hashlib would load OpenSSL, which is faster, and which a container's start can do without.
-        try:
-            from _sha2 import sha256  # type: ignore[import-not-found, unused-ignore]
-        except ImportError:  # before Python 3.12
-            from _sha256 import sha256  # type: ignore[import-not-found, unused-ignore]
-        return cls("sha256:" + sha256(data).hexdigest())
+        return cls("sha256:" + _small_sha256()(data).hexdigest())
 
     def again(self, data: bytes) -> "Digest":
         """The digest of ``data`` by this one's algorithm."""
@@ -86,3 +83,14 @@ class Digest(str):
         import hashlib
 
         return hashlib.new(self.algorithm)
+
+
+@cache
+def _small_sha256() -> Callable[[bytes | bytearray | memoryview], "_Hash"]:
+    """Python's own: hashlib would load OpenSSL, which is faster, but a start does without."""
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:  # before Python 3.12
+        from _sha256 import sha256  # type: ignore[import-not-found, unused-ignore]
+    found: Callable[[bytes | bytearray | memoryview], _Hash] = sha256
+    return found

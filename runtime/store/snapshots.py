@@ -9,6 +9,7 @@ import base64
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 
 import msgspec
 
@@ -41,6 +42,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     chain_id: Digest
 
 
+@lru_cache(256)
 def snapshot_key(chain_id: Digest, idmap: IdMap, flavour: XattrFlavour) -> str:
     """The name of a snapshot: short, for a mount of 127 of them must fit in one page of options."""
     text = f"{chain_id} {idmap.key} {flavour}"

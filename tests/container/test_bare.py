@@ -228,6 +228,23 @@ def test_every_step_can_be_written_down_for_either_machine() -> None:
             assert compiled.calls_of((step,), machine), (kind, machine)
 
 
+def test_what_names_one_container_is_put_into_what_all_have_in_common() -> None:
+    id = "ab" * 32
+    for step in (
+        s.OpenTree(3, f"/store/{id}/hosts", 6),
+        s.MountOverlay("/t", ("/l,1", "/l:2"), f"/store/{id}/upper", f"/store/{id}/work", True, False),
+        s.Hostname(id[:12], "domain"),
+        s.Hostname("short"),
+        s.OpenTree(3, "/with\\special:ones,", 6),
+        s.OpenTree(3, "/ümläute", 6),
+    ):
+        direct = compiled._encoded(step, "")
+        assert direct is not None
+        for _ in range(2):
+            assert compiled.calls_of((step,)) == direct
+    assert compiled.calls_of((s.OpenTree(3, "/zero\0zero"),)) is None
+
+
 # Where the list lies in the emulated program: after the code, the stack and the slots.
 _STUB = """
         .globl  _start
