@@ -18,6 +18,7 @@ import msgspec
 from sandcell.runtime.container import compiled_files, compiled_process
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.calls import Calls, Label, Room, Slot
+from sandcell.runtime.container.processes import MARK
 from sandcell.runtime.container.room import (
     AFTER_SYNC,
     AT_FDCWD,
@@ -69,24 +70,46 @@ def step_at(steps: Sequence[s.Inside], offset: int, machine: str = "") -> int:
 def _compiled(step: s.Inside, machine: str) -> bytes | None:
     kind = type(step)
     if kind in _NAMES:
-        return _like_another(step, _NAMES[kind], machine)
-    if kind is s.Execute:
-        return _encoded(step, machine)
+        real = [getattr(step, name) for name in _NAMES[kind]]
+        return _like_another(
+            step,
+            machine,
+            real,
+            lambda holes: msgspec.structs.replace(step, **dict(zip(_NAMES[kind], holes, strict=True))),
+        )
+    if isinstance(step, s.Execute):
+        return _like_another(step, machine, *_variables(step))
     return _kept(step, machine) if kind in COMPILE else None
 
 
-def _like_another(step: s.Inside, names: Sequence[str], machine: str) -> bytes | None:
-    """What names this one container is the same as for any other, but for the names."""
-    real = [os.fsencode(getattr(step, name)) for name in names]
-    if any(len(name) < _WORD or _SPECIAL.search(name) for name in real):
-        return _encoded(step, machine)
+def _like_another(
+    step: s.Inside, machine: str, names: Sequence[str], with_names: Callable[[list[str]], s.Inside]
+) -> bytes | None:
+    """What names this one container is the same as for any other, but for the ``names``."""
+    real = [os.fsencode(name) for name in names]
+    for name in real:
+        if len(name) < _WORD or _SPECIAL.search(name):
+            return _encoded(step, machine)
     # A word of the same byte eight times is nowhere else in a list.
     holes = [bytes((number,)) * len(name) for number, name in enumerate(real, 1)]
-    fields = {name: hole.decode() for name, hole in zip(names, holes, strict=True)}
-    kept = _kept(msgspec.structs.replace(step, **fields), machine)
+    kept = _kept(with_names([hole.decode() for hole in holes]), machine)
     for hole, name in zip(holes, real, strict=True):
         kept = kept.replace(hole, name, 1) if kept else kept
     return kept
+
+
+def _variables(step: s.Execute) -> tuple[list[str], Callable[[list[str]], s.Inside]]:
+    """The variables of a container's and an exec's own name, and the same step with others."""
+    at = [number for number, entry in enumerate(step.environment) if entry.startswith(_OWN)]
+    values = [step.environment[number].partition("=")[2] for number in at]
+
+    def with_values(given: list[str]) -> s.Inside:
+        entries = list(step.environment)
+        for number, value in zip(at, given, strict=True):
+            entries[number] = f"{entries[number].partition('=')[0]}={value}"
+        return s.Execute(step.arguments, tuple(entries))
+
+    return values, with_values
 
 
 def _encoded(step: s.Inside, machine: str) -> bytes | None:
@@ -227,4 +250,5 @@ _NAMES: dict[type, Sequence[str]] = {
     s.MountOverlay: ("upper", "work"),
     s.Hostname: ("name",),
 }
+_OWN = ("HOSTNAME=", f"{MARK}=")
 _SPECIAL = re.compile(rb"[\0-\x1f\\:,]")  # what ends a string of C, or is quoted in options of an overlay

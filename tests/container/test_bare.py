@@ -235,6 +235,8 @@ def test_what_names_one_container_is_put_into_what_all_have_in_common() -> None:
         s.MountOverlay("/t", ("/l,1", "/l:2"), f"/store/{id}/upper", f"/store/{id}/work", True, False),
         s.Hostname(id[:12], "domain"),
         s.Hostname("short"),
+        s.Execute(("ls", id), (f"HOSTNAME={id[:12]}", "A=b", f"SANDCELL_EXEC={id}", "PATH=/a")),
+        s.Execute(("ls",), ("HOSTNAME=x", "HOSTNAME=", "A")),
         s.OpenTree(3, "/with\\special:ones,", 6),
         s.OpenTree(3, "/ümläute", 6),
     ):
