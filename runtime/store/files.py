@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -51,17 +52,21 @@ class Litter:
                     pass
                 os.close(fd)
 
-    def clear(self) -> None:
-        """Delete the files of processes that have ended, and the directories where a host was tried."""
+    def clear(self, *, dry_run: bool = False) -> dict[str, int]:
+        """Delete the files of processes that have ended, and the directories where a host was tried. By name
+        the bytes of the files that held any. ``dry_run``: they stay."""
+        gone: dict[str, int] = {}
         with self._locks.hold("tmp"):
-            for name in os.listdir(self.path):
+            for name in sorted(os.listdir(self.path)):
                 path = f"{self.path}/{name}"
-                try:
-                    unlink_abandoned(path)
-                except IsADirectoryError:
-                    with suppress(FileNotFoundError):
-                        if time.time() - os.stat(path).st_mtime > _LONGEST_TRIAL:
+                with suppress(FileNotFoundError):
+                    status = os.stat(path)
+                    if stat.S_ISDIR(status.st_mode):
+                        if not dry_run and time.time() - status.st_mtime > _LONGEST_TRIAL:
                             remove(path)
+                    elif unlink_abandoned(path, dry_run=dry_run) is None and status.st_size:
+                        gone[name] = status.st_size
+        return gone
 
 
 class Locks:
@@ -133,15 +138,16 @@ def replace(path: str, data: bytes, litter: Litter, *, synced: bool = True) -> N
         raise refused(error, "write", path) from error
 
 
-def unlink_abandoned(path: str) -> os.stat_result | None:
-    """Delete a file whose lock nobody holds; of one that is in use, tell its status."""
+def unlink_abandoned(path: str, *, dry_run: bool = False) -> os.stat_result | None:
+    """Delete a file whose lock nobody holds; tell the status of one in use. ``dry_run``: it stays."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
+        if not dry_run:
+            os.unlink(path)
     except BlockingIOError:
         return os.fstat(fd)
     except FileNotFoundError:

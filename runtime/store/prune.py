@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Pruned(msgspec.Struct, frozen=True):
-    """What was deleted: blobs by digest, snapshots as ``snapshot KEY``; and the bytes that they took."""
+    """What was deleted: blobs by digest, snapshots as ``snapshot KEY``, files that were never finished, as
+    those of a pull that was cut off, as ``unfinished NAME``; and the bytes that they took."""
 
     removed: tuple[str, ...] = ()
     size: int = 0
@@ -39,15 +40,14 @@ def prune(
     build steps made first, so that only named images stay. ``keep``: digests that somebody else
     needs. ``dry_run``: only tell what would be deleted. May be repeated or interrupted at any time.
     """
-    if not dry_run:
-        store.litter.clear()
+    unfinished = store.litter.clear(dry_run=dry_run)
     working_since = store.leases.oldest_work()
     if cache and not dry_run:
         store.cache.clear()
     named = (root.digest for root in store.names.roots())
     live = _reachable(store, (*named, *(() if cache else store.cache.digests()), *keep))
-    removed: list[str] = []
-    size = 0
+    removed = [f"unfinished {name}" for name in unfinished]
+    size = sum(unfinished.values())
     for digest in list(store.blobs.list()):
         if digest not in live:
             freed = store.blobs.delete(digest, unused_since=working_since, dry_run=dry_run)

@@ -184,7 +184,7 @@ class Snapshots:
     def delete(
         self, key: str, worker: Worker, *, unused_since: int | None = None, dry_run: bool = False
     ) -> int | None:
-        """Delete a snapshot, complete or not; tells its size as recorded.
+        """Delete a snapshot, complete or not; tells its size as recorded, else the bytes of the files in it.
 
         ``None``, and it stays, while somebody unpacks it or where it was asked for after ``unused_since``.
         ``dry_run``: it stays all the same.
@@ -193,17 +193,19 @@ class Snapshots:
             if not alone or (unused_since is not None and self.used(key) >= unused_since):
                 return None
             record = self.record(key)
+            places = (f"{self._path}/{key}", f"{self._path}/{_NEW}{key}")
+            size = record.size if record else sum(map(_bytes, places))
             if dry_run:
-                return record.size if record else 0
+                return size
             # First what says that it is complete.
             if record is not None or self.used(key):
                 os.unlink(f"{self._path}/{key}.json")
                 sync_directory(self._path)
-            worker.run(REMOVE, {"path": f"{self._path}/{key}"})
-            worker.run(REMOVE, {"path": f"{self._path}/{_NEW}{key}"})
+            for path in places:
+                worker.run(REMOVE, {"path": path})
             if _OWN in key:
                 self._locks.forget(_lock(key))
-        return record.size if record else 0
+        return size
 
     def _snapshot(self, chain_id: Digest, idmap: IdMap, flavour: XattrFlavour) -> Snapshot:
         key = snapshot_key(chain_id, idmap, flavour)
@@ -262,6 +264,17 @@ class Snapshots:
 
     def _complete(self, snapshot: Snapshot, record: SnapshotRecord) -> None:
         replace(f"{self._path}/{snapshot.key}.json", encode(record), self._litter)
+
+
+def _bytes(path: str) -> int:
+    """Bytes of the files below ``path``, as far as we may look; hard links count once."""
+    found: dict[int, int] = {}
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                status = os.lstat(f"{folder}/{name}")
+                found[status.st_ino] = status.st_size
+    return sum(found.values())
 
 
 def _lock(key: str) -> str:

@@ -8,6 +8,7 @@ from sandcell.runtime.oci.decode import encode
 from sandcell.runtime.oci.manifest import Index
 from sandcell.runtime.oci.reference import Reference
 from sandcell.runtime.store import Store
+from sandcell.runtime.store.prune import Pruned
 
 from .images import FLAVOUR, image, later
 
@@ -101,6 +102,22 @@ def test_litter_goes(store):
         assert os.listdir(f"{store.home}/tmp") == [os.path.basename(writer.path)]
     assert os.listdir(f"{store.home}/leases") == []
     assert os.listdir(f"{store.home}/snapshots") == []
+
+
+def test_what_was_never_finished_is_told_with_its_bytes(store):
+    with open(f"{store.home}/tmp/sha256-part", "wb") as part:
+        part.write(b"x" * 1000)
+    os.makedirs(f"{store.home}/snapshots/.new-abc-1/d")
+    with open(f"{store.home}/snapshots/.new-abc-1/d/f", "wb") as half:
+        half.write(b"x" * 500)
+    os.link(half.name, f"{half.name}2")
+    with store.blobs.writer() as writer:
+        writer.write(b"in use")
+        would = store.prune(dry_run=True)
+        assert would == Pruned(("unfinished sha256-part", "snapshot abc-1"), 1500)
+        assert os.path.exists(part.name) and os.path.exists(half.name)
+        assert store.prune() == would
+        assert store.prune() == Pruned()
 
 
 def test_the_cache_keeps_what_it_was_told(store):
