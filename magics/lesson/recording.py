@@ -11,6 +11,7 @@ import msgspec
 
 from sandcell.magics import paper as p
 from sandcell.magics.paper import Card, Html, el
+from sandcell.runtime.known import known
 
 # In a checkout beside magics/, installed beside it in the package.
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "recorded"
@@ -49,7 +50,7 @@ def load(lesson: str) -> Recording:
         data = (FOLDER / f"{lesson}.json").read_bytes()
     except FileNotFoundError:
         return Recording()
-    return msgspec.json.decode(data, type=Recording)
+    return msgspec.json.decode(data, type=known(Recording))
 
 
 def recorded_card(recording: Recording, outputs: tuple[Output, ...], why: str) -> Card:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from sandcell.runtime.errors import InvalidOption
+from sandcell.runtime.known import known
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Word = Annotated[str, msgspec.Meta(max_length=4096)]
@@ -137,7 +138,7 @@ class Archive(Body, frozen=True, kw_only=True):
 def body(kind: type[Body], data: bytes) -> dict[str, Any]:
     """The fields of a JSON body; an empty one has only defaults. ``InvalidOption`` says what is wrong."""
     try:
-        value = msgspec.json.decode(data or b"{}", type=kind)
+        value = msgspec.json.decode(data or b"{}", type=known(kind))
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise InvalidOption(
             "read", "the request's body", str(error), "see /sandcell/api/openapi.json"

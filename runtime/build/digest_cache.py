@@ -6,6 +6,8 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from sandcell.runtime.known import known
+
 # A file changed this short a time ago may change again within the same tick of the file system's clock.
 _SETTLED_NS = 2_000_000_000
 
@@ -69,6 +71,6 @@ class DigestCache:
     def _load(self) -> dict[str, tuple[Stamp, str]]:
         record = self._records.get(self._key) or {}
         try:
-            return msgspec.convert(record.get("files", {}), dict[str, tuple[Stamp, str]])
+            return msgspec.convert(record.get("files", {}), known(dict[str, tuple[Stamp, str]]))
         except msgspec.ValidationError:
             return {}

@@ -18,6 +18,7 @@ from sandcell.runtime.build.ops import Place, Remote
 from sandcell.runtime.build.placing import Load, Thing
 from sandcell.runtime.build.spool import Spool
 from sandcell.runtime.errors import BadInput, Corrupted
+from sandcell.runtime.known import known
 from sandcell.runtime.layer.tree import Entry
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.store import Store
@@ -57,12 +58,12 @@ def fetch(store: Store, remote: Remote) -> "FetchedFile":
 def _known(store: Store, key: str) -> Fetched | None:
     record = store.cache.get(key)
     try:
-        known = msgspec.convert(record, Fetched) if record is not None else None
+        found = msgspec.convert(record, known(Fetched)) if record is not None else None
     except msgspec.ValidationError:
         return None
-    if known is not None and not store.blobs.touch(Digest(known.digest)):
+    if found is not None and not store.blobs.touch(Digest(found.digest)):
         return None
-    return known
+    return found
 
 
 def _ask(store: Store, remote: Remote, known: Fetched | None) -> Fetched:

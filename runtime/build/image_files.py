@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from sandcell.runtime.known import known
 from sandcell.runtime.layer import listing
 from sandcell.runtime.layer.compress import decompress
 from sandcell.runtime.layer.tar_read import TarReader
@@ -117,7 +118,7 @@ class ImageFiles:
             try:
                 return tuple(
                     _renamed(one, "latin-1", "utf-8")
-                    for one in msgspec.convert(record["entries"], list[Entry])
+                    for one in msgspec.convert(record["entries"], known(list[Entry]))
                 )
             except (KeyError, msgspec.ValidationError):
                 pass

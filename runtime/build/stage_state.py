@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from sandcell.runtime.build.image_files import LayerBlob
+from sandcell.runtime.known import known
 from sandcell.runtime.oci import media_types
 from sandcell.runtime.oci.config import History, ImageConfig
 from sandcell.runtime.oci.decode import encode
@@ -81,7 +82,7 @@ def from_record(record: dict[str, Any] | None) -> Made | None:
     if record is None:
         return None
     try:
-        return msgspec.convert(record, Made, dec_hook=_read_digest)
+        return msgspec.convert(record, known(Made), dec_hook=_read_digest)
     except msgspec.ValidationError:
         return None
 

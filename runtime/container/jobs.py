@@ -14,6 +14,7 @@ import msgspec
 from sandcell.runtime.container.ports import Publish
 from sandcell.runtime.container.sealed import Sealed
 from sandcell.runtime.container.steps import Inside
+from sandcell.runtime.known import known
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.process import Identity
 
@@ -67,7 +68,7 @@ def added(run: str) -> tuple[Call, ...]:
     """What was added, once."""
     try:
         with open(f"{run}/{_ADDED}", "rb") as file:
-            found = msgspec.json.decode(file.read(), type=Call)
+            found = msgspec.json.decode(file.read(), type=known(Call))
         os.unlink(f"{run}/{_ADDED}")
     except (OSError, msgspec.MsgspecError):
         return ()
@@ -165,9 +166,9 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 Reply: TypeAlias = Started | Refused | Exited | Detached | Done
 
 _encoder = msgspec.msgpack.Encoder()
-_jobs: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)
-_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
-_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+_jobs: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(known(Job))
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(known(Request))
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(known(Reply))
 
 
 def encode(message: Job | Request | Reply) -> bytes:

@@ -13,6 +13,7 @@ import time
 
 import msgspec
 
+from sandcell.runtime.known import known
 from sandcell.runtime.linux.process import Identity, identify, read_text, send_signal
 
 NAME = "pasta"
@@ -58,7 +59,7 @@ def clear(run: str) -> None:
     """End the one that is noted below ``run``, whose monitor was killed. May be repeated."""
     try:
         with open(f"{run}/{_NOTE}", "rb") as file:
-            noted = msgspec.json.decode(file.read(), type=Identity)
+            noted = msgspec.json.decode(file.read(), type=known(Identity))
         os.unlink(f"{run}/{_NOTE}")
     except (OSError, msgspec.MsgspecError):
         return

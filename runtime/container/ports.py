@@ -6,6 +6,7 @@ import socket
 import msgspec
 
 from sandcell.runtime.errors import InvalidOption
+from sandcell.runtime.known import known
 
 NAME = "ports.json"
 
@@ -97,6 +98,6 @@ def read(run: str) -> tuple[Publish, ...]:
     """The ports as last noted, with the numbers that the host has given; none where there is no note."""
     try:
         with open(f"{run}/{NAME}", "rb") as file:
-            return msgspec.json.decode(file.read(), type=tuple[Publish, ...])
+            return msgspec.json.decode(file.read(), type=known(tuple[Publish, ...]))
     except (FileNotFoundError, msgspec.DecodeError):
         return ()

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from sandcell.runtime.errors import InvalidOption
+from sandcell.runtime.known import known
 from sandcell.runtime.linux import capabilities
 from sandcell.runtime.oci.spec import Seccomp, SeccompSyscall
 
@@ -83,7 +84,7 @@ def read_profile(
             own = str(entry["architecture"])
             if own == f"SCMP_ARCH_{machine.upper()}":
                 text["architectures"] = [own, *entry.get("subArchitectures", ())]
-        profile = msgspec.convert(text, Seccomp)
+        profile = msgspec.convert(text, known(Seccomp))
     except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidOption("use", f"--security-opt seccomp={path}", f"not a profile: {error}") from None
     return msgspec.structs.replace(profile, syscalls=tuple(calls))
@@ -91,7 +92,7 @@ def read_profile(
 
 def _rule(rule: dict[str, Any]) -> SeccompSyscall:
     names = rule.get("names") or [rule["name"]]
-    return msgspec.convert({**rule, "names": names, "args": rule.get("args") or ()}, SeccompSyscall)
+    return msgspec.convert({**rule, "names": names, "args": rule.get("args") or ()}, known(SeccompSyscall))
 
 
 def _applies(rule: dict[str, Any], machine: str, held: set[str], kernel: tuple[int, int]) -> bool:

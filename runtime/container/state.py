@@ -13,6 +13,7 @@ import time
 
 import msgspec
 
+from sandcell.runtime.known import known
 from sandcell.runtime.linux.process import Identity, alive, send_signal
 
 CREATED = "created"
@@ -37,7 +38,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(State)
+_decoder = msgspec.json.Decoder(known(State))
 NAME = "state.json"
 LOCK = "lock"
 _WAITERS = "waiters"

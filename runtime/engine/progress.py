@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import msgspec
 
+from sandcell.runtime.known import known
+
 NAME = "lessons.json"
 
 
@@ -39,7 +41,7 @@ class Progress:
         """Lesson (``"01"``) → its answers."""
         try:
             with open(self.path, "rb") as file:
-                return msgspec.json.decode(file.read(), type=dict[str, Answers])
+                return msgspec.json.decode(file.read(), type=known(dict[str, Answers]))
         except (FileNotFoundError, ValueError):
             return {}
 

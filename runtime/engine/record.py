@@ -18,6 +18,7 @@ from sandcell.runtime.engine.places import Places
 from sandcell.runtime.engine.refusals import told
 from sandcell.runtime.engine.values import Container
 from sandcell.runtime.errors import ContainerNotFound, Corrupted, InvalidDocument
+from sandcell.runtime.known import known
 from sandcell.runtime.linux.host_model import Facet
 from sandcell.runtime.linux.idmap import IdMap
 from sandcell.runtime.linux.process import Identity
@@ -53,6 +54,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def name(self) -> str:
         """The name given, else the short id."""
         return self.options.name or self.id[:12]
+
+
+# Ahead, for what makes containers has the same records within its own.
+known(Record)
 
 
 def new_id() -> str:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from sandcell.runtime.known import known
 from sandcell.runtime.layer import whiteout
 from sandcell.runtime.layer.disk import refused
 from sandcell.runtime.linux.syscall import RESOLVE_IN_ROOT, openat2
@@ -142,7 +143,7 @@ def write_changes(*, copy: str, upper: str, ignored: Sequence[str]) -> None:
     try:
         os.mkdir(upper, 0o755)
         with open(copy + _LATER, "rb") as file:
-            seen = msgspec.msgpack.decode(file.read(), type=_Seen)
+            seen = msgspec.msgpack.decode(file.read(), type=known(_Seen))
         root = os.open(copy, _ROOT)
         try:
             skipped = frozenset(os.fsencode(path.strip("/")) for path in ignored)

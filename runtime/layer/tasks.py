@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from sandcell.runtime.errors import Corrupted
+from sandcell.runtime.known import known
 from sandcell.runtime.layer import attributes
 from sandcell.runtime.layer.changes import upper_changes
 from sandcell.runtime.layer.compress import Compression, compressor, decompress
@@ -144,7 +145,7 @@ def remove_tree(*, path: str) -> None:
 def read_changes(text: str) -> tuple[Change, ...]:
     """The values that ``diff_upper`` sent."""
     return tuple(
-        _renamed(change, "latin-1", "utf-8") for change in msgspec.json.decode(text, type=list[Change])
+        _renamed(change, "latin-1", "utf-8") for change in msgspec.json.decode(text, type=known(list[Change]))
     )
 
 

@@ -13,6 +13,7 @@ import sys
 import msgspec
 
 from sandcell.runtime.errors import HostRefused
+from sandcell.runtime.known import known
 from sandcell.runtime.linux import cgroups
 from sandcell.runtime.linux.host_blame import LIMITS
 from sandcell.runtime.linux.host_judge import judge
@@ -91,7 +92,7 @@ def _path(store: str, run: str, forced: str) -> str:
 def _kept(path: str) -> Facts | None:
     try:
         with open(path, "rb") as file:
-            return msgspec.json.decode(file.read(), type=Facts)
+            return msgspec.json.decode(file.read(), type=known(Facts))
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -142,7 +143,7 @@ def observe(store: str, forced: str = "") -> Facts:
     said = _ask(msgspec.json.encode([store, forced, facts.nested, maps]).decode())
     facts = msgspec.structs.replace(facts, filesystem=_filesystem(store))
     try:
-        told = msgspec.json.decode(said, type=_Told)
+        told = msgspec.json.decode(said, type=known(_Told))
     except msgspec.DecodeError:
         text = said.decode(errors="replace").strip().rpartition("\n")[2]
         return msgspec.structs.replace(facts, fault=f"the probe ended early: {text or 'it said nothing'}")

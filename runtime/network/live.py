@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from sandcell.runtime.errors import Conflict, HostRefused, InvalidOption
+from sandcell.runtime.known import known
 from sandcell.runtime.linux import network as kernel
 from sandcell.runtime.network import addresses, addresses6, firewall, forwarding, names
 from sandcell.runtime.network.networks import Network
@@ -318,7 +319,7 @@ def read(directory: str, name: str) -> Live | None:
     """The record of that network, ``None`` where it is not in use."""
     try:
         with open(f"{directory}/{name}.json", "rb") as file:
-            return msgspec.json.decode(file.read(), type=Live)
+            return msgspec.json.decode(file.read(), type=known(Live))
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
 

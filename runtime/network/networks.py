@@ -7,6 +7,7 @@ import time
 import msgspec
 
 from sandcell.runtime.errors import InvalidOption, NameInUse, NotFound
+from sandcell.runtime.known import known
 from sandcell.runtime.linux.durable import sync_directory
 from sandcell.runtime.network import addresses, addresses6
 
@@ -117,6 +118,6 @@ class Networks:
     def _read(self, name: str) -> Network | None:
         try:
             with open(f"{self.directory}/{name}.json", "rb") as file:
-                return msgspec.json.decode(file.read(), type=Network)
+                return msgspec.json.decode(file.read(), type=known(Network))
         except (FileNotFoundError, msgspec.MsgspecError):
             return None

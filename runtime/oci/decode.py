@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from sandcell.runtime.errors import InvalidDigest, InvalidDocument
+from sandcell.runtime.known import known
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ def decode(type: type[T], data: bytes, *, object: str, unique: bool = False) -> 
         if unique:
             _check_unique(data, said)
         # Ours have none, and looking for one takes longer than the rest.
-        return msgspec.convert(_without_null(said) if b"null" in data else said, type, dec_hook=_read)
+        return msgspec.convert(_without_null(said) if b"null" in data else said, known(type), dec_hook=_read)
     except msgspec.ValidationError as error:
         raise InvalidDocument("read", object, _told(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -18,6 +18,7 @@ from typing import Annotated
 import msgspec
 
 from sandcell.runtime.errors import BadInput
+from sandcell.runtime.known import known
 from sandcell.runtime.registry.config_file import paths
 from sandcell.runtime.registry.trust import folders
 
@@ -70,6 +71,6 @@ def parse(data: bytes, path: str) -> Settings:
     import tomllib  # most have no such file
 
     try:
-        return msgspec.convert(tomllib.loads(data.decode()), Settings)
+        return msgspec.convert(tomllib.loads(data.decode()), known(Settings))
     except (ValueError, msgspec.ValidationError) as error:
         raise BadInput("read", path, str(error)) from None

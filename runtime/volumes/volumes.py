@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import msgspec
 
 from sandcell.runtime.errors import Conflict, InvalidOption, NotFound
+from sandcell.runtime.known import known
 from sandcell.runtime.linux.durable import sync_directory
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
@@ -132,7 +133,7 @@ class Volumes:
     def _read(self, name: str) -> Volume | None:
         try:
             with open(f"{self.directory}/{name}/{_RECORD}", "rb") as file:
-                record = msgspec.json.decode(file.read(), type=_Record)
+                record = msgspec.json.decode(file.read(), type=known(_Record))
         except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
             return None
         return Volume(name=name, mountpoint=self.path(name), created=record.created, labels=record.labels)

@@ -75,7 +75,7 @@ def background(engine: Engine, script: str = "sleep 1000", **options: object) ->
         engine.remove(made, force=True)
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     """Wait for something that another process does; bounded."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -198,7 +198,7 @@ def a_command_that_is_not_there_is_127_and_one_that_cannot_run_126(engine: Engin
 def stop_and_start_keep_its_files_and_a_fresh_one_has_none_of_them(engine: Engine) -> None:
     with background(engine, "trap 'exit 3' TERM; echo again >> /kept; while :; do sleep 0.02; done") as id:
         until(lambda: engine.exec(id, ("test", "-e", "/kept")).status == 0, "the first start")
-        engine.stop(id)
+        engine.stop(id, 60)
         assert engine.container(id).exit_status == 3
         engine.start(id)
         until(lambda: engine.exec(id, ("cat", "/kept")).text == "again\nagain\n", "the second start")
@@ -247,7 +247,7 @@ def exec_sees_the_same_world_and_its_signals_reach_only_its_own_processes(engine
         running.signal(signal.SIGINT)
         assert running.wait(0.05) is None
         running.signal(signal.SIGKILL)
-        assert running.wait(20) == 137
+        assert running.wait(60) == 137
         running.close()
         assert engine.container(id).state == "running"
         assert (

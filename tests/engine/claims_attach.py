@@ -16,7 +16,7 @@ from tests.engine.claims import IMAGE, background, claim, until
 def _hear(running: Running, *wanted: bytes) -> bytes:
     """Listen until all of ``wanted`` was said; the streams come in any order, and in any pieces."""
     heard = b""
-    for piece in running.output(timeout=20):
+    for piece in running.output(timeout=60):
         heard += piece.data
         if all(word in heard for word in wanted):
             return heard
@@ -42,7 +42,7 @@ def several_can_be_attached_and_all_hear_the_same(engine: Engine) -> None:
         third.write(b"four\n")
         _hear(third, b"out four", b"err four")
         engine.kill(id)
-        assert third.wait(20) == 137
+        assert third.wait(60) == 137
         third.close()
         text = b"".join(piece.data for piece in engine.logs(id))
         assert [text.count(word) for word in (b"one", b"two", b"three", b"four")] == [2, 2, 2, 2]
@@ -50,7 +50,7 @@ def several_can_be_attached_and_all_hear_the_same(engine: Engine) -> None:
 
 def _pieces(running: Running, number: int) -> list[object]:
     found = []
-    for piece in running.output(timeout=20):
+    for piece in running.output(timeout=60):
         found.append(piece)
         if len(found) == number:
             break
@@ -74,10 +74,10 @@ def a_terminal_is_shared_by_who_is_attached(engine: Engine) -> None:
         # A shell that hears a signal just before it begins to read does its trap after the next line.
         until(lambda: second.write(b"\r") == 1 and _says(first, b"11 22"), "the new size")
         first.detach()
-        assert first.wait(20) is None
+        assert first.wait(60) is None
         assert first.detached
         engine.kill(id)
-        assert second.wait(20) == 137
+        assert second.wait(60) == 137
         first.close()
         second.close()
 
@@ -89,7 +89,7 @@ def who_starts_it_and_who_comes_later_hear_the_end(engine: Engine) -> None:
     guest = engine.attach(mine.container)
     assert not guest.typing  # its standard input is the pipe of who started it
     mine.write(b"\n")
-    assert (mine.wait(20), guest.wait(20)) == (6, 6)
+    assert (mine.wait(60), guest.wait(60)) == (6, 6)
     assert list(guest.output()) == []
     mine.close()
     guest.close()
@@ -105,11 +105,11 @@ def somebody_attached_who_stands_still_keeps_nobody_else(engine: Engine) -> None
     with background(engine, script, interactive=True) as id:
         guest = engine.attach(id)
         guest.write(b"\n")
-        assert engine.wait(id, timeout=20) == 0
+        assert engine.wait(id, timeout=60) == 0
         engine.remove(id)
         with pytest.raises(ContainerNotFound):
             engine.container(id)
-        assert sum(len(piece.data) for piece in guest.output(timeout=20)) == 3 << 20
+        assert sum(len(piece.data) for piece in guest.output(timeout=60)) == 3 << 20
         guest.close()
 
 
@@ -117,11 +117,11 @@ def somebody_attached_who_stands_still_keeps_nobody_else(engine: Engine) -> None
 def a_client_that_stands_still_keeps_no_lock(engine: Engine) -> None:
     script = "dd if=/dev/zero bs=1M count=3 2>/dev/null"
     mine = engine.launch(IMAGE, ("sh", "-c", script))
-    assert engine.wait(mine.container, timeout=20) == 0
+    assert engine.wait(mine.container, timeout=60) == 0
     engine.start(mine.container)
-    assert engine.wait(mine.container, timeout=20) == 0
+    assert engine.wait(mine.container, timeout=60) == 0
     engine.remove(mine.container)
-    assert sum(len(piece.data) for piece in mine.output(timeout=20)) == 3 << 20
+    assert sum(len(piece.data) for piece in mine.output(timeout=60)) == 3 << 20
     mine.close()
 
 

@@ -86,16 +86,16 @@ def init_leaves_the_terminal_to_the_program(engine: Engine) -> None:
     ) as running:
         running.write(b"tty; stty size; sleep 1000\r")
         seen = b""
-        for piece in running.output(timeout=20):
+        for piece in running.output(timeout=60):
             seen += piece.data
             if b"11 22" in seen:
                 break
         assert b"/dev/pts/" in seen
         until(lambda: any(one.command == "sleep 1000" for one in engine.top(running.container)), "sleep")
         running.write(b"\x03exit 4\r")
-        for piece in running.output(timeout=20):
+        for piece in running.output(timeout=60):
             seen += piece.data
-        assert running.wait(20) == 4
+        assert running.wait(60) == 4
     until(lambda: not os.path.exists(engine.places.container(running.container.id)), "its removal")
 
 

@@ -53,7 +53,7 @@ def who_leaves_lets_it_run_on(engine: Engine) -> None:
         options = ExecOptions(interactive=True, tty=True, console_size=(11, 22))
         running = engine.launch_in(id, ("sh", "-c", "stty size; sleep 1000"), options)
         said = b""  # a terminal hands on a line and its end apart when it likes
-        for piece in running.output(timeout=20):
+        for piece in running.output(timeout=60):
             said += piece.data
             if said == b"11 22\r\n":
                 break
@@ -110,19 +110,19 @@ def a_paused_container_can_be_ended(engine: Engine) -> None:
     with background(engine, script) as id:
         until(lambda: any(engine.logs(id)), "the trap")
         engine.pause(id)
-        engine.stop(id)
+        engine.stop(id, 60)
         assert engine.container(id).exit_status in (5, 143)
         engine.start(id)
         assert engine.container(id).state == "running"
         engine.pause(id)
         engine.kill(id)
-        assert engine.wait(id, timeout=10) == 137
+        assert engine.wait(id, timeout=60) == 137
         engine.start(id)
         engine.pause(id)
     running = engine.launch(IMAGE, ("sleep", "1000"), Options(die_with_client=True))
     engine.pause(running.container)
     running.close()
-    assert engine.wait(running.container, timeout=10) == 137
+    assert engine.wait(running.container, timeout=60) == 137
     engine.remove(running.container)
 
 
@@ -209,16 +209,16 @@ def what_happens_can_be_heard(engine: Engine) -> None:
         engine.wait(made)
         heard = []
         while "die" not in [event.action for event in heard]:
-            heard += first.next(timeout=10)
+            heard += first.next(timeout=60)
         engine.remove(made)
         while "remove" not in [event.action for event in heard]:
-            heard += first.next(timeout=10)
+            heard += first.next(timeout=60)
         told = [(event.action, event.status) for event in heard if event.id == made.id]
         assert sorted(told, key=str) == [("create", None), ("die", 6), ("remove", None), ("start", None)]
         assert {event.name for event in heard if event.id == made.id} == {"heard"}
         also = []  # containers of earlier claims may just be ending
         while not [event for event in also if event.id == made.id]:
-            also += second.next(timeout=10)
+            also += second.next(timeout=60)
         assert next(event.action for event in also if event.id == made.id) == "create"
         assert os.path.exists(journal)
     assert not os.path.exists(journal)

@@ -172,7 +172,7 @@ def results_come_out_of_a_run_and_of_an_exec(engine: Engine) -> None:
 def nothing_it_started_outlives_it(engine: Engine) -> None:
     made = engine.create(IMAGE, ("sh", "-c", "(sleep 7301 &); setsid sleep 7302 & sleep 0.1"))
     engine.start(made)
-    assert engine.wait(made, timeout=10) == 0
+    assert engine.wait(made, timeout=60) == 0
     until(lambda: not _running("7301") and not _running("7302"), "their end")
     engine.remove(made)
     with background(engine) as id:

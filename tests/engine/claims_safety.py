@@ -191,7 +191,7 @@ def a_signal_to_an_exec_finds_what_hides_its_mark_and_spares_what_is_not_its_own
             lambda: all(f"sleep {n}" in engine.exec(id, listed).text for n in range(901, 906)), "all of them"
         )
         running.signal(signal.SIGKILL)
-        assert running.wait(20) == 137
+        assert running.wait(60) == 137
         running.close()
         until(
             lambda: not any(f"sleep {n}" in engine.exec(id, listed).text for n in (903, 904, 905)),

@@ -55,7 +55,7 @@ def a_busy_one_is_held_back_to_its_share(place: Place) -> None:
     engine = place.engine
     with background(engine, "while :; do :; done", cpus=0.2) as id:
         group = group_of(engine.container(id).pid)
-        until(lambda: table(group / "cpu.stat")["nr_throttled"] >= 3, "being held back", 30)
+        until(lambda: table(group / "cpu.stat")["nr_throttled"] >= 3, "being held back")
         stat = table(group / "cpu.stat")
         # It may use 20 ms in each 100 ms; what a period has begun with is not taken away.
         assert stat["usage_usec"] <= (stat["nr_periods"] + 2) * 30_000, stat
@@ -66,11 +66,11 @@ def a_fork_bomb_ends_at_its_limit(place: Place) -> None:
     engine = place.engine
     with background(engine, "f() { f & f & wait; }; f; sleep 1000", pids_limit=24) as id:
         group = group_of(engine.container(id).pid)
-        until(lambda: table(group / "pids.events")["max"] > 0, "the limit", 60)
+        until(lambda: table(group / "pids.events")["max"] > 0, "the limit")
         assert int((group / "pids.current").read_text()) <= 24
         engine.kill(id)
-        assert engine.wait(id, timeout=30) == 137
-        until(lambda: not group.exists(), "the group's end", 30)
+        assert engine.wait(id, timeout=60) == 137
+        until(lambda: not group.exists(), "the group's end")
 
 
 @holds("root", "scope")
@@ -126,4 +126,4 @@ def many_at_once_leave_no_group(place: Place) -> None:
         assert [running.wait(60) for running in begun] == [0] * 4
         for running in begun:
             running.close()
-    until(lambda: not Path(layout().base, "sandcell").exists(), "the end of all groups", 20)
+    until(lambda: not Path(layout().base, "sandcell").exists(), "the end of all groups")

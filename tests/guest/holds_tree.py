@@ -90,7 +90,7 @@ def prune_clears_what_a_killed_monitor_leaves(place: Place) -> None:
     group = group_of(pid)
     os.kill(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
     running.close()
-    until(lambda: engine.container(id).state == "exited", "its end", 20)
+    until(lambda: engine.container(id).state == "exited", "its end")
     engine.prune()
     assert not group.exists()
     assert not list(Path(layout().base).glob("sandcell/*"))

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -9,6 +11,7 @@ from sandcell.runtime.oci.decode import decode, encode
 from sandcell.runtime.oci.descriptor import Descriptor
 from sandcell.runtime.oci.digest import Digest
 from sandcell.runtime.oci.manifest import Index, Manifest, decode_manifest
+from tests.oci.test_schemas import SPEC
 
 DIGEST = Digest.of(b"")
 BLOB = Descriptor(media_types.LAYER_GZIP, DIGEST, 7)
@@ -90,3 +93,24 @@ def test_edits_make_new_values():
 
 def test_environment_lets_the_last_one_win():
     assert RunConfig(env=("A=1", "B=x=y", "A=2", "C")).environment == {"A": "2", "B": "x=y", "C": ""}
+
+
+_FIRST = """if True:
+    import sys, threading
+    from sandcell.runtime.oci import decode, spec
+    data, gate = sys.stdin.buffer.read(), threading.Barrier(4)
+    sys.setswitchinterval(1e-6)
+    def read():
+        gate.wait()
+        decode.decode(spec.Spec, data, object="x")
+    for thread in [threading.Thread(target=read) for _ in range(4)]:
+        thread.start()
+"""
+
+
+@pytest.mark.slow
+def test_threads_that_read_the_first_documents_at_once_do_not_crash():
+    running = [subprocess.Popen([sys.executable, "-c", _FIRST], stdin=subprocess.PIPE) for _ in range(8)]
+    for one in running:
+        one.communicate(encode(SPEC), timeout=60)
+    assert [one.returncode for one in running] == [0] * 8

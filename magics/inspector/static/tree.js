@@ -136,20 +136,19 @@ export class Tree {
     for (let index = first; index < last; index += 1) {
       const element = this.pool[index % this.pool.length];
       drawn.add(element);
-      element.hidden = false;
+      if (!element.isConnected) this.space.append(element);
       this.drawRow(element, index);
     }
-    for (const element of this.pool) if (!drawn.has(element)) element.hidden = true;
-    setAttribute(this.element, "aria-activedescendant", this.pool.find((row) => !row.hidden && row.index === this.active)?.id ?? null);
+    // What is not seen is not there: hidden, it would go on saying that it is the active one.
+    for (const element of this.pool) if (!drawn.has(element)) element.remove();
+    setAttribute(this.element, "aria-activedescendant", [...drawn].find((row) => row.index === this.active)?.id ?? null);
   }
 
   makeRow() {
     this.made = (this.made ?? 0) + 1;
-    const row = h("div", { class: "sc-row", role: "treeitem", id: `${this.name ?? (this.name = `sc${Math.random().toString(36).slice(2)}`)}-${this.made}` },
+    return h("div", { class: "sc-row", role: "treeitem", id: `${this.name ?? (this.name = `sc${Math.random().toString(36).slice(2)}`)}-${this.made}` },
       h("span", { class: "sc-twist", "aria-hidden": "true" }), h("span", { class: "sc-sign", "aria-hidden": "true" }),
       h("span", { class: "sc-row-name" }), h("span", { class: "sc-row-more" }), h("span", { class: "sc-row-wasted" }), h("span", { class: "sc-size" }));
-    this.space.append(row);
-    return row;
   }
 
   drawRow(element, index) {
