@@ -36,13 +36,13 @@ def start(engine: "Engine", id: str) -> dict[str, Any]:
     return container_value(engine.start(id))
 
 
-def stop(engine: "Engine", id: str, timeout: float = 10) -> dict[str, Any]:
-    """Ask it to end, and make it after ``timeout`` seconds."""
+def stop(engine: "Engine", id: str, timeout: float | None = None) -> dict[str, Any]:
+    """Ask it to end, and make it after ``timeout`` seconds, by itself those it was created with, or 10."""
     engine.stop(id, timeout=timeout)
     return _state(engine, id)
 
 
-def restart(engine: "Engine", id: str, timeout: float = 10) -> dict[str, Any]:
+def restart(engine: "Engine", id: str, timeout: float | None = None) -> dict[str, Any]:
     """Stop it, and start it again."""
     return container_value(engine.restart(id, timeout=timeout))
 

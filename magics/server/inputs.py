@@ -26,9 +26,9 @@ class Nothing(Body, frozen=True, kw_only=True):
 
 
 class Stopping(Body, frozen=True, kw_only=True):
-    """``timeout``: seconds until it is killed."""
+    """``timeout``: seconds until it is killed; ``null``: those it was created with, or 10."""
 
-    timeout: Seconds = 10
+    timeout: Seconds | None = None
 
 
 class Killing(Body, frozen=True, kw_only=True):

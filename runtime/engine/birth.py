@@ -343,6 +343,7 @@ def start(
             if error.status == 125:  # because somebody else was quicker?
                 refuse_if_running(nursery.places, born)
                 if record.read(nursery.places, born.id) is None:
+                    trees.remove(nursery.places.running(born.id))  # made by us just now
                     raise ContainerNotFound("start", born.name, "it was removed meanwhile") from None
             raise
 

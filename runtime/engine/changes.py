@@ -34,7 +34,7 @@ def diff(engine: "Engine", who: Record) -> tuple[Change, ...]:
     try:
         return _diff(engine, who)
     except FileNotFoundError:
-        if record.read(engine.places, who.id) is None:
+        if record.goes(engine.places, who.id):
             raise ContainerNotFound("diff", who.name, "it was removed meanwhile") from None
     with told("diff", who.name):
         return _diff(engine, who)  # it was just being reset

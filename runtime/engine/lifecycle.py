@@ -178,6 +178,7 @@ def alone(places: Places, who: Record, operation: str) -> Iterator[None]:
         raise WrongState(operation, who.name, cause, "try again when it has ended")
     try:
         if record.read(places, who.id) is None:
+            trees.remove(run)  # made by us just now
             raise ContainerNotFound(operation, who.name, "somebody removed it meanwhile")
         yield
     finally:

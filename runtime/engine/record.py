@@ -97,7 +97,7 @@ def changing(places: Places, who: Record, operation: str) -> Iterator[Record]:
         with locked(places, who.id):
             yield _read(places, who.id)
     except FileNotFoundError:
-        if os.path.exists(f"{places.container(who.id)}/{_NAME}"):
+        if not goes(places, who.id):
             raise
         raise ContainerNotFound(operation, who.name, "it was removed meanwhile") from None
 
@@ -109,7 +109,7 @@ def keep(places: Places, id: str) -> None:
         try:
             keeping.keep(places.container(id))
         except FileNotFoundError:
-            if read(places, id) is not None:
+            if not goes(places, id):
                 raise
             raise ContainerNotFound("keep", f"container {id[:12]}", "it was removed meanwhile") from None
 
@@ -139,6 +139,12 @@ def spoiled(places: Places) -> list[str]:
         except (FileNotFoundError, NotADirectoryError):
             continue
     return found
+
+
+def goes(places: Places, id: str) -> bool:
+    """Is it removed, or just removing itself at its end? Then any of its files may be missing."""
+    found = read(places, id)
+    return found is None or (found.options.remove and current(places, found).status != state.RUNNING)
 
 
 def every(places: Places) -> list[Record]:
@@ -188,11 +194,14 @@ def current(places: Places, record: Record) -> state.State:
     home = places.container(record.id)
     said = state.read(run, home)
     true = state.truth(said)
-    if true is not said:
+    if true is not said and os.path.isdir(home):
         # The monitor may have written its last word and ended since we read. Who holds the lock is
         # the only one to write; while another has it, the next run or the removal has begun.
         os.makedirs(run, mode=0o700, exist_ok=True)
-        lock = state.take_lock(run, 0)
+        try:
+            lock = state.take_lock(run, 0)
+        except FileNotFoundError:
+            lock = None  # whoever removes it has just come to this
         said = state.read(run, home)
         true = state.truth(said)
         if lock is not None:

@@ -132,9 +132,11 @@ def test_every_control_has_a_name_and_every_text_can_be_read(lab: Lab, store: En
         look("the host's lens")
         keep(page, f"page-{scheme}")
         page.click(".sc-remove")
+        page.wait_for_selector(".sc-dialog[open]")
         look("a question")
         page.keyboard.press("Escape")
-        page.click(".sc-limits")
+        page.click(".sc-limits")  # it asks for those there are before it opens
+        page.wait_for_selector(".sc-dialog[open]")
         look("a form")
         keep(page, f"form-{scheme}")
         page.keyboard.press("Escape")
@@ -172,6 +174,7 @@ def test_enlarged(lab: Lab, store: Engine, page: Any, zoom: int) -> None:
         assert cut(page) == [], tab
         keep(page, f"zoom{zoom}-{tab}")
     page.click(".sc-limits")
+    page.wait_for_selector(".sc-dialog[open]")
     assert cut(page, ".sc-dialog") == []
     keep(page, f"zoom{zoom}-form")
 

@@ -27,6 +27,9 @@ CELL = "%%container hello\ntrap 'exit 0' TERM\necho the cell runs\nwhile :; do s
 # A shell that has told nobody what to do on SIGTERM ignores it as pid 1: SIGKILL must follow soon.
 DEAF = "%%container hello --name deaf --replace\necho the cell runs; sleep 300"
 
+# As pid 1 it does not hear SIGTERM.
+WEB: dict[str, Any] = {"name": "web", "memory": 256 << 20, "pids_limit": 64, "stop_timeout": 1}
+
 RUNS = '.jp-InputPrompt:has-text("[*]")'
 
 
@@ -45,7 +48,7 @@ def test_everything_can_be_done_by_hand(lab: Lab, engine: Engine, page: Any, tmp
     run_all(page, lab)
     page.wait_for_selector(".sc-plate:has-text('tools')", timeout=90_000)
     page.keyboard.press("Control+b")
-    engine.start(engine.create("hello", None, Options(name="web", memory=256 << 20, pids_limit=64)))
+    engine.start(engine.create("hello", None, Options(**WEB)))
     engine.start(engine.create("hello", ("python3", "-c", WORK), Options(name="busy", memory=128 << 20)))
     engine.start(engine.create("hello:2", ("sh", "-c", "rm /note.txt; exit 3"), Options(name="failed")))
     engine.wait("failed")
@@ -53,7 +56,7 @@ def test_everything_can_be_done_by_hand(lab: Lab, engine: Engine, page: Any, tmp
 
     page.click(box("web"))
     page.click(".sc-stop")
-    page.wait_for_selector(pill("exited"), timeout=15_000)
+    page.wait_for_selector(pill("exited"))
     page.click(".sc-start")
     page.wait_for_selector(pill("running"))
     assert engine.container("web").state == "running"

@@ -12,6 +12,7 @@ export class Dialogs {
 
   // What was pressed, or what was typed; null for none.
   open(title, about, button, kind, ...fields) {
+    if (this.element.open) return Promise.resolve(false); // pressed twice
     this.title.textContent = title;
     const yes = h("button", { class: `sc-button sc-${kind}`, value: "yes" }, button);
     const no = h("button", { class: "sc-button", value: "no", formnovalidate: true }, button ? "Cancel" : "Close");
