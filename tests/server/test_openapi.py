@@ -26,6 +26,7 @@ CALLED = {
     "container rm": "DELETE /containers/{id}", "container run": "POST /containers",
     "container create": "POST /containers", "container inspect": "GET /containers/{id}/inspect",
     "container attach": "POST /containers/{id}/terminal", "container cp": "GET /containers/{id}/archive",
+    "container port": "GET /containers/{id}/inspect",
     "container prune": "POST /prune/containers", "volume prune": "POST /prune/volumes",
     "network prune": "POST /prune/networks",
     "container diff": "GET /containers/{id}/files", "container logs": "GET /containers/{id}/log",
