@@ -42,6 +42,7 @@ _HEADER, _DESCRIPTORS = 16, 16  # of a control message: its length, and how many
 _MSG_CMSG_CLOEXEC = 0x40000000
 # What an interpreter or its parent may ignore.
 _SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP)
+_FEW = 8
 _WORD, _ACTION, _MASK = 8, 32, 8  # bytes of a sigaction and of a set of signals
 
 
@@ -86,15 +87,19 @@ def _like_another(
     step: s.Inside, machine: str, names: Sequence[str], with_names: Callable[[list[str]], s.Inside]
 ) -> bytes | None:
     """What names this one container is the same as for any other, but for the ``names``."""
-    real = [os.fsencode(name) for name in names]
-    for name in real:
-        if len(name) < _WORD or _SPECIAL.search(name):
-            return _encoded(step, machine)
-    # A word of the same byte eight times is nowhere else in a list.
+    try:
+        real = [os.fsencode(name) for name in names]
+    except ValueError:
+        return None
     holes = [bytes((number,)) * len(name) for number, name in enumerate(real, 1)]
+    if len(real) > _FEW or any(len(name) < _WORD or _SPECIAL.search(name) for name in real):
+        return _encoded(step, machine)
     kept = _kept(with_names([hole.decode() for hole in holes]), machine)
     for hole, name in zip(holes, real, strict=True):
-        kept = kept.replace(hole, name, 1) if kept else kept
+        # Eight times the same byte is nowhere else in a list, unless somebody wrote that into a string.
+        if kept is None or kept.count(hole) != 1:
+            return _encoded(step, machine)
+        kept = kept.replace(hole, name)
     return kept
 
 

@@ -50,7 +50,8 @@ class Early:
         self.stage = None if idmap.single else bare.stage()
         if self.stage is not None:
             if idmap.user_namespace:
-                # A child before changed ids, which marked our memory; then nobody could map its own.
+                # Where a child before this one changed its ids the kernel marked our common memory, and
+                # we could not write the maps of this one. proc_pid(5)
                 process.prctl(process.PR_SET_DUMPABLE, 1)
             self.stage.add(prologue(self.prefix))
             self.pid, self.pidfd = self.stage.start(flags, theirs.fileno())

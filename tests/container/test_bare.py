@@ -237,6 +237,8 @@ def test_what_names_one_container_is_put_into_what_all_have_in_common() -> None:
         s.Hostname("short"),
         s.Execute(("ls", id), (f"HOSTNAME={id[:12]}", "A=b", f"SANDCELL_EXEC={id}", "PATH=/a")),
         s.Execute(("ls",), ("HOSTNAME=x", "HOSTNAME=", "A")),
+        s.Execute(("ls", "\1" * 12, "\1" * 40), (f"HOSTNAME={id[:12]}", f"HOSTNAME={id}")),
+        s.Execute(("ls",), tuple(f"HOSTNAME={number:09}" for number in range(40))),
         s.OpenTree(3, "/with\\special:ones,", 6),
         s.OpenTree(3, "/ümläute", 6),
     ):
@@ -245,6 +247,7 @@ def test_what_names_one_container_is_put_into_what_all_have_in_common() -> None:
         for _ in range(2):
             assert compiled.calls_of((step,)) == direct
     assert compiled.calls_of((s.OpenTree(3, "/zero\0zero"),)) is None
+    assert compiled.calls_of((s.OpenTree(3, "/no-bytes-\ud800-at-all"),)) is None
 
 
 # Where the list lies in the emulated program: after the code, the stack and the slots.
