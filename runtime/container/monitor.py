@@ -15,10 +15,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sandcell.runtime.container import descendants, jobs, journal, mapped, outside, ports, state
+from sandcell.runtime.container import descendants, guests, jobs, journal, mapped, outside, ports, state
 from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.farewell import release_name
-from sandcell.runtime.container.guests import Guests
 from sandcell.runtime.container.keeping import SOON, Keeper, keep
 from sandcell.runtime.container.mapped_steps import MappedRoot, OpenMapped
 from sandcell.runtime.container.output import STDERR, STDOUT, Log
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     from sandcell.runtime.container import forward
 
 _PATIENCE = 10.0
+# What a container's two directories usually have in them.
+_FILES = ("hosts", "hostname", "resolv.conf", "config.json", "container.json")
+_STATE = (guests.NAME, state.NAME, state.LOCK)
 _SLOW = 1.0  # seconds for clients who read slowly, before the container is cleaned up without them
 
 
@@ -83,7 +85,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         return False
     pump = Pump(streams(sources, sinks, born.console, typed), log)
     doors = _doors(job, listening, born.pid, pump)
-    guests = _guests(job, pump, born, born.console if job.interactive and terminal else kept)
+    door = _guests(job, pump, born, born.console if job.interactive and terminal else kept)
     tell(control, jobs.Started(born.pid))
     keeper = Keeper(job.home)
     if not job.remove:
@@ -111,8 +113,8 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
     last = jobs.Exited(status, oom)
     tell(control, last)
     control.close()
-    if guests is not None:
-        guests.close(last)
+    if door is not None:
+        door.close(last)
     journal.tell(os.path.dirname(os.path.dirname(job.run)), "die", job.id, status=status)
     if doors is not None:
         doors.end()
@@ -134,6 +136,7 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
         state.let_waiters_read(job.run, _PATIENCE)
         mapped.call(_owners(job), lambda: _remove(job.home))
         release_name(f"{os.path.dirname(os.path.dirname(job.home))}/names", job.id)
+        trees.strip(job.run, _STATE)
         trees.remove(job.run)
     os.close(lock)
     pump.hand_over()  # a client that stands still keeps us, but nobody else
@@ -143,8 +146,9 @@ def serve(job: jobs.Run, control: socket.socket, sinks: list[int], early: Early 
 
 
 def _remove(home: str) -> None:
-    # Most containers have written nothing: then this is all, and a fifth of what looking for more takes.
+    # Most containers have written nothing: then this is all.
     overlay.sweep(f"{home}/upper", f"{home}/work")
+    trees.strip(home, _FILES, ("shared/out", "shared"))
     trees.remove(home)
 
 
@@ -160,10 +164,10 @@ def _listen(job: jobs.Run) -> "forward.Listening | jobs.Refused":
         return jobs.Refused(f"publish {error.filename}", error.errno or 0, forward.hint(error))
 
 
-def _guests(job: jobs.Run, pump: Pump, born: outside.Born, typing: int) -> Guests | None:
+def _guests(job: jobs.Run, pump: Pump, born: outside.Born, typing: int) -> guests.Guests | None:
     """The door for who attaches later; where it cannot be made the container runs without."""
     try:
-        return Guests(job.run, pump, born.pid, typing, lambda request: answer(request, born.console))
+        return guests.Guests(job.run, pump, born.pid, typing, lambda request: answer(request, born.console))
     except OSError:
         return None
 

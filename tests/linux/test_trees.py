@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandcell.runtime.linux.trees import remove
+from sandcell.runtime.linux.trees import remove, strip
 from tests.linux.child import open_below
 
 
@@ -102,3 +102,18 @@ def test_no_descriptor_stays_open(tree: Path) -> None:
     remove(str(tree))
     remove(str(tree))
     assert open_below(tree.parent) == []
+
+
+def test_what_is_named_goes_and_what_is_more_stays(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        place = tmp_path / name
+        (place / "shared/out").mkdir(parents=True)
+        (place / "file").touch()
+    (tmp_path / "two/shared/more").touch()
+    for name in ("one", "two", "nowhere"):
+        strip(str(tmp_path / name), ("file", "none"), ("shared/out", "shared"))
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == [
+        "two",
+        "two/shared",
+        "two/shared/more",
+    ]
