@@ -22,6 +22,7 @@ def known(kind: T) -> T:
     that while others wait; later it costs nothing."""
     if kind not in _KNOWN:
         with _LOCK:
-            msgspec.msgpack.Decoder(kind)
+            # Of JSON, not of msgpack: sandcell-oci has no msgpack (oci_cli/lean.py).
+            msgspec.json.Decoder(kind)
             _KNOWN.add(kind)
     return kind
