@@ -8,6 +8,8 @@ def release_name(names: str, id: str) -> None:
     """Give free what name the container ``id`` holds in the directory ``names``, where each is a
     symbolic link to an id. Nothing where the directory is not there."""
     try:
+        if not os.listdir(names):
+            return
         fd = os.open(names, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return  # no container of this store ever had a name

@@ -39,6 +39,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(known(State))
+_MOST = 1 << 16  # bytes of a state
 NAME = "state.json"
 LOCK = "lock"
 _WAITERS = "waiters"
@@ -84,7 +85,7 @@ def read(run: str, home: str) -> State:
         except OSError:
             continue
         try:
-            return _decoder.decode(os.read(fd, 1 << 20))
+            return _decoder.decode(os.read(fd, _MOST))
         except msgspec.DecodeError:
             # Half a file can only be the copy in ``home``, cut by a crash of the whole machine.
             continue

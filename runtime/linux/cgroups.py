@@ -203,8 +203,9 @@ class Cgroup:
         for directory in self._directories():
             try:
                 os.rmdir(directory)
-            except OSError:
-                pass
+            except OSError as error:
+                if error.errno in (errno.EBUSY, errno.ENOTEMPTY):
+                    return  # somebody is in it, and whoever is its last comes here, too
 
     @property
     def _tracker(self) -> str:
