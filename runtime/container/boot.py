@@ -61,10 +61,19 @@ class Spawner:
 
 
 _ahead: list[Spawner] = []
+_few = False
+
+
+def few() -> bool:
+    """True in a process that makes no more than a container or two: to prepare what many have in common
+    would take it longer than that saves."""
+    return _few
 
 
 def ahead() -> None:
-    """Start one for whoever asks ``spawner`` first, and makes no more than a process or two."""
+    """Start one for whoever asks ``spawner`` first, in a process of ``few``."""
+    global _few
+    _few = True
     try:
         _ahead.append(Spawner(1))
     except OSError:

@@ -11,9 +11,8 @@ import os
 import select
 import signal
 import socket
-from typing import Never
+from typing import TYPE_CHECKING, Never
 
-from sandcell.runtime.container import bare, compiled
 from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.sealed import Sealed, unpack
@@ -22,6 +21,9 @@ from sandcell.runtime.linux import idmap as ids
 from sandcell.runtime.linux import mounts, process
 from sandcell.runtime.linux.namespaces import FLAGS
 from sandcell.runtime.linux.syscall import clone3
+
+if TYPE_CHECKING:
+    from sandcell.runtime.container import bare
 
 NAMESPACES = ("ipc", "mnt", "net", "pid", "uts")
 _MOST = 160_000  # bytes in one packet, well below what a Unix socket takes by default
@@ -37,7 +39,7 @@ class Early:
 
     __slots__ = ("_table", "channel", "idmap", "mount_namespace", "pid", "pidfd", "prefix", "stage")
 
-    def __init__(self, idmap: ids.IdMap, link: int) -> None:
+    def __init__(self, idmap: ids.IdMap, link: int, *, few: bool) -> None:
         self.idmap = idmap
         self.prefix = prefix(idmap)
         # The kernel marks this file when the mount table changes: proc(5), "mounts".
@@ -47,7 +49,7 @@ class Early:
             flags |= FLAGS[name]
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # With a single id nearly every plan has a step that needs the interpreter.
-        self.stage = None if idmap.single else bare.stage()
+        self.stage = None if few or idmap.single else _stage()
         if self.stage is not None:
             if idmap.user_namespace:
                 # Where a child before this one changed its ids the kernel marked our common memory, and
@@ -126,8 +128,16 @@ def prefix(idmap: ids.IdMap) -> tuple[s.Inside, ...]:
 
 def prologue(first: tuple[s.Inside, ...]) -> bytes:
     """What a child without an interpreter does until it has the rest of its plan."""
+    from sandcell.runtime.container import compiled
+
     before = (compiled.closing(), compiled.calls_of(first) or b"")
     return b"".join((*before, compiled.awaited(), compiled.beginning()))
+
+
+def _stage() -> "bare.Stage | None":
+    from sandcell.runtime.container import bare
+
+    return bare.stage()
 
 
 def _wait(prefix: tuple[s.Inside, ...], channel: socket.socket) -> Never:
@@ -145,9 +155,9 @@ def _wait(prefix: tuple[s.Inside, ...], channel: socket.socket) -> Never:
         os._exit(125)
 
 
-def prepare(idmap: ids.IdMap, link: int) -> Early | None:
-    """``Early``, or ``None`` where the host does not allow one."""
+def prepare(idmap: ids.IdMap, link: int, *, few: bool = False) -> Early | None:
+    """``Early``, or ``None`` where the host does not allow one. ``few``: as of ``boot``."""
     try:
-        return Early(idmap, link)
+        return Early(idmap, link, few=few)
     except (OSError, SandcellError):
         return None

@@ -11,10 +11,10 @@ import errno
 import os
 import signal
 import socket
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sandcell.runtime.container import bare, compiled, jobs, outside, processes, room
 from sandcell.runtime.container import inside as player
+from sandcell.runtime.container import jobs, outside, processes
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.monitor import attend, collect, keyboard, own_pipes, pipes, streams, tell
 from sandcell.runtime.container.pump import Pump
@@ -22,6 +22,9 @@ from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import cgroups, process, trees
 from sandcell.runtime.linux.namespaces import FLAGS
 from sandcell.runtime.linux.syscall import CLONE_NEWCGROUP, clone3, pidfd_open, setns
+
+if TYPE_CHECKING:
+    from sandcell.runtime.container import bare
 
 _CLONE_PARENT = 0x00008000
 
@@ -39,7 +42,7 @@ class _Entry(NamedTuple):
     stdio: tuple[int, int, int]
     into: int | None
     group: cgroups.Cgroup | None
-    stage: bare.Stage | None
+    stage: "bare.Stage | None"
 
 
 def serve(job: jobs.Exec, control: socket.socket, sinks: list[int]) -> bool:
@@ -125,7 +128,7 @@ def _born(
     # Not dumpable before the child enters, so that there is no moment to look.
     process.prctl(process.PR_SET_DUMPABLE, 0)
     direct = "pid" in job.namespaces and "user" not in job.namespaces
-    stage = bare.stage() if direct and job.bare else None
+    stage = _stage(job) if direct and job.bare else None
     begin = _directly if direct else _by_a_helper
     number, unfit = begin(_Entry(job, target, flags, ours, theirs, stdio, into, group, stage))
     if number <= 0:
@@ -142,6 +145,17 @@ def _born(
     return refused or born
 
 
+def _stage(job: jobs.Exec) -> "bare.Stage | None":
+    from sandcell.runtime.container import bare, compiled
+
+    stage = bare.stage()
+    if stage is not None:
+        for calls in (compiled.joining(), compiled.beginning()):
+            stage.add(calls)
+        stage.add_plan(job.bare)
+    return stage
+
+
 def _directly(entry: _Entry) -> tuple[int, jobs.Refused | None]:
     """The pid of the process, or a negative errno; and why its control group could not be made."""
     pid_namespace, last = FLAGS["pid"], entry.flags & CLONE_NEWCGROUP
@@ -149,15 +163,11 @@ def _directly(entry: _Entry) -> tuple[int, jobs.Refused | None]:
     try:
         setns(entry.target, pid_namespace)
         if entry.stage is not None:
-            for slot, value in (
-                (room.TARGET, entry.target),
-                (room.JOIN, rest),
-                (room.JOIN_LAST, last),
-            ):
-                entry.stage.give(slot, value)
-            for calls in (compiled.joining(), compiled.beginning()):
-                entry.stage.add(calls)
-            entry.stage.add_plan(entry.job.bare)
+            from sandcell.runtime.container import room
+
+            entry.stage.give(room.TARGET, entry.target)
+            entry.stage.give(room.JOIN, rest)
+            entry.stage.give(room.JOIN_LAST, last)
             pid, pidfd = entry.stage.start(0, entry.theirs.fileno(), into, entry.stdio)
         else:
             pid, pidfd = clone3(0, signal.SIGCHLD, into)

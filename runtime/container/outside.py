@@ -6,8 +6,8 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from sandcell.runtime.container import bare, compiled
 from sandcell.runtime.container import inside as player
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.early import Early
@@ -17,6 +17,9 @@ from sandcell.runtime.errors import SandcellError
 from sandcell.runtime.linux import cgroups, idmap, process
 from sandcell.runtime.linux.namespaces import FLAGS
 from sandcell.runtime.linux.syscall import clone3, setns
+
+if TYPE_CHECKING:
+    from sandcell.runtime.container import bare
 
 # A cgroup namespace shows where its maker is, so it is made by init itself once it has been moved.
 _LATER = "cgroup"
@@ -154,7 +157,7 @@ def _settled(
     born: Born,
     group: s.MakeCgroup | None,
     wire: s.Connect | s.Slirp | None,
-    stage: bare.Stage | None,
+    stage: "bare.Stage | None",
 ) -> Born | Refused:
     """Make the control group and the network link while the child mounts its files, and hear what
     becomes of it; then its ``stage`` is not needed any more."""
@@ -275,9 +278,13 @@ def _bear(
     return _settled(ours, lambda: plan.inside, born, group, wire, stage)
 
 
-def _stage(plan: Sealed) -> bare.Stage | None:
+def _stage(plan: Sealed) -> "bare.Stage | None":
     """Where the plan can be played without an interpreter, if it can."""
-    first = compiled.calls_of(plan.first) if plan.bare else None
+    if not plan.bare:
+        return None
+    from sandcell.runtime.container import bare, compiled
+
+    first = compiled.calls_of(plan.first)
     stage = bare.stage() if first is not None else None
     if stage is not None and first is not None:
         stage.add(compiled.beginning())
@@ -289,7 +296,7 @@ def listen(
     ours: socket.socket,
     steps: Callable[[], tuple[s.Inside, ...]],
     born: Born,
-    stage: bare.Stage | None = None,
+    stage: "bare.Stage | None" = None,
 ) -> Refused | None:
     """Hear what the child tells until its program runs (``None``) or it has failed. ``steps``: gives what
     it does. ``stage``: where it tells if it has no interpreter."""

@@ -3,7 +3,6 @@
 import msgspec
 
 from sandcell.runtime.container import steps as s
-from sandcell.runtime.container.compiled import calls_of
 
 
 class Sealed(msgspec.Struct, frozen=True, array_like=True):
@@ -34,14 +33,18 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[tuple[s.Inside, ...]] = msgspec.msgpack.Decoder(tuple[s.Inside, ...])
 
 
-def seal(plan: s.Plan) -> Sealed:
-    """The plan for ``jobs.Run``."""
+def seal(plan: s.Plan, *, few: bool = False) -> Sealed:
+    """The plan for ``jobs.Run``. ``few``: as of ``boot``; then the interpreter plays it."""
     begun = 0
     while begun < len(plan.inside) and isinstance(plan.inside[begun], _FIRST):
         begun += 1
     terminal = any(isinstance(step, s.Console) for step in plan.inside)
     first, rest = plan.inside[:begun], plan.inside[begun:]
-    bare = (calls_of(rest) or b"") if _has_room(plan.outside) else b""
+    bare = b""
+    if not few and _has_room(plan.outside):
+        from sandcell.runtime.container.compiled import calls_of
+
+        bare = calls_of(rest) or b""
     return Sealed(plan.outside, first, _encoder.encode(rest), terminal, bare)
 
 

@@ -43,7 +43,7 @@ def main(channel_fd: int, most: int) -> Never:
     # Loaded once here and shared by all children: these are what a monitor and an init need.
     import msgspec
 
-    from sandcell.runtime.container import bare, early, exec, forward, mapped, monitor  # noqa: F401
+    from sandcell.runtime.container import early, exec, forward, mapped, monitor  # noqa: F401
     from sandcell.runtime.linux import cgroups, network  # noqa: F401
     from sandcell.runtime.linux.idmap import IdMap
 
@@ -89,7 +89,7 @@ def _keep_a_reserve(channel: socket.socket, idmap: "IdMap", most: int) -> None:
     # machine's first process may be slow at that, or never do it.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     descendants.adopt()
-    reserve = Reserve(channel, idmap)
+    reserve = Reserve(channel, idmap, few=most == 1)
     reserve.hire()
     while True:
         # When a job was taken a moment ago whoever waits for it wants the processors now: the
@@ -112,12 +112,13 @@ def _keep_a_reserve(channel: socket.socket, idmap: "IdMap", most: int) -> None:
 class Reserve:
     """The children, by the sockets at which they tell that they have taken a job or come back.
 
-    ``waiting``: for a job; ``busy``: with one.
+    ``waiting``: for a job; ``busy``: with one. ``few``: as of ``boot``.
     """
 
-    def __init__(self, channel: socket.socket, idmap: "IdMap") -> None:
+    def __init__(self, channel: socket.socket, idmap: "IdMap", *, few: bool = False) -> None:
         self._channel = channel
         self._idmap = idmap
+        self._few = few
         self.waiting: list[int] = []
         self.busy: list[int] = []
         self.poll = select.poll()
@@ -130,7 +131,7 @@ class Reserve:
         if os.fork() == 0:
             for link in (ours, *self.waiting, *self.busy):
                 os.close(link)
-            _serve_jobs(self._channel, theirs, self._idmap)
+            _serve_jobs(self._channel, theirs, self._idmap, few=self._few)
         os.close(theirs)
         self.waiting.append(ours)
         self.poll.register(ours, select.POLLIN)
@@ -169,7 +170,7 @@ class Reserve:
         os.close(link)
 
 
-def _serve_jobs(channel: socket.socket, link: int, idmap: "IdMap") -> Never:
+def _serve_jobs(channel: socket.socket, link: int, idmap: "IdMap", *, few: bool) -> Never:
     """Wait for a job and do it, and come back for more: the memory that a process has written to is its
     own by then, and another would begin with copying it."""
     from sandcell.runtime.container import early
@@ -181,7 +182,7 @@ def _serve_jobs(channel: socket.socket, link: int, idmap: "IdMap") -> Never:
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for _ in range(_MOST_JOBS):
-            waiting = waiting or early.prepare(idmap, link)
+            waiting = waiting or early.prepare(idmap, link, few=few)
             fit, waiting = _serve_a_job(channel, link, waiting)
             if not fit or not _left_nothing(link, waiting):
                 break

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Callable
 
-from sandcell.runtime.container import jobs, processes, running, state
+from sandcell.runtime.container import boot, jobs, processes, running, state
 from sandcell.runtime.container import steps as s
-from sandcell.runtime.container.compiled import calls_of
 from sandcell.runtime.container.compose import SHARED, capability_sets
 from sandcell.runtime.container.identity import NAMESPACES, identity
 from sandcell.runtime.container.options import ExecOptions, check_word
@@ -60,7 +59,7 @@ def _enter(
         init=now.init,
         namespaces=tuple(NAMESPACES[n.type] for n in spec.linux.namespaces),
         inside=inside,
-        bare=calls_of(inside) or b"",
+        bare=_calls_of(inside),
         cgroup=spec.linux.cgroups_path,
         directory=directory,
     )
@@ -88,6 +87,14 @@ def _enter(
         raise
     begun.exchange = out
     return begun
+
+
+def _calls_of(inside: tuple[s.Inside, ...]) -> bytes:
+    if boot.few():
+        return b""
+    from sandcell.runtime.container.compiled import calls_of
+
+    return calls_of(inside) or b""
 
 
 def _members(init: Identity, exec_id: str, cgroup: str, leader: int) -> list[int]:
