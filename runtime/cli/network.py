@@ -1,13 +1,12 @@
 """``sandcell network create | ls | inspect | connect | disconnect | rm | prune`` and ``sandcell port``."""
 
-from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.each import agreed, each
-from sandcell.runtime.cli.filters import fit, labelled, parse, truth
+from sandcell.runtime.cli.filters import select
 from sandcell.runtime.cli.inspecting import inspect_each, inspect_option
 from sandcell.runtime.cli.names import CONTAINER
 from sandcell.runtime.cli.table import rows_option, show
@@ -105,13 +104,8 @@ def disconnect_command(door: Door, network: str, container: str, force: bool) ->
 @click.pass_obj
 def ls_command(door: Door, quiet: bool, filters: tuple[str, ...], form: str) -> None:
     """List networks. With ``--filter type=custom``: those that people made."""
-    wanted = parse("network ls", filters, _KEYS)
-    unused = door.engine.unused_networks() if any(key == "dangling" for key, _ in wanted) else ()
-    found = [
-        network
-        for network in door.engine.networks()
-        if fit(wanted, lambda key, value: _matches(network, key, value, unused))  # noqa: B023 - asked at once
-    ]
+    engine = door.engine
+    found = select("network ls", filters, _KEYS, engine.networks(), engine.unused_networks, _matches)
     if quiet:
         print("".join(f"{network.name}\n" for network in found), end="")
         return
@@ -131,16 +125,12 @@ def ls_command(door: Door, quiet: bool, filters: tuple[str, ...], form: str) -> 
     show(rows, _COLUMNS, form)
 
 
-def _matches(network: "NetworkEntry", key: str, value: str, unused: Container[str]) -> bool:
-    if key == "label":
-        return labelled(network.labels, value)
-    if key == "dangling":
-        return truth("network ls", key, value) == (network.name in unused)
+def _matches(network: "NetworkEntry", key: str, value: str) -> bool:
     if key == "type":
         from sandcell.runtime.network.networks import RESERVED
 
         return value == ("builtin" if network.name in RESERVED else "custom")
-    return value in network.name if key == "name" else value == network.driver
+    return value == network.driver
 
 
 @network_command.command("inspect")

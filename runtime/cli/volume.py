@@ -1,14 +1,13 @@
 """``sandcell volume create | ls | inspect | rm | prune``."""
 
 import os
-from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sandcell.runtime.cli.door import Door
 from sandcell.runtime.cli.each import agreed, each
-from sandcell.runtime.cli.filters import fit, labelled, parse, truth
+from sandcell.runtime.cli.filters import select
 from sandcell.runtime.cli.inspecting import inspect_each, inspect_option
 from sandcell.runtime.cli.table import rows_option, show
 
@@ -44,13 +43,8 @@ def create_command(door: Door, name: str | None, label: tuple[str, ...], driver:
 @click.pass_obj
 def ls_command(door: Door, quiet: bool, filters: tuple[str, ...], form: str) -> None:
     """List volumes. With ``--filter dangling=true``: those that no container mounts."""
-    wanted = parse("volume ls", filters, _KEYS)
-    unused = door.engine.unused_volumes() if any(key == "dangling" for key, _ in wanted) else ()
-    found = [
-        volume
-        for volume in door.engine.volumes()
-        if fit(wanted, lambda key, value: _matches(volume, key, value, unused))  # noqa: B023 - asked at once
-    ]
+    engine = door.engine
+    found = select("volume ls", filters, _KEYS, engine.volumes(), engine.unused_volumes, _of_driver)
     if quiet:
         print("".join(f"{volume.name}\n" for volume in found), end="")
         return
@@ -67,12 +61,8 @@ def ls_command(door: Door, quiet: bool, filters: tuple[str, ...], form: str) -> 
     show(rows, _COLUMNS, form)
 
 
-def _matches(volume: "Volume", key: str, value: str, unused: Container[str]) -> bool:
-    if key == "label":
-        return labelled(volume.labels, value)
-    if key == "dangling":
-        return truth("volume ls", key, value) == (volume.name in unused)
-    return value in volume.name if key == "name" else value == _DRIVER
+def _of_driver(_volume: "Volume", _key: str, value: str) -> bool:
+    return value == _DRIVER
 
 
 @volume_command.command("inspect")

@@ -44,9 +44,11 @@ from collections.abc import Callable, Sequence
 from sandcell.runtime.container import compiled, room
 from sandcell.runtime.container.program import sealed_memory
 from sandcell.runtime.container.steps import Inside
+from sandcell.runtime.linux.process import PR_SET_DUMPABLE, prctl
 from sandcell.runtime.linux.syscall import (
     AT_EMPTY_PATH,
     CLONE_INTO_CGROUP,
+    CLONE_NEWUSER,
     CLONE_PIDFD,
     call,
     mount_setattr,
@@ -135,6 +137,10 @@ class Stage:
             self.give(slot, value)
         for number, fd in enumerate(streams):
             self.give(room.STREAMS + number, fd)
+        if flags & CLONE_NEWUSER:
+            # Where a child before this one changed its ids the kernel marked our common memory, and we
+            # could not write the maps of this one. proc_pid(5)
+            prctl(PR_SET_DUMPABLE, 1)
         pidfd = ctypes.c_int(-1)
         flags |= _CLONE_VM | _CLONE_CLEAR_SIGHAND | CLONE_PIDFD | (CLONE_INTO_CGROUP if cgroup >= 0 else 0)
         stack = (self._slots - _STACK, _STACK)
@@ -171,12 +177,21 @@ class Stage:
         self._memory.close()
 
 
-def stage() -> Stage | None:
-    """A new one, or ``None`` where there can be none."""
+def stage(before: bytes, plan: bytes | None = None) -> Stage | None:
+    """One with the calls ``before`` a plan and, if it is there already, those of the ``plan``; ``None`` where
+    there can be none, or has no room for them."""
     try:
-        return Stage()
+        made = Stage()
     except OSError:
         return None
+    try:
+        made.add(before)
+        if plan is not None:
+            made.add_plan(plan)
+    except OverflowError:
+        made.close()
+        return None
+    return made
 
 
 def _entry() -> "ctypes._FuncPointer":

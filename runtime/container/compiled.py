@@ -21,7 +21,6 @@ from sandcell.runtime.container.calls import Calls, Label, Room, Slot
 from sandcell.runtime.container.processes import MARK
 from sandcell.runtime.container.room import (
     AFTER_SYNC,
-    AT_FDCWD,
     BEFORE_SYNC,
     BYTE,
     CONTROL,
@@ -35,13 +34,12 @@ from sandcell.runtime.container.room import (
     VECTOR,
     A,
 )
-from sandcell.runtime.linux import mounts
+from sandcell.runtime.linux import mounts, process
+from sandcell.runtime.linux.mounts import AT_FDCWD
 from sandcell.runtime.linux.syscall import CLONE_NEWCGROUP
 
 _HEADER, _DESCRIPTORS = 16, 16  # of a control message: its length, and how many we take
 _MSG_CMSG_CLOEXEC = 0x40000000
-# What an interpreter or its parent may ignore.
-_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP)
 _FEW = 8
 _WORD, _ACTION, _MASK = 8, 32, 8  # bytes of a sigaction and of a set of signals
 
@@ -174,7 +172,7 @@ def beginning() -> bytes:
     for number in range(3):
         calls.call("dup3", Slot(STREAMS + number), number, 0)
     nothing = calls.data(bytes(_ACTION))
-    for number in _SIGNALS:
+    for number in process.IGNORED:
         calls.call("rt_sigaction", number, nothing, 0, _MASK)
     calls.call("rt_sigprocmask", signal.SIG_SETMASK, nothing, 0, _MASK)
     return calls.encode() + closing()

@@ -10,7 +10,6 @@ from typing import Any
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.calls import Beside, Calls, Label, Room, Slot
 from sandcell.runtime.container.room import (
-    AT_FDCWD,
     FIRST_TREE,
     STATUS,
     STATX_BASIC,
@@ -22,6 +21,7 @@ from sandcell.runtime.container.room import (
     expect_kind,
 )
 from sandcell.runtime.linux import mounts, overlay
+from sandcell.runtime.linux.mounts import AT_FDCWD
 from sandcell.runtime.linux.syscall import (
     AT_EMPTY_PATH,
     AT_RECURSIVE,
@@ -132,29 +132,31 @@ def _mount(calls: Calls, step: s.Mount) -> None:
     calls.place(done)
 
 
-def _place_tree(calls: Calls, tree: int, target: Beside, after: dict[int, Label] | None = None) -> None:
+def _place_tree(
+    calls: Calls,
+    tree: int,
+    target: Beside,
+    after: dict[int, Label] | None = None,
+    then: Label | None = None,
+) -> None:
     operands = (Slot(tree), calls.text(""), AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)
     calls.call("move_mount", *operands, after=after)
-    calls.call("close", Slot(tree))
+    calls.call("close", Slot(tree), then=then)
 
 
 def _attach(calls: Calls, step: s.AttachTree) -> None:
     tree, target = _tree(step.key), calls.text(step.target)
     missing, is_file, ready, done = Label(), Label(), Label(), Label()
-    operands = (Slot(tree), calls.text(""), AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)
-    calls.call("move_mount", *operands, after={errno.ENOENT: missing})
-    calls.call("close", Slot(tree), then=done)
+    _place_tree(calls, tree, target, after={errno.ENOENT: missing}, then=done)
     calls.place(missing)
     calls.call("statx", Slot(tree), calls.text(""), AT_EMPTY_PATH, STATX_BASIC, STATUS)
     expect_kind(calls, stat.S_IFDIR, is_file)
     _directories(calls, step.target, 0o755)
-    calls.call("move_mount", *operands)
-    calls.call("close", Slot(tree), then=done)
+    _place_tree(calls, tree, target, then=done)
     calls.place(is_file)
     _make_file(calls, step.target, target, ready)
     calls.place(ready)
-    calls.call("move_mount", *operands)
-    calls.call("close", Slot(tree))
+    _place_tree(calls, tree, target)
     calls.place(done)
 
 
@@ -205,8 +207,7 @@ def _mask(calls: Calls, step: s.Mask) -> None:
         calls.place(is_file)
         clone = AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
         calls.call("open_tree", Slot(B), nothing, clone, into=A)
-        calls.call("move_mount", Slot(A), nothing, AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)
-        calls.call("close", Slot(A))
+        _place_tree(calls, A, target)
         calls.place(done)
     calls.call("close", Slot(B))
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import stat
 import struct
 from collections.abc import Callable, Sequence
@@ -10,7 +11,6 @@ from typing import Any
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.calls import ANY, Beside, Calls, Label, Room, Slot
 from sandcell.runtime.container.room import (
-    AT_FDCWD,
     BYTE,
     EXECUTING,
     PATH,
@@ -22,17 +22,16 @@ from sandcell.runtime.container.room import (
     A,
     expect_kind,
 )
+from sandcell.runtime.linux import capabilities, process
+from sandcell.runtime.linux.mounts import AT_FDCWD
+from sandcell.runtime.linux.seccomp_load import SECCOMP_SET_MODE_FILTER
 from sandcell.runtime.linux.syscall import AT_EMPTY_PATH
 
 _MSG_DONTWAIT, _MSG_PEEK = 0x40, 0x2
 _AF_INET, _SOCK_DGRAM, _SOCK_CLOEXEC = 2, 2, 0o2000000
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # netdevice(7)
 _TCGETS = 0x5401
-_SET_FILTER = 1
-_KEEPCAPS, _NO_NEW_PRIVS, _PDEATHSIG, _BOUNDING_DROP, _AMBIENT = 8, 38, 1, 24, 47  # prctl(2)
-_AMBIENT_RAISE, _AMBIENT_CLEAR = 2, 4
-_CAPABILITIES, _CAPABILITY_VERSION = 64, 0x20080522
-_SIGKILL = 9
+_CAPABILITIES = 64
 _MASK = (1 << 64) - 1
 
 
@@ -71,28 +70,26 @@ def _identity(calls: Calls, step: s.Identity) -> None:
     for bit in range(_CAPABILITIES):
         if not step.bounding >> bit & 1:
             calls.call(
-                "prctl", _BOUNDING_DROP, bit, 0, 0, 0, after={errno.EINVAL: dropped}
+                "prctl", capabilities.PR_CAPBSET_DROP, bit, 0, 0, 0, after={errno.EINVAL: dropped}
             )  # none from here on
     calls.place(dropped)
     if step.setgroups:
         calls.call(
             "setgroups", len(step.groups), calls.data(struct.pack(f"{len(step.groups)}I", *step.groups))
         )
-    calls.call("prctl", _KEEPCAPS, 1, 0, 0, 0)
+    calls.call("prctl", process.PR_SET_KEEPCAPS, 1, 0, 0, 0)
     calls.call("setresgid", step.gid, step.gid, step.gid)
     calls.call("setresuid", step.uid, step.uid, step.uid)
-    calls.call("prctl", _KEEPCAPS, 0, 0, 0, 0)
+    calls.call("prctl", process.PR_SET_KEEPCAPS, 0, 0, 0, 0)
     if step.no_new_privileges:
-        calls.call("prctl", _NO_NEW_PRIVS, 1, 0, 0, 0)
-    sets = (step.effective, step.permitted, step.inheritable)
-    words = [one >> shift & 0xFFFFFFFF for shift in (0, 32) for one in sets]
-    header = calls.data(struct.pack("Ii", _CAPABILITY_VERSION, 0))
-    calls.call("capset", header, calls.data(struct.pack("6I", *words)))
+        calls.call("prctl", process.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    sets = capabilities.packed(step.effective, step.permitted, step.inheritable)
+    calls.call("capset", calls.data(capabilities.HEADER), calls.data(sets))
     if step.inheritable:
-        calls.call("prctl", _AMBIENT, _AMBIENT_CLEAR, 0, 0, 0)
+        calls.call("prctl", capabilities.PR_CAP_AMBIENT, capabilities.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     for bit in range(_CAPABILITIES):
         if step.ambient >> bit & 1:
-            calls.call("prctl", _AMBIENT, _AMBIENT_RAISE, bit, 0, 0)
+            calls.call("prctl", capabilities.PR_CAP_AMBIENT, capabilities.PR_CAP_AMBIENT_RAISE, bit, 0, 0)
     calls.call("umask", step.umask)
 
 
@@ -114,7 +111,7 @@ def _filter(calls: Calls, step: s.Filter) -> None:
     program = calls.data(step.program)
     described = calls.data(struct.pack("HxxxxxxQ", len(step.program) // 8, 0))
     calls.store(Beside(described.offset + 8), program)
-    calls.call("seccomp", _SET_FILTER, step.flags, described, into=A)
+    calls.call("seccomp", SECCOMP_SET_MODE_FILTER, step.flags, described, into=A)
     calls.expect(Slot(A), 0, errno.EBUSY)
 
 
@@ -130,7 +127,7 @@ def _cwd(calls: Calls, step: s.WorkingDirectory) -> None:
 
 def _execute(calls: Calls, step: s.Execute) -> None:
     there = Label()
-    calls.call("prctl", _PDEATHSIG, _SIGKILL, 0, 0, 0)
+    calls.call("prctl", process.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     flags = _MSG_DONTWAIT | _MSG_PEEK
     calls.call("recvfrom", Slot(SYNC), BYTE, 1, flags, 0, 0, after={errno.EAGAIN: there})
     calls.expect(0, 1, errno.EPIPE)  # the monitor has gone

@@ -49,13 +49,8 @@ class Early:
             flags |= FLAGS[name]
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # With a single id nearly every plan has a step that needs the interpreter.
-        self.stage = None if few or idmap.single else _stage()
+        self.stage = None if few or idmap.single else _stage(self.prefix)
         if self.stage is not None:
-            if idmap.user_namespace:
-                # Where a child before this one changed its ids the kernel marked our common memory, and
-                # we could not write the maps of this one. proc_pid(5)
-                process.prctl(process.PR_SET_DUMPABLE, 1)
-            self.stage.add(prologue(self.prefix))
             self.pid, self.pidfd = self.stage.start(flags, theirs.fileno())
         else:
             self.pid, self.pidfd = clone3(flags, signal.SIGCHLD)
@@ -134,10 +129,10 @@ def prologue(first: tuple[s.Inside, ...]) -> bytes:
     return b"".join((*before, compiled.awaited(), compiled.beginning()))
 
 
-def _stage() -> "bare.Stage | None":
+def _stage(first: tuple[s.Inside, ...]) -> "bare.Stage | None":
     from sandcell.runtime.container import bare
 
-    return bare.stage()
+    return bare.stage(prologue(first))
 
 
 def _wait(prefix: tuple[s.Inside, ...], channel: socket.socket) -> Never:

@@ -148,12 +148,7 @@ def _born(
 def _stage(job: jobs.Exec) -> "bare.Stage | None":
     from sandcell.runtime.container import bare, compiled
 
-    stage = bare.stage()
-    if stage is not None:
-        for calls in (compiled.joining(), compiled.beginning()):
-            stage.add(calls)
-        stage.add_plan(job.bare)
-    return stage
+    return bare.stage(compiled.joining() + compiled.beginning(), job.bare)
 
 
 def _directly(entry: _Entry) -> tuple[int, jobs.Refused | None]:

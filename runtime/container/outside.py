@@ -14,7 +14,7 @@ from sandcell.runtime.container.early import Early
 from sandcell.runtime.container.jobs import Refused
 from sandcell.runtime.container.sealed import Sealed
 from sandcell.runtime.errors import SandcellError
-from sandcell.runtime.linux import cgroups, idmap, process
+from sandcell.runtime.linux import cgroups, idmap
 from sandcell.runtime.linux.namespaces import FLAGS
 from sandcell.runtime.linux.syscall import clone3, setns
 
@@ -247,8 +247,6 @@ def _bear(
     stage = _stage(plan)
     try:
         if stage is not None:
-            if ids is not None:
-                process.prctl(process.PR_SET_DUMPABLE, 1)
             pid, pidfd = stage.start(flags, theirs.fileno(), -1 if into is None else into, stdio)
         else:
             pid, pidfd = clone3(flags, signal.SIGCHLD, -1 if into is None else into)
@@ -285,11 +283,7 @@ def _stage(plan: Sealed) -> "bare.Stage | None":
     from sandcell.runtime.container import bare, compiled
 
     first = compiled.calls_of(plan.first)
-    stage = bare.stage() if first is not None else None
-    if stage is not None and first is not None:
-        stage.add(compiled.beginning())
-        stage.add_plan(first + plan.bare)
-    return stage
+    return None if first is None else bare.stage(compiled.beginning(), first + plan.bare)
 
 
 def listen(

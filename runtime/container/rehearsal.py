@@ -88,11 +88,11 @@ def rehearse() -> None:
 
 
 def _stage() -> None:
-    stage = bare.Stage()
-    stage.give(room.SYNC, 0)
-    stage.add_plan(compiled.beginning())
-    stage.failed(lambda: ())
-    stage.close()
+    stage = bare.stage(compiled.beginning(), b"")
+    if stage is not None:
+        stage.give(room.SYNC, 0)
+        stage.failed(lambda: ())
+        stage.close()
 
 
 def _hand_over(ours: socket.socket, theirs: socket.socket) -> None:

@@ -17,7 +17,6 @@ CALLS = 7168
 LONGEST = 160_000
 """Bytes of all calls together."""
 
-AT_FDCWD = -100
 STATX_BASIC, STATX_MODE, STATX_DEVICE = 0x7FF, 28, 128
 
 

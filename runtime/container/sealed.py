@@ -2,6 +2,7 @@
 
 import msgspec
 
+from sandcell.runtime.container import boot
 from sandcell.runtime.container import steps as s
 
 
@@ -33,19 +34,24 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[tuple[s.Inside, ...]] = msgspec.msgpack.Decoder(tuple[s.Inside, ...])
 
 
-def seal(plan: s.Plan, *, few: bool = False) -> Sealed:
-    """The plan for ``jobs.Run``. ``few``: as of ``boot``; then the interpreter plays it."""
+def seal(plan: s.Plan) -> Sealed:
+    """The plan for ``jobs.Run``."""
     begun = 0
     while begun < len(plan.inside) and isinstance(plan.inside[begun], _FIRST):
         begun += 1
     terminal = any(isinstance(step, s.Console) for step in plan.inside)
     first, rest = plan.inside[:begun], plan.inside[begun:]
-    bare = b""
-    if not few and _has_room(plan.outside):
-        from sandcell.runtime.container.compiled import calls_of
-
-        bare = calls_of(rest) or b""
+    bare = bare_of(rest) if _has_room(plan.outside) else b""
     return Sealed(plan.outside, first, _encoder.encode(rest), terminal, bare)
+
+
+def bare_of(steps: tuple[s.Inside, ...]) -> bytes:
+    """The steps as ``compiled`` writes them down; empty where that cannot be, and in a process of ``few``."""
+    if boot.few():
+        return b""
+    from sandcell.runtime.container.compiled import calls_of
+
+    return calls_of(steps) or b""
 
 
 def _has_room(outside: tuple[s.Outside, ...]) -> bool:

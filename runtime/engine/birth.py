@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sandcell.runtime.container import boot, jobs, processes, running, state
+from sandcell.runtime.container import jobs, processes, running, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.compose import SHARED, Setting, compose
 from sandcell.runtime.container.launcher import Launcher
@@ -386,7 +386,7 @@ def _start(
         lower.furnish(nursery.launcher, nursery.host, born.idmap, places, home, lowers)
     job = jobs.Run(
         id=born.id,
-        plan=seal(plan_of(nursery, born, spec, lowers, network.wire), few=boot.few()),
+        plan=seal(plan_of(nursery, born, spec, lowers, network.wire)),
         home=places.container(born.id),
         run=places.running(born.id),
         remove=born.options.remove,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sandcell.runtime.build.runner import OnOutput, Step, StepMount, never
-from sandcell.runtime.container import boot, jobs, running
+from sandcell.runtime.container import jobs, running
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container import view_steps as v
 from sandcell.runtime.container.compose import compose
@@ -80,7 +80,7 @@ class StepContainer:
             )
             job = jobs.Run(
                 id=id,
-                plan=seal(steps, few=boot.few()),
+                plan=seal(steps),
                 home=places.container(id),
                 run=places.running(id),
                 die_with_client=True,

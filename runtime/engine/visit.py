@@ -3,12 +3,13 @@
 import os
 from collections.abc import Callable
 
-from sandcell.runtime.container import boot, jobs, processes, running, state
+from sandcell.runtime.container import jobs, processes, running, state
 from sandcell.runtime.container import steps as s
 from sandcell.runtime.container.compose import SHARED, capability_sets
 from sandcell.runtime.container.identity import NAMESPACES, identity
 from sandcell.runtime.container.options import ExecOptions, check_word
 from sandcell.runtime.container.plan import owners
+from sandcell.runtime.container.sealed import bare_of
 from sandcell.runtime.container.users import resolve
 from sandcell.runtime.engine import filters, lower, record
 from sandcell.runtime.engine.birth import Nursery, group, open_directory, place_shared, spec_of
@@ -59,7 +60,7 @@ def _enter(
         init=now.init,
         namespaces=tuple(NAMESPACES[n.type] for n in spec.linux.namespaces),
         inside=inside,
-        bare=_calls_of(inside),
+        bare=bare_of(inside),
         cgroup=spec.linux.cgroups_path,
         directory=directory,
     )
@@ -87,14 +88,6 @@ def _enter(
         raise
     begun.exchange = out
     return begun
-
-
-def _calls_of(inside: tuple[s.Inside, ...]) -> bytes:
-    if boot.few():
-        return b""
-    from sandcell.runtime.container.compiled import calls_of
-
-    return calls_of(inside) or b""
 
 
 def _members(init: Identity, exec_id: str, cgroup: str, leader: int) -> list[int]:

@@ -27,14 +27,14 @@ NAMES = tuple(f"CAP_{name}" for name in _NAMES.split())
 _BITS = {name: 1 << bit for bit, name in enumerate(NAMES)}
 
 _VERSION_3 = 0x20080522
-_PR_CAPBSET_DROP = 24
-_PR_CAP_AMBIENT = 47
-_PR_CAP_AMBIENT_RAISE = 2
-_PR_CAP_AMBIENT_CLEAR_ALL = 4
+PR_CAPBSET_DROP = 24
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+PR_CAP_AMBIENT_CLEAR_ALL = 4
 _LOW_32 = 0xFFFFFFFF
 
 # struct __user_cap_header_struct for the calling thread
-_HEADER = struct.pack("Ii", _VERSION_3, 0)
+HEADER = struct.pack("Ii", _VERSION_3, 0)
 # Indexed, so that these argument types are ours alone.
 _prctl = libc["prctl"]
 _prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
@@ -95,7 +95,7 @@ def drop_bounding(keep: int, held: int | None = None) -> None:
     remaining = (_LOW_32 << 32 | _LOW_32 if held is None else held) & ~keep
     bit = 0
     while remaining >> bit:
-        if remaining >> bit & 1 and _prctl(_PR_CAPBSET_DROP, bit, 0, 0, 0) < 0:
+        if remaining >> bit & 1 and _prctl(PR_CAPBSET_DROP, bit, 0, 0, 0) < 0:
             if ctypes.get_errno() == errno.EINVAL:
                 return  # the kernel knows none from here on
             fail("drop capabilities")
@@ -111,24 +111,21 @@ def set_caps(effective: int, permitted: int, inheritable: int = 0, ambient: int 
     """
     hold(effective, permitted, inheritable)
     # The kernel takes from the ambient set what is no longer inheritable by itself.
-    if inheritable and _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0:
+    if inheritable and _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0:
         fail("clear ambient capabilities")
     bit = 0
     while ambient >> bit:
-        if ambient >> bit & 1 and _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, bit, 0, 0) < 0:
+        if ambient >> bit & 1 and _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0) < 0:
             fail("raise an ambient capability")
         bit += 1
 
 
 def hold(effective: int, permitted: int, inheritable: int) -> None:
     """Make these the three sets of this thread, and leave the ambient one alone: one system call."""
-    data = struct.pack(
-        "6I",
-        effective & _LOW_32,
-        permitted & _LOW_32,
-        inheritable & _LOW_32,
-        effective >> 32,
-        permitted >> 32,
-        inheritable >> 32,
-    )
-    call("capset", _HEADER, data)
+    call("capset", HEADER, packed(effective, permitted, inheritable))
+
+
+def packed(effective: int, permitted: int, inheritable: int) -> bytes:
+    """The sets as capset(2) takes them after ``HEADER``."""
+    sets = (effective, permitted, inheritable)
+    return struct.pack("6I", *(one & _LOW_32 for one in sets), *(one >> 32 for one in sets))

@@ -96,16 +96,13 @@ def keep_only(wanted: set[int]) -> None:
     close_range(first)
 
 
+# What an interpreter or its parent may ignore.
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP)
+
+
 def default_signals() -> None:
     """Forget Python's handlers and masks, so that a program starts as a shell would start it."""
-    for signum in (
-        signal.SIGPIPE,
-        signal.SIGXFSZ,
-        signal.SIGINT,
-        signal.SIGCHLD,
-        signal.SIGTERM,
-        signal.SIGHUP,
-    ):
+    for signum in IGNORED:
         signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

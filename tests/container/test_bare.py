@@ -128,6 +128,7 @@ def test_there_is_an_end_to_the_room() -> None:
     with pytest.raises(OverflowError):
         stage.add(bytes(room.LONGEST + 8))
     stage.close()
+    assert bare.stage(bytes(8), bytes(room.LONGEST)) is None, "then the interpreter plays it"
 
 
 @pytest.fixture
