@@ -268,7 +268,7 @@ def test_a_fork_bomb_under_a_limit_is_ended_within_seconds(engine: Engine) -> No
     if not engine.nursery.cgroups:
         pytest.skip("no control groups here")
     # The first process does not fork any more: that would fail, and be its end.
-    bomb = "b() { b | b & }; b 2>/dev/null; exec sleep 1000"
+    bomb = "b() { while :; do b & done; }; b 2>/dev/null & exec sleep 1000"
     made = engine.create(TINY, ("sh", "-c", bomb), Options(pids_limit=40))
     engine.start(made)
     until(lambda: _tasks(engine, made.id) > 10, "the bomb")
