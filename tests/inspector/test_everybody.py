@@ -114,6 +114,8 @@ def test_every_control_has_a_name_and_every_text_can_be_read(lab: Lab, store: En
     told = opened(page, lab)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
+        # Colours change gradually, and what is measured is where they end.
+        page.evaluate("Promise.allSettled(document.getAnimations().map((one) => one.finished))")
         seen: set[str] = set()
 
         def look(name: str, scheme: str = scheme, seen: set[str] = seen) -> None:
